@@ -1,0 +1,17 @@
+"""The networks. Importing this registers them in mmengine's root MODELS."""
+
+from .bev import DualAttentionBEV
+from .color_attention import ColorAttention
+from .colorizer import Colorizer
+from .dual_attention import DualAttention
+from .generator import MultiscalePyramidTransformer
+from .neck import PixelShuffleNeck
+
+__all__ = [
+    'ColorAttention',
+    'Colorizer',
+    'DualAttention',
+    'DualAttentionBEV',
+    'MultiscalePyramidTransformer',
+    'PixelShuffleNeck',
+]

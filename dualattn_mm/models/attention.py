@@ -1,0 +1,274 @@
+"""The two attentions of the paper and the half-block that both share.
+
+Every map is (B, H, W, C) here, contiguous: that is NCHW in the channels_last memory format, so
+Linear, LayerNorm and the depthwise convolution all run on their fast paths and no copy stands
+between them.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+ATTENTION_KINDS = ('sda', 'fca', 'da', 'ca')
+FCA_SCALES = ('channel', 'group', 'tokens')
+
+
+def conv_nhwc(conv: nn.Module, x: Tensor) -> Tensor:
+    """Apply an NCHW module to an NHWC map without a copy (both ends are channels_last)."""
+    return conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+
+
+def dilated_partition(x: Tensor, window_size: int) -> Tensor:
+    """Split a map into dilated windows (the grid partition of Sec. III-C, eq. 5).
+
+    Args:
+        x: (B, H, W, C) with H and W multiples of `window_size`.
+        window_size: G, tokens per side of a window.
+
+    Returns:
+        (B, H/G * W/G, G * G, C); window (a, b) holds the pixels `x[:, a::H/G, b::W/G]`.
+    """
+    batch, height, width, channels = x.shape
+    g = window_size
+    x = x.view(batch, g, height // g, g, width // g, channels)
+    return x.permute(0, 2, 4, 1, 3, 5).reshape(batch, -1, g * g, channels)
+
+
+def dilated_reverse(windows: Tensor, window_size: int, height: int, width: int) -> Tensor:
+    """Undo :func:`dilated_partition`: (B, windows, G * G, C) to (B, H, W, C)."""
+    batch, _, _, channels = windows.shape
+    g = window_size
+    x = windows.view(batch, height // g, width // g, g, g, channels)
+    return x.permute(0, 3, 1, 4, 2, 5).reshape(batch, height, width, channels)
+
+
+class _Attention(nn.Module):
+    """The projections that all kinds of attention share.
+
+    Args:
+        dim: channels C.
+        separable: follow the pointwise projection by a depthwise 3 x 3 convolution over the whole
+            map (the paper's separable QKV) or not (the traditional attention of Table III).
+    """
+
+    def __init__(self, dim: int, separable: bool) -> None:
+        super().__init__()
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.dwconv = (
+            nn.Conv2d(3 * dim, 3 * dim, 3, padding=1, groups=3 * dim) if separable else None
+        )
+        self.proj = nn.Linear(dim, dim)
+
+    def project_qkv(self, x: Tensor) -> Tensor:
+        """Map (B, H, W, C) to q, k and v side by side: (B, H, W, 3C)."""
+        qkv = self.qkv(x)
+        return qkv if self.dwconv is None else conv_nhwc(self.dwconv, qkv)
+
+
+class DilatedAttention(_Attention):
+    """Separable dilated attention, SDA (eq. 5 and 6); with `separable=False` the traditional DA.
+
+    A size that G does not divide is zero-padded at the bottom and right after the projection and
+    the padded keys are masked, so the result is attention over strided slices of the map itself.
+
+    Args:
+        dim: channels C, a multiple of `head_dim`.
+        window_size: G, tokens per side of a window.
+        head_dim: H_d, channels per head; the scale is H_d^-0.5.
+        separable: as in :class:`_Attention`.
+    """
+
+    def __init__(self, dim: int, window_size: int, head_dim: int, separable: bool = True) -> None:
+        super().__init__(dim, separable)
+        self.window_size = window_size
+        self.head_dim = head_dim
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, H, W, C) to (B, H, W, C)."""
+        batch, height, width, channels = x.shape
+        g = self.window_size
+        pad_h, pad_w = -height % g, -width % g
+        padded = bool(pad_h or pad_w)
+        qkv = self.project_qkv(x)
+        if padded:
+            qkv = F.pad(qkv, (0, 0, 0, pad_w, 0, pad_h))
+        windows = dilated_partition(qkv, g)
+        # Views only: the fused attention takes strided heads, and returns them strided likewise.
+        q, k, v = (
+            windows.reshape(-1, g * g, 3, channels // self.head_dim, self.head_dim)
+            .permute(2, 0, 3, 1, 4)
+            .unbind(0)
+        )
+        mask = self._key_mask(height, width, x.device).repeat(batch, 1, 1, 1) if padded else None
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        out = out.transpose(1, 2).reshape(batch, -1, g * g, channels)
+        out = dilated_reverse(out, g, height + pad_h, width + pad_w)
+        return self.proj(out[:, :height, :width] if padded else out)
+
+    def _key_mask(self, height: int, width: int, device: torch.device) -> Tensor:
+        """True where a window's key lies on the map: (windows, 1, 1, G * G)."""
+        g = self.window_size
+        rows = torch.arange(height + -height % g, device=device) < height
+        cols = torch.arange(width + -width % g, device=device) < width
+        on_map = (rows[:, None] & cols)[None, :, :, None]
+        return dilated_partition(on_map, g).reshape(-1, 1, 1, g * g)
+
+
+class ChannelAttention(_Attention):
+    """Factorized channel attention, FCA (eq. 3 and 4); `separable=False` is the traditional CA.
+
+    The C channels form C / M groups; in each group an M x M map, summed over all pixels, mixes the
+    channels of v.
+
+    Args:
+        dim: channels C, a multiple of `group_dim`.
+        group_dim: M, channels per group.
+        scale: factor on q: 'channel' (the printed C^-0.5), 'group' (M^-0.5) or 'tokens'
+            ((HW)^-0.5, logits that do not grow with the image).
+        separable: as in :class:`_Attention`.
+    """
+
+    def __init__(
+        self, dim: int, group_dim: int, scale: str = 'channel', separable: bool = True
+    ) -> None:
+        super().__init__(dim, separable)
+        self.group_dim = group_dim
+        self.scale = scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, H, W, C) to (B, H, W, C)."""
+        batch, height, width, channels = x.shape
+        tokens, groups = height * width, channels // self.group_dim
+        q, k, v = (
+            self.project_qkv(x)
+            .reshape(batch, tokens, 3, groups, self.group_dim)
+            .permute(2, 0, 3, 1, 4)
+            .reshape(3, batch * groups, tokens, self.group_dim)
+            .unbind(0)
+        )
+        size = {'channel': channels, 'group': self.group_dim, 'tokens': tokens}[self.scale]
+        # q is scaled before the sum over all pixels: half precision overflows otherwise.
+        attn = torch.bmm((q * size**-0.5).transpose(1, 2), k)
+        attn = attn.float().softmax(dim=-1).to(v.dtype)
+        out = torch.bmm(v, attn.transpose(1, 2))
+        out = out.view(batch, groups, tokens, self.group_dim).transpose(1, 2)
+        return self.proj(out.reshape(batch, height, width, channels))
+
+
+class FeedForward(nn.Module):
+    """Linear C -> ratio C, GELU, Linear back."""
+
+    def __init__(self, dim: int, ratio: float) -> None:
+        super().__init__()
+        hidden = round(dim * ratio)
+        self.fc1 = nn.Linear(dim, hidden)
+        self.fc2 = nn.Linear(hidden, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(F.gelu(self.fc1(x)))
+
+
+class DropPath(nn.Module):
+    """Stochastic depth per sample (Huang et al., 2016); the identity when not training."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.rate == 0:
+            return x
+        keep = 1 - self.rate
+        return x * (x.new_empty(x.shape[0], *[1] * (x.dim() - 1)).bernoulli_(keep) / keep)
+
+    def extra_repr(self) -> str:
+        return f'rate={self.rate:.3f}'
+
+
+class HalfBlock(nn.Module):
+    """One attention and one feed-forward network, both pre-norm and residual.
+
+    Args:
+        dim: channels C.
+        attn: the attention, from (B, H, W, C) to the same.
+        mlp_ratio: width of the feed-forward network over C.
+        drop_path_rate: stochastic depth on both residuals.
+        with_cp: trade time for memory in training by gradient checkpointing.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        attn: nn.Module,
+        mlp_ratio: float = 4.0,
+        drop_path_rate: float = 0.0,
+        with_cp: bool = False,
+    ) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim)
+        self.attn = attn
+        self.norm2 = nn.LayerNorm(dim)
+        self.ffn = FeedForward(dim, mlp_ratio)
+        self.drop_path = DropPath(drop_path_rate)
+        self.with_cp = with_cp
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.with_cp and self.training and torch.is_grad_enabled():
+            return checkpoint(self._forward, x, use_reentrant=False)
+        return self._forward(x)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        x = x + self.drop_path(self.attn(self.norm1(x)))
+        return x + self.drop_path(self.ffn(self.norm2(x)))
+
+
+class DualBlock(nn.Sequential):
+    """One unit of depth: a half-block per kind of attention, in `order`, named by kind.
+
+    Args:
+        dim: channels C.
+        order: kinds of attention: 'sda', 'fca', or the traditional 'da', 'ca' (Table III). A
+            repeated kind takes a number ('fca', 'fca2').
+        window_size: G of the dilated kinds.
+        head_dim: H_d of the dilated kinds.
+        group_dim: M of 'fca'; 'ca' has one group.
+        fca_scale: see :class:`ChannelAttention`.
+        mlp_ratio: see :class:`HalfBlock`.
+        drop_path_rates: one rate per half-block.
+        with_cp: see :class:`HalfBlock`.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        order: Sequence[str],
+        window_size: int,
+        head_dim: int,
+        group_dim: int,
+        fca_scale: str = 'channel',
+        mlp_ratio: float = 4.0,
+        drop_path_rates: Sequence[float] = (0.0, 0.0),
+        with_cp: bool = False,
+    ) -> None:
+        super().__init__()
+        build: dict[str, Callable[[], nn.Module]] = {
+            'sda': lambda: DilatedAttention(dim, window_size, head_dim),
+            'da': lambda: DilatedAttention(dim, window_size, head_dim, separable=False),
+            'fca': lambda: ChannelAttention(dim, group_dim, fca_scale),
+            'ca': lambda: ChannelAttention(dim, dim, fca_scale, separable=False),
+        }
+        for i, (kind, rate) in enumerate(zip(order, drop_path_rates, strict=True)):
+            nth = order[: i + 1].count(kind)
+            name = kind if nth == 1 else f'{kind}{nth}'
+            self.add_module(name, HalfBlock(dim, build[kind](), mlp_ratio, rate, with_cp))
+
+
+def init_weights(module: nn.Module) -> None:
+    """Linear: truncated normal 0.02, bias 0 (chosen); all else keeps PyTorch's default."""
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

@@ -1,0 +1,90 @@
+"""DualAttentionBEV: the encoder's blocks in place of SECOND's bird's-eye-view backbone."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from mmengine.model import BaseModule
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+
+from .attention import DualBlock, conv_nhwc, init_weights
+
+
+@MODELS.register_module()
+class DualAttentionBEV(BaseModule):
+    """A drop-in for mmdet3d's SECOND (Sec. IV-G): the same arguments and output shapes.
+
+    Each stage is a strided 3 x 3 convolution with norm and ReLU, as SECOND's, then pairs of
+    dilated and channel attention. Outputs have no norm of their own: SECONDFPN normalises.
+
+    Args:
+        in_channels: channels of the bird's-eye-view map.
+        out_channels: channels of each stage, multiples of 32.
+        layer_nums: SECOND's convolutions per stage; they only set the default of `depths`.
+        layer_strides: stride of each stage.
+        norm_cfg: norm after the strided convolution (mmcv's config).
+        conv_cfg: the strided convolution (mmcv's config).
+        depths: pairs per stage; by default one per five of SECOND's layers, at least one.
+        init_cfg: mmengine's initialisation.
+
+    Raises:
+        ValueError: if the lengths differ or a width is not a multiple of 32.
+    """
+
+    window_size = 8
+    head_dim = group_dim = 32
+
+    def __init__(
+        self,
+        in_channels: int = 128,
+        out_channels: Sequence[int] = (128, 128, 256),
+        layer_nums: Sequence[int] = (3, 5, 5),
+        layer_strides: Sequence[int] = (2, 2, 2),
+        norm_cfg: Mapping[str, Any] = dict(type='BN', eps=1e-3, momentum=0.01),
+        conv_cfg: Mapping[str, Any] = dict(type='Conv2d', bias=False),
+        depths: Sequence[int] | None = None,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        # Whoever has a BEV map has mmdet3d, and so mmcv; the rest of this package does without.
+        from mmcv.cnn import build_conv_layer, build_norm_layer
+
+        if depths is None:
+            depths = [max(1, round(num / 5)) for num in layer_nums]
+        if not len(out_channels) == len(layer_nums) == len(layer_strides) == len(depths) > 0:
+            raise ValueError(
+                'out_channels, layer_nums, layer_strides and depths must have one number per '
+                f'stage each, got {out_channels}, {layer_nums}, {layer_strides} and {depths}'
+            )
+        for channels in out_channels:
+            if channels % self.head_dim:
+                raise ValueError(
+                    f'out_channels={tuple(out_channels)} is not possible: each must be a '
+                    f'multiple of {self.head_dim}'
+                )
+        self.stages = nn.ModuleList()
+        previous = in_channels
+        for channels, stride, depth in zip(out_channels, layer_strides, depths, strict=True):
+            entry = nn.Sequential(
+                build_conv_layer(dict(conv_cfg), previous, channels, 3, stride=stride, padding=1),
+                build_norm_layer(dict(norm_cfg), channels)[1],
+                nn.ReLU(inplace=True),
+            )
+            pairs = [
+                DualBlock(channels, ('sda', 'fca'), self.window_size, self.head_dim, self.group_dim)
+                for _ in range(depth)
+            ]
+            self.stages.append(nn.ModuleDict({'entry': entry, 'blocks': nn.Sequential(*pairs)}))
+            previous = channels
+        self.apply(init_weights)
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Map (B, in_channels, H, W) to one (B, out_channels[i], h_i, w_i) per stage."""
+        x = x.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1)
+        outs = []
+        for stage in self.stages:
+            x = stage['blocks'](conv_nhwc(stage['entry'], x))
+            outs.append(x.permute(0, 3, 1, 2))
+        return tuple(outs)

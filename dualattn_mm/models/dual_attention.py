@@ -1,0 +1,272 @@
+"""DualAttention, the encoder: a pyramid of dilated and channel attention, linear in image size."""
+
+from collections.abc import Mapping, Sequence
+from numbers import Real
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+
+from .attention import ATTENTION_KINDS, FCA_SCALES, DualBlock, conv_nhwc, init_weights
+
+
+class Stem(nn.Module):
+    """To half the size: two 3 x 3 convolutions without bias, LayerNorm and GELU after each."""
+
+    def __init__(self, in_channels: int, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, channels, 3, stride=2, padding=1, bias=False)
+        self.norm1 = nn.LayerNorm(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm2 = nn.LayerNorm(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to (B, ceil(H/2), ceil(W/2), D0)."""
+        x = F.gelu(self.norm1(self.conv1(x).permute(0, 2, 3, 1)))
+        return F.gelu(self.norm2(conv_nhwc(self.conv2, x)))
+
+
+class Downsample(nn.Module):
+    """LayerNorm, then a convolution of stride 2 (3 x 3 into stage 1, else 2 x 2)."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(in_channels)
+        self.conv = nn.Conv2d(
+            in_channels, out_channels, kernel_size, stride=2, padding=kernel_size // 3
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, H, W, C) to (B, ceil(H/2), ceil(W/2), D)."""
+        x = self.norm(x)
+        if self.conv.kernel_size == (2, 2):  # an odd side gets a zero row or column at its end
+            x = F.pad(x, (0, 0, 0, x.shape[2] % 2, 0, x.shape[1] % 2))
+        return conv_nhwc(self.conv, x)
+
+
+@MODELS.register_module()
+class DualAttention(BaseModule):
+    """The encoder of "End-to-End Image Colorization with Multiscale Pyramid Transformer", Sec. III.
+
+    Four stages at 1/4, 1/8, 1/16 and 1/32 of the image, each of `depths[i]` pairs of half-blocks:
+    separable dilated attention (SDA, eq. 5 and 6) and factorized channel attention (FCA, eq. 3
+    and 4). Time and memory are linear in the image's area.
+
+    Args:
+        arch: 'tiny', 'small' or 'base', or a dict with `embed_dims` (one per stage), `depths`
+            (pairs per stage) and `stem_channels`.
+        in_channels: channels of the image.
+        window_size: G, tokens per side of a dilated window. No parameter depends on it.
+        head_dim: H_d, channels per head of SDA; divides every embed_dim.
+        group_dim: M, channels per group of FCA; divides every embed_dim.
+        order: the kinds of attention of a pair, any sequence of 'sda', 'fca', 'da', 'ca'. The
+            paper takes ('sda', 'fca') for recognition and ('fca', 'sda') for colorization; weights
+            of one order load into the other.
+        mlp_ratio: width of the feed-forward networks over C.
+        fca_scale: 'channel' (as printed), 'group' or 'tokens'; see
+            :class:`~dualattn_mm.models.attention.ChannelAttention`.
+        drop_path_rate: stochastic depth of the last half-block; it rises linearly from 0.
+        out_indices: stages whose maps are returned, each through a LayerNorm of its own.
+        frozen_stages: -1 freezes nothing, 0 the stem, n the stem and the first n stages (with
+            their down-sampling and output norms).
+        gap_before_final_norm: average over all pixels before the last output's norm, which then
+            is (B, C): what a classification head takes.
+        with_cp: trade time for memory in training by gradient checkpointing.
+        init_cfg: mmengine's initialisation, e.g. `dict(type='Pretrained', checkpoint=...,
+            prefix='backbone.')`.
+
+    Raises:
+        ValueError: for an argument outside of what is described here.
+    """
+
+    arch_zoo: Mapping[str, dict[str, Any]] = {
+        'tiny': dict(embed_dims=(96, 192, 384, 768), depths=(1, 1, 3, 1), stem_channels=64),
+        'small': dict(embed_dims=(96, 192, 384, 768), depths=(1, 1, 8, 1), stem_channels=64),
+        'base': dict(embed_dims=(128, 256, 512, 1024), depths=(1, 1, 8, 1), stem_channels=128),
+    }
+
+    def __init__(
+        self,
+        arch: str | Mapping[str, Any] = 'tiny',
+        in_channels: int = 3,
+        window_size: int = 7,
+        head_dim: int = 32,
+        group_dim: int = 32,
+        order: Sequence[str] = ('sda', 'fca'),
+        mlp_ratio: float = 4,
+        fca_scale: str = 'channel',
+        drop_path_rate: float = 0.0,
+        out_indices: Sequence[int] = (0, 1, 2, 3),
+        frozen_stages: int = -1,
+        gap_before_final_norm: bool = False,
+        with_cp: bool = False,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        embed_dims, depths, stem_channels = self._parse_arch(arch)
+        num_stages = len(depths)
+        for name, value in (
+            ('in_channels', in_channels),
+            ('window_size', window_size),
+            ('head_dim', head_dim),
+            ('group_dim', group_dim),
+        ):
+            _require(
+                isinstance(value, int) and value > 0, name, value, 'a whole number of at least 1'
+            )
+        for name, value in (('head_dim', head_dim), ('group_dim', group_dim)):
+            bad = [dim for dim in embed_dims if dim % value]
+            _require(not bad, name, value, f'a divisor of every embed_dim, and {bad} are not')
+        order = _as_tuple('order', order)
+        _require(
+            bool(order) and all(kind in ATTENTION_KINDS for kind in order),
+            'order',
+            order,
+            f'a sequence of kinds among {ATTENTION_KINDS}',
+        )
+        _require(
+            isinstance(mlp_ratio, Real) and mlp_ratio > 0,
+            'mlp_ratio',
+            mlp_ratio,
+            'a number above 0',
+        )
+        _require(fca_scale in FCA_SCALES, 'fca_scale', fca_scale, f'one of {FCA_SCALES}')
+        _require(
+            isinstance(drop_path_rate, Real) and 0 <= drop_path_rate < 1,
+            'drop_path_rate',
+            drop_path_rate,
+            'a number within [0, 1)',
+        )
+        out_indices = _as_tuple('out_indices', out_indices)
+        _require(
+            bool(out_indices)
+            and list(out_indices) == sorted(set(out_indices) & set(range(num_stages))),
+            'out_indices',
+            out_indices,
+            f'increasing stage numbers from 0 to {num_stages - 1}',
+        )
+        _require(
+            frozen_stages in range(-1, num_stages + 1),
+            'frozen_stages',
+            frozen_stages,
+            f'a whole number from -1 to {num_stages}',
+        )
+        self.embed_dims = embed_dims
+        self.in_channels = in_channels
+        self.out_indices = out_indices
+        self.frozen_stages = frozen_stages
+        self.gap_before_final_norm = gap_before_final_norm
+
+        num_half_blocks = sum(depths) * len(order)
+        rates = [drop_path_rate * i / max(1, num_half_blocks - 1) for i in range(num_half_blocks)]
+        self.stem = Stem(in_channels, stem_channels)
+        self.downsamples = nn.ModuleList()
+        self.stages = nn.ModuleList()
+        previous = stem_channels
+        for i, (dim, depth) in enumerate(zip(embed_dims, depths, strict=True)):
+            self.downsamples.append(Downsample(previous, dim, kernel_size=3 if i == 0 else 2))
+            blocks = []
+            for _ in range(depth):
+                block_rates, rates = rates[: len(order)], rates[len(order) :]
+                blocks.append(
+                    DualBlock(
+                        dim,
+                        order,
+                        window_size,
+                        head_dim,
+                        group_dim,
+                        fca_scale,
+                        mlp_ratio,
+                        block_rates,
+                        with_cp,
+                    )
+                )
+            self.stages.append(nn.ModuleDict({'blocks': nn.Sequential(*blocks)}))
+            if i in out_indices:
+                self.add_module(f'norm{i}', nn.LayerNorm(dim))
+            previous = dim
+        self.apply(init_weights)
+        # Convolutions answer in channels_last even to an image of one channel.
+        self.to(memory_format=torch.channels_last)
+        self._freeze()
+
+    @classmethod
+    def _parse_arch(
+        cls, arch: str | Mapping[str, Any]
+    ) -> tuple[tuple[int, ...], tuple[int, ...], int]:
+        if isinstance(arch, str):
+            _require(arch in cls.arch_zoo, 'arch', arch, f'one of {tuple(cls.arch_zoo)} or a dict')
+            arch = cls.arch_zoo[arch]
+        keys = {'embed_dims', 'depths', 'stem_channels'}
+        _require(
+            isinstance(arch, Mapping) and set(arch) == keys,
+            'arch',
+            arch,
+            f'a name among {tuple(cls.arch_zoo)} or a dict with exactly the keys {sorted(keys)}',
+        )
+        embed_dims = _as_tuple("arch['embed_dims']", arch['embed_dims'])
+        depths = _as_tuple("arch['depths']", arch['depths'])
+        numbers = (*embed_dims, *depths, arch['stem_channels'])
+        _require(
+            0 < len(embed_dims) == len(depths)
+            and all(isinstance(n, int) and n > 0 for n in numbers),
+            'arch',
+            dict(arch),
+            'embed_dims and depths of one length, and whole numbers of at least 1 throughout',
+        )
+        return embed_dims, depths, arch['stem_channels']
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Encode an image.
+
+        Args:
+            x: (B, in_channels, H, W), of any size.
+
+        Returns:
+            One (B, embed_dims[i], ceil(H / 2^(i+2)), ceil(W / 2^(i+2))) for each i of
+            `out_indices`, in the channels_last memory format; with `gap_before_final_norm` the
+            last is (B, embed_dims[-1]).
+        """
+        x = self.stem(x.contiguous(memory_format=torch.channels_last))
+        outs = []
+        for i, (downsample, stage) in enumerate(zip(self.downsamples, self.stages, strict=True)):
+            x = stage['blocks'](downsample(x))
+            if i not in self.out_indices:
+                continue
+            norm = getattr(self, f'norm{i}')
+            if self.gap_before_final_norm and i == self.out_indices[-1]:
+                outs.append(norm(x.mean(dim=(1, 2))))
+            else:
+                outs.append(norm(x).permute(0, 3, 1, 2))
+        return tuple(outs)
+
+    def train(self, mode: bool = True) -> 'DualAttention':
+        """Set the mode, but leave frozen parts in evaluation mode."""
+        super().train(mode)
+        self._freeze()
+        return self
+
+    def _freeze(self) -> None:
+        if self.frozen_stages < 0:
+            return
+        frozen = [self.stem]
+        for i in range(self.frozen_stages):
+            frozen += [self.downsamples[i], self.stages[i]]
+            if i in self.out_indices:
+                frozen.append(getattr(self, f'norm{i}'))
+        for module in frozen:
+            module.eval().requires_grad_(False)
+
+
+def _require(ok: bool, name: str, value: object, allowed: str) -> None:
+    if not ok:
+        raise ValueError(f'{name}={value!r} is not possible: it must be {allowed}')
+
+
+def _as_tuple(name: str, value: object) -> tuple:
+    """Sequences come as lists from config files; a bare string or number is a slip."""
+    _require(isinstance(value, Sequence) and not isinstance(value, str), name, value, 'a sequence')
+    return tuple(value)

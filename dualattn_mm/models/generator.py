@@ -1,0 +1,93 @@
+"""The colorizing network: lightness in, colour out."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+
+from .color_space import lab_to_rgb
+
+# The paper's network (Sec. III); a config states only what differs.
+ENCODER = dict(
+    type='DualAttention',
+    arch='tiny',
+    in_channels=1,
+    window_size=8,
+    head_dim=24,
+    group_dim=24,
+    order=('fca', 'sda'),
+)
+NECK = dict(type='PixelShuffleNeck')
+HEAD = dict(type='ColorAttention')
+
+
+@MODELS.register_module()
+class MultiscalePyramidTransformer(BaseModule):
+    """DualAttention encoder, pixel-shuffle neck and Color-Attention head (Fig. 2).
+
+    `dict(type='MultiscalePyramidTransformer', num_queries=64)` is the paper's network, of
+    55,092,032 parameters.
+
+    Args:
+        encoder: config of the encoder, with maps from 1/4 to 1/32. One whose first convolution
+            takes three channels gets the lightness as gray sRGB, ImageNet-normalised.
+        neck: config of the neck.
+        head: config of the head, without `num_queries`.
+        num_queries: K, the number of colour queries (Table IV).
+        init_cfg: mmengine's initialisation.
+
+    Raises:
+        ValueError: if the encoder takes neither one nor three channels.
+    """
+
+    def __init__(
+        self,
+        encoder: Mapping[str, Any] = ENCODER,
+        neck: Mapping[str, Any] = NECK,
+        head: Mapping[str, Any] = HEAD,
+        num_queries: int = 64,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        self.encoder = MODELS.build(dict(encoder))
+        self.neck = MODELS.build(dict(neck))
+        self.head = MODELS.build(dict(head, num_queries=num_queries))
+        first = next(m for m in self.encoder.modules() if isinstance(m, nn.Conv2d))
+        if first.in_channels not in (1, 3):
+            raise ValueError(
+                f'the encoder takes {first.in_channels} channels: it must take 1 (lightness) '
+                'or 3 (gray sRGB)'
+            )
+        self.takes_rgb = first.in_channels == 3
+        # ImageNet's mean and standard deviation of sRGB in [0, 1].
+        self.register_buffer('rgb_mean', torch.tensor((0.485, 0.456, 0.406)), persistent=False)
+        self.register_buffer('rgb_std', torch.tensor((0.229, 0.224, 0.225)), persistent=False)
+
+    def forward(self, lightness: Tensor) -> Tensor:
+        """Predict colour.
+
+        Args:
+            lightness: (B, 1, H, W), CIELAB L in [0, 100], of any size from 1 x 1 up.
+
+        Returns:
+            (B, 2, H, W): a and b in CIELAB units, unbounded.
+
+        Raises:
+            ValueError: if the shape is not as above.
+        """
+        if lightness.dim() != 4 or lightness.shape[1] != 1 or 0 in lightness.shape:
+            raise ValueError(f'lightness must be (B, 1, H, W), got {tuple(lightness.shape)}')
+        height, width = lightness.shape[-2:]
+        x = F.pad(lightness, (0, -width % 32, 0, -height % 32), mode='replicate')
+        ab = self.head(self.neck(self.encoder(self._normalize(x))))
+        return ab[..., :height, :width]
+
+    def _normalize(self, lightness: Tensor) -> Tensor:
+        if not self.takes_rgb:
+            return (lightness - 50) / 50
+        gray = lab_to_rgb(F.pad(lightness, (0, 0, 0, 0, 0, 2)))
+        return (gray - self.rgb_mean[:, None, None]) / self.rgb_std[:, None, None]
