@@ -1,0 +1,36 @@
+# What tools/demo.sh trains: the mini preset on the few photos that ship inside scikit-image and
+# scikit-learn, in some minutes on two CPU cores. It learns those photos; it is no general model.
+_base_ = ['../_base_/color_dualattn_mini.py', '../_base_/color_runtime.py']
+
+max_iters = 400
+train_dataloader = dict(
+    batch_size=6,
+    num_workers=0,
+    sampler=dict(type='InfiniteSampler', shuffle=True),
+    collate_fn=dict(type='default_collate'),
+    dataset=dict(
+        type='ColorizationDataset',
+        data_root='outputs/demo/photos',
+        pipeline=[
+            dict(type='LoadPhoto'),
+            dict(type='ColorizationCrop', size=160, scale=(0.4, 1.0)),
+            dict(type='PackColorization'),
+        ],
+    ),
+)
+train_cfg = dict(by_epoch=False, max_iters=max_iters)
+optim_wrapper = dict(optimizer=dict(type='AdamW', lr=8e-4, weight_decay=0.01))
+param_scheduler = dict(
+    type='LinearLR', start_factor=1.0, end_factor=0.01, by_epoch=False, end=max_iters
+)
+custom_hooks = [
+    dict(type='PlainCheckpointHook'),
+    dict(type='TimeLimitHook', seconds=210),
+    dict(type='TrainingProgressHook', keys=('ab_l1',)),
+]
+default_hooks = dict(
+    checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=20, max_keep_ckpts=2),
+)
+randomness = dict(seed=0)
+log_level = 'WARNING'  # the progress bar speaks; vis_data/ keeps the scalars
+work_dir = 'outputs/demo/training'

@@ -1,0 +1,12 @@
+"""Photos for training the colorizer. Importing this registers data set and transforms."""
+
+from .photos import ColorizationDataset
+from .transforms import ColorizationCrop, LoadPhoto, PackColorization, SquashPhoto
+
+__all__ = [
+    'ColorizationCrop',
+    'ColorizationDataset',
+    'LoadPhoto',
+    'PackColorization',
+    'SquashPhoto',
+]

@@ -1,0 +1,83 @@
+"""From a photo's path to what the colorizer takes: uint8 RGB tensors."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.registry import TRANSFORMS
+from mmengine.structures import BaseDataElement
+
+from ..apis.image_io import read_image, to_pixels
+
+
+@TRANSFORMS.register_module()
+class LoadPhoto:
+    """Read `img_path` (upright, sRGB) to `img`: (3, H, W) uint8 RGB."""
+
+    def __call__(self, results: dict) -> dict:
+        color = to_pixels(read_image(Path(results['img_path']))).color
+        if color.dtype == np.uint16:
+            color = (color // 257).astype(np.uint8)
+        if color.ndim == 2:
+            color = np.repeat(color[..., None], 3, axis=2)
+        image = torch.from_numpy(np.ascontiguousarray(color.transpose(2, 0, 1)))
+        return dict(results, img=image, ori_shape=tuple(image.shape[1:]))
+
+
+@TRANSFORMS.register_module()
+class ColorizationCrop:
+    """Random resized crop and horizontal flip of `img` (Sec. IV-A), by torchvision.
+
+    Args:
+        size: side of the square crop.
+        scale: range of the crop's area over the photo's.
+        ratio: range of the crop's aspect ratio before it is resized.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        scale: Sequence[float] = (0.08, 1.0),
+        ratio: Sequence[float] = (3 / 4, 4 / 3),
+    ) -> None:
+        from torchvision.transforms import v2
+
+        self.transform = v2.Compose(
+            [
+                v2.RandomResizedCrop(size, scale, ratio, antialias=True),
+                v2.RandomHorizontalFlip(),
+            ]
+        )
+
+    def __call__(self, results: dict) -> dict:
+        return dict(results, img=self.transform(results['img']))
+
+
+@TRANSFORMS.register_module()
+class SquashPhoto:
+    """Resize `img` to a square, whatever its aspect ratio: the paper's way of testing.
+
+    Args:
+        size: side of the square.
+    """
+
+    def __init__(self, size: int) -> None:
+        from torchvision.transforms import v2
+
+        self.transform = v2.Resize((size, size), antialias=True)
+
+    def __call__(self, results: dict) -> dict:
+        return dict(results, img=self.transform(results['img']))
+
+
+@TRANSFORMS.register_module()
+class PackColorization:
+    """Pack `img` as `inputs` and, in the sample, as `gt_img` (mmagic's field names)."""
+
+    def __call__(self, results: dict) -> dict:
+        sample = BaseDataElement(
+            metainfo=dict(img_path=results['img_path'], ori_shape=results['ori_shape']),
+            gt_img=results['img'],
+        )
+        return dict(inputs=results['img'], data_samples=sample)

@@ -1,0 +1,62 @@
+"""Checkpoints of tensors and plain values, which torch.load reads with weights_only=True."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.hooks import Hook
+from mmengine.logging import HistoryBuffer
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+
+_HISTORY = 'history_buffer'
+
+
+def _to_plain(value: Any) -> Any:
+    """Replace what is neither a tensor nor a plain value, through dicts, lists and tuples."""
+    if isinstance(value, HistoryBuffer):
+        log, count = value.data
+        plain = dict(log=torch.tensor(log), count=torch.tensor(count), max_length=value.max_length)
+        return {_HISTORY: plain}
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return torch.from_numpy(value)
+    if isinstance(value, dict):
+        # A callable (as some schedulers keep) is code: it is built anew, never stored.
+        return {k: _to_plain(v) for k, v in value.items() if not callable(v)}
+    if isinstance(value, list | tuple):
+        return type(value)(_to_plain(v) for v in value)
+    return value
+
+
+def _from_plain(value: dict) -> Any:
+    if set(value) != {_HISTORY}:
+        return value
+    plain = value[_HISTORY]
+    return HistoryBuffer(plain['log'].tolist(), plain['count'].tolist(), plain['max_length'])
+
+
+@HOOKS.register_module()
+class PlainCheckpointHook(Hook):
+    """Keep mmengine's checkpoints free of pickled objects.
+
+    mmengine stores its log as HistoryBuffer objects, which torch >= 2.6 refuses to load by default;
+    to allow them would open arbitrary code execution. This hook stores their numbers instead and
+    rebuilds them when training resumes.
+    """
+
+    # After all hooks that add to the checkpoint (EMAHook is NORMAL, CheckpointHook VERY_LOW).
+    priority = 'LOWEST'
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        for key, value in checkpoint.items():
+            if key != 'state_dict':
+                checkpoint[key] = _to_plain(value)
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        # mmengine would execute a config stored under this key.
+        checkpoint.get('meta', {}).pop('config', None)
+        hub = checkpoint.get('message_hub')
+        if hub:
+            hub['log_scalars'] = {k: _from_plain(v) for k, v in hub['log_scalars'].items()}

@@ -1,0 +1,28 @@
+"""Training that ends in time."""
+
+import time
+
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+
+
+@HOOKS.register_module()
+class TimeLimitHook(Hook):
+    """End training after some time; the CheckpointHook's interval says what can be resumed.
+
+    Args:
+        seconds: time for one call of `Runner.train`, counted from its first iteration.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    def before_train(self, runner: Runner) -> None:
+        self.end = time.monotonic() + self.seconds
+
+    def after_train_iter(self, runner: Runner, batch_idx, data_batch=None, outputs=None) -> None:
+        if time.monotonic() < self.end or runner.train_loop.stop_training:
+            return
+        runner.train_loop.stop_training = True
+        runner.logger.info(f'time limit of {self.seconds:.0f} s reached at step {runner.iter + 1}')

@@ -1,0 +1,5 @@
+"""Metrics of colorization."""
+
+from .colorfulness import colorfulness
+
+__all__ = ['colorfulness']

@@ -1,0 +1,5 @@
+"""Pictures of results."""
+
+from .gallery import gallery
+
+__all__ = ['gallery']

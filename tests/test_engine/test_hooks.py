@@ -1,0 +1,123 @@
+"""The hooks, in real training of a tiny model."""
+
+import os
+import pickle
+
+import pytest
+import torch
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
+from torch import nn
+from torch.utils.data import Dataset
+
+import dualattn_mm.engine  # noqa: F401  (registers the hooks)
+
+
+class Points(Dataset):
+    """y = 2x, as one tensor per sample."""
+
+    def __len__(self):
+        return 64
+
+    def __getitem__(self, index):
+        return torch.tensor([index / 64, index / 32])
+
+
+class Line(BaseModel):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(1, 1)
+
+    def forward(self, data, mode):
+        return dict(loss=(self.linear(data[:, :1]) - data[:, 1:]).square().mean())
+
+
+def collate(batch):
+    return dict(data=torch.stack(batch))
+
+
+@pytest.fixture
+def make_runner(tmp_path):
+    def make(hooks, max_iters=8, name='run', **kwargs):
+        return Runner(
+            model=Line(),
+            work_dir=str(tmp_path / name),
+            train_dataloader=dict(
+                batch_size=4,
+                sampler=dict(type='InfiniteSampler', shuffle=True),
+                dataset=Points(),
+                collate_fn=collate,
+            ),
+            train_cfg=dict(by_epoch=False, max_iters=max_iters),
+            optim_wrapper=dict(optimizer=dict(type='Adam', lr=0.1)),
+            param_scheduler=dict(type='OneCycleLR', eta_max=0.1, total_steps=8, by_epoch=False),
+            default_hooks=dict(
+                checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=2),
+            ),
+            custom_hooks=hooks,
+            randomness=dict(seed=0),
+            log_level='ERROR',
+            experiment_name=f'{name}-{os.urandom(4).hex()}',
+            **kwargs,
+        )
+
+    return make
+
+
+PLAIN = dict(type='PlainCheckpointHook')
+
+
+def test_checkpoint_loads_with_weights_only(make_runner, tmp_path):
+    make_runner([PLAIN]).train()
+    checkpoint = torch.load(tmp_path / 'run' / 'iter_4.pth', weights_only=True)
+    assert set(checkpoint) >= {'state_dict', 'optimizer', 'param_schedulers', 'message_hub'}
+    # The optimizer's numbers survived, not only its structure.
+    assert checkpoint['optimizer']['state'][0]['exp_avg'].abs().sum() > 0
+
+
+def test_without_the_hook_weights_only_refuses(make_runner, tmp_path):
+    make_runner([]).train()
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(tmp_path / 'run' / 'iter_4.pth', weights_only=True)
+
+
+def test_resumed_training_has_the_whole_log_and_goes_on(make_runner, tmp_path):
+    make_runner([PLAIN]).train()
+    resumed = make_runner(
+        [PLAIN], name='again', load_from=str(tmp_path / 'run' / 'iter_4.pth'), resume=True
+    )
+    model = resumed.train()
+    log, counts = resumed.message_hub.get_scalar('train/loss').data
+    assert len(log) == len(counts) == 8
+    assert resumed.iter == 8
+    whole = torch.load(tmp_path / 'run' / 'iter_8.pth', weights_only=True)['state_dict']
+    torch.testing.assert_close(model.state_dict(), whole)
+
+
+def test_a_config_inside_a_checkpoint_is_not_executed(make_runner, tmp_path):
+    make_runner([PLAIN]).train()
+    path, trace = tmp_path / 'run' / 'iter_4.pth', tmp_path / 'executed'
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint['meta']['config'] = f'open({str(trace)!r}, "w")'
+    torch.save(checkpoint, path)
+    make_runner([PLAIN], name='again', load_from=str(path), resume=True).train()
+    assert not trace.exists()
+
+
+def test_time_limit_ends_training_early(make_runner):
+    runner = make_runner([dict(type='TimeLimitHook', seconds=0)])
+    runner.train()
+    assert runner.iter == 1
+
+
+def test_time_limit_leaves_a_faster_training_alone(make_runner):
+    runner = make_runner([dict(type='TimeLimitHook', seconds=600)])
+    runner.train()
+    assert runner.iter == 8
+
+
+def test_progress_bar_shows_steps_and_loss(make_runner, capfd):
+    make_runner([dict(type='TrainingProgressHook')]).train()
+    err = capfd.readouterr().err
+    assert '8/8' in err
+    assert 'loss=' in err
