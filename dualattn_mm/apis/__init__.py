@@ -1,0 +1,7 @@
+"""Colorizing images: one pipeline that the command line, tools and Python users call."""
+
+from .errors import ColorizeError
+from .pipeline import ColorizationPipeline
+from .weights import load_generator, save_generator
+
+__all__ = ['ColorizationPipeline', 'ColorizeError', 'load_generator', 'save_generator']

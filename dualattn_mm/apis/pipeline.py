@@ -1,0 +1,283 @@
+"""The one way from an image to its colorized version; every front end calls it.
+
+Colour is predicted at a small square size, enlarged, and joined to the lightness of the original,
+which is never resampled.
+"""
+
+import contextlib
+import math
+import numbers
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+from ..models.color_space import lab_to_rgb, rgb_to_lab
+from .errors import ColorizeError
+from .image_io import Pixels, metadata_of, to_pixels
+from .weights import load_generator
+
+AnyImage = Image.Image | np.ndarray
+
+MIN_SIZE = 32
+# Full-resolution conversions go in bands of about this many pixels, which bounds the memory. So few
+# that PyTorch does not spread an operation over threads: thousands of short parallel loops wait for
+# each other, on a busy machine ten times as long as they work.
+_BAND_PIXELS = 2**13
+
+
+@dataclass(frozen=True)
+class Photo:
+    """An image between `prepare` and `finish`.
+
+    Attributes:
+        lightness: (H, W) float32, L in [0, 100], of the original at full resolution.
+        alpha: (H, W) uint8, or None.
+        info: what a PIL result gets as `info`; None where the image came as an array.
+    """
+
+    lightness: Tensor
+    alpha: np.ndarray | None
+    info: dict | None
+
+
+class ColorizationPipeline:
+    """Colorize images of any size.
+
+    ::
+
+        pipe = ColorizationPipeline('outputs/demo/mpt.safetensors')
+        pipe(Image.open('old.jpg')).save('new.jpg')
+
+    An image is a PIL image of any mode but 32-bit and LAB (its EXIF orientation and ICC profile
+    are applied), or a uint8 or uint16 array: (H, W) gray, (H, W, 3) sRGB or (H, W, 4) sRGB and
+    alpha. Colour in the input is replaced: only its lightness counts.
+
+    The result is of the same kind and size: a PIL image of mode RGB or RGBA with `info` holding
+    'exif' (without orientation) and 'dpi' where the input had them, or an array (H, W, 3) or
+    (H, W, 4), uint8. Alpha is kept as it is. Where a predicted colour lies outside sRGB it is
+    clipped per channel.
+
+    Args:
+        weights: see `load_generator`; None takes the demo's.
+        config: config file for weights that do not describe their network.
+        device: 'auto' (CUDA where there is one), 'cpu', 'cuda' or 'cuda:N'.
+        size: side of the square in which colour is predicted, in pixels, at least 32. The image
+            is squashed to it.
+        batch_size: how many images go through the network at once.
+
+    Raises:
+        ColorizeError: for a wrong argument, unusable weights or a missing device.
+    """
+
+    def __init__(
+        self,
+        weights: str | os.PathLike | None = None,
+        config: str | os.PathLike | None = None,
+        device: str = 'auto',
+        size: int = 256,
+        batch_size: int = 8,
+    ):
+        self._set_sizes(size, batch_size)
+        self.generator = load_generator(weights, config, _resolve_device(device))
+
+    @classmethod
+    def from_generator(
+        cls, generator: nn.Module, size: int = 256, batch_size: int = 8
+    ) -> 'ColorizationPipeline':
+        """Wrap a ready network, as training tools do.
+
+        Args:
+            generator: lightness (B, 1, H, W), L in [0, 100], to ab (B, 2, H, W), CIELAB units. It
+                is used where it is, in eval mode, and put back into its mode after each batch.
+            size, batch_size: as in the constructor.
+        """
+        pipe = cls.__new__(cls)
+        pipe._set_sizes(size, batch_size)
+        pipe.generator = generator
+        return pipe
+
+    def _set_sizes(self, size: int, batch_size: int) -> None:
+        self.size = _whole_number('size', size, MIN_SIZE)
+        self.batch_size = _whole_number('batch_size', batch_size, 1)
+
+    def __call__(
+        self, images: AnyImage | Sequence[AnyImage], saturation: float = 1.0
+    ) -> AnyImage | list[AnyImage]:
+        """Colorize an image, or a list or tuple of images of any sizes.
+
+        Args:
+            images: see the class.
+            saturation: factor on ab, finite, >= 0; 0 gives the gray image.
+
+        Returns:
+            The colorized image, or a list of them.
+
+        Raises:
+            ColorizeError: for an image of another kind, shape or dtype, a wrong saturation, a
+                network that gives NaN or infinity, or too little memory.
+        """
+        if isinstance(images, list | tuple):
+            return list(self.stream(images, saturation))
+        return next(self.stream([images], saturation))
+
+    def stream(self, images: Iterable[AnyImage], saturation: float = 1.0) -> Iterator[AnyImage]:
+        """Colorize one image after the other, holding no more than a batch of them in memory.
+
+        Arguments, results and errors as in `__call__`.
+        """
+        check_saturation(saturation)
+        photos = map(self.prepare, images)
+        while batch := list(islice(photos, self.batch_size)):
+            for photo, ab in zip(batch, self.predict(batch), strict=True):
+                yield self.finish(photo, ab, saturation)
+
+    def prepare(self, image: AnyImage) -> Photo:
+        """First of the three steps of `stream`: take what is needed of an image."""
+        if isinstance(image, Image.Image):
+            pixels, info = to_pixels(image), metadata_of(image)
+        else:
+            pixels, info = _split_array(image), None
+        with _memory_errors('an image of this size'):
+            return Photo(_lightness(pixels.color), pixels.alpha, info)
+
+    @torch.inference_mode()
+    def predict(self, photos: Sequence[Photo]) -> Tensor:
+        """Second step: the network, on one batch.
+
+        Returns:
+            ab: (B, 2, size, size), CIELAB units, on the network's device.
+        """
+        size = (self.size, self.size)
+        batch = torch.stack([_resize(photo.lightness[None], size) for photo in photos])
+        device = next(self.generator.parameters(), batch).device
+        training = self.generator.training
+        self.generator.eval()
+        try:
+            with _memory_errors(f'the network at size {self.size}, batch size {len(photos)}'):
+                ab = self.generator(batch.to(device)).float()
+        finally:
+            if training:
+                self.generator.train()
+        if not torch.isfinite(ab).all():
+            raise ColorizeError('the network gives NaN or infinity: its weights are unusable')
+        return ab
+
+    @torch.inference_mode()
+    def finish(self, photo: Photo, ab: Tensor, saturation: float = 1.0) -> AnyImage:
+        """Third step: join the colour (2, size, size) to the lightness of the original."""
+        with _memory_errors('an image of this size'):
+            result = _join(photo, ab, saturation)
+        if photo.info is None:
+            return result
+        image = Image.fromarray(result)
+        image.info.update(photo.info)
+        return image
+
+
+def check_saturation(saturation: float) -> None:
+    """Raise ColorizeError unless the factor is finite and >= 0."""
+    if not isinstance(saturation, numbers.Real) or not 0 <= saturation < math.inf:
+        raise ColorizeError(f'saturation must be a finite number >= 0, got {saturation!r}')
+
+
+def _whole_number(name: str, value: int, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
+        raise ColorizeError(f'{name} must be a whole number >= {least}, got {value!r}')
+    return int(value)
+
+
+def _resolve_device(device: str) -> torch.device:
+    if device == 'auto':
+        return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    try:
+        resolved = torch.device(device)
+    except (RuntimeError, TypeError):
+        resolved = None
+    if resolved is None or resolved.type not in ('cpu', 'cuda'):
+        raise ColorizeError(f"device must be 'auto', 'cpu', 'cuda' or 'cuda:N', got {device!r}")
+    if resolved.type == 'cuda' and (resolved.index or 0) >= torch.cuda.device_count():
+        raise ColorizeError(f'device {device} asked for, but this machine or PyTorch has none')
+    return resolved
+
+
+def _split_array(image: np.ndarray) -> Pixels:
+    allowed = 'a uint8 or uint16 array of shape (H, W), (H, W, 3) or (H, W, 4), or a PIL image'
+    if not isinstance(image, np.ndarray):
+        raise ColorizeError(f'an image must be {allowed}, got {type(image).__name__}')
+    shape_ok = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (3, 4))
+    dtype_ok = image.dtype.newbyteorder('=') in (np.uint8, np.uint16)  # either byte order
+    if not shape_ok or not dtype_ok or image.size == 0:
+        raise ColorizeError(
+            f'an image must be {allowed}, got an array of shape {image.shape} and dtype '
+            f'{image.dtype}'
+        )
+    if image.ndim == 2 or image.shape[2] == 3:
+        return Pixels(image, None)
+    alpha = image[..., 3]
+    if image.itemsize == 2:
+        alpha = ((alpha.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    return Pixels(image[..., :3], alpha)
+
+
+@torch.inference_mode()
+def _lightness(color: np.ndarray) -> Tensor:
+    """L of every pixel, (H, W) float32, in the full precision of the input."""
+    levels = 256 if color.itemsize == 1 else 65536
+    if color.ndim == 2:
+        gray = (torch.arange(levels) / (levels - 1)).expand(3, 1, levels)
+        return torch.from_numpy(rgb_to_lab(gray)[0, 0].numpy()[color])
+    height, width, _ = color.shape
+    lightness = torch.empty(height, width)
+    for rows in _bands(height, width):
+        rgb = torch.from_numpy(color[rows].astype(np.float32)) / (levels - 1)
+        lightness[rows] = rgb_to_lab(rgb.permute(2, 0, 1).contiguous())[0]
+    return lightness
+
+
+def _join(photo: Photo, ab: Tensor, saturation: float) -> np.ndarray:
+    """The colorized image, (H, W, 3 or 4) uint8."""
+    height, width = photo.lightness.shape
+    ab = _resize(ab, (height, width))
+    result = np.empty((height, width, 3 if photo.alpha is None else 4), np.uint8)
+    for rows in _bands(height, width):
+        lightness = photo.lightness[None, rows].to(ab.device)
+        color = (ab[:, rows] * saturation).clamp_(-128, 127)
+        rgb = lab_to_rgb(torch.cat([lightness, color]))
+        # + 0.5: the assignment truncates (torch's own rounding is threaded even for a band)
+        result[rows, :, :3] = (rgb * 255 + 0.5).permute(1, 2, 0).cpu().numpy()
+    if photo.alpha is not None:
+        result[..., 3] = photo.alpha
+    return result
+
+
+def _bands(height: int, width: int) -> Iterator[slice]:
+    step = max(1, _BAND_PIXELS // width)
+    return (slice(top, top + step) for top in range(0, height, step))
+
+
+def _resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize (C, H, W); where it shrinks, every pixel counts."""
+    return F.interpolate(
+        maps[None], size, mode='bilinear', align_corners=False, antialias=True
+    ).squeeze(0)
+
+
+@contextlib.contextmanager
+def _memory_errors(what: str) -> Iterator[None]:
+    """Turn an allocation that fails into one clear line; every other error passes."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        # CUDA has a class for it; the CPU's allocator tells by its words.
+        if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or (
+            'allocate memory' in str(error) or 'not enough memory' in str(error)
+        ):
+            raise ColorizeError(f'too little memory for {what}') from error
+        raise

@@ -1,0 +1,277 @@
+"""Weights of the generator: a safetensors file that describes its own network, or a checkpoint.
+
+A safetensors file holds the generator's state dict under its own keys and, as metadata, the
+configuration to build it from. An mmengine checkpoint (.pth) holds the whole `Colorizer`; its
+`generator.*` is taken, and a config file says what network that is.
+"""
+
+import contextlib
+import json
+import os
+import pickle
+import re
+import uuid
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from .. import models  # noqa: F401  (registers the networks)
+from .errors import ColorizeError, first_line
+
+FORMAT = 'dualattn_mm.generator.v1'
+DEFAULT_WEIGHTS = Path('outputs/demo/mpt.safetensors')
+_CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def save_generator(
+    path: str | os.PathLike,
+    generator: nn.Module | Mapping[str, Tensor],
+    generator_cfg: Mapping[str, Any],
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Write a generator as a safetensors file that describes its own network.
+
+    The file appears whole or not at all (temporary name, then rename); missing folders are made.
+
+    Args:
+        path: the file to write.
+        generator: the module, or its state dict.
+        generator_cfg: what MODELS builds it from: dict(type='MultiscalePyramidTransformer', ...),
+            of JSON values.
+        dtype: stored type of the floating tensors (torch.float16 halves the file; loading casts
+            up); None keeps theirs.
+
+    Raises:
+        ColorizeError: if `generator_cfg` has no `type` or holds what JSON cannot.
+        OSError: if the file cannot be written.
+    """
+    state = generator.state_dict() if isinstance(generator, nn.Module) else generator
+    try:
+        description = json.dumps(generator_cfg)
+    except TypeError as error:
+        raise ColorizeError(f'generator_cfg cannot be stored as JSON: {error}') from None
+    if 'type' not in generator_cfg:
+        raise ColorizeError('generator_cfg has no `type`')
+    stored = {key: _plain_copy(value, dtype) for key, value in state.items()}
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f'.{uuid.uuid4().hex}.tmp'
+    try:
+        save_file(stored, temporary, {'format': FORMAT, 'generator': description})
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _plain_copy(value: Tensor, dtype: torch.dtype | None) -> Tensor:
+    """On the CPU, dense in NCHW order, of its own memory: all that safetensors accepts."""
+    value = value.detach().to('cpu', dtype if value.is_floating_point() else None)
+    return value.clone(memory_format=torch.contiguous_format)
+
+
+def load_generator(
+    weights: str | os.PathLike | None = None,
+    config: str | os.PathLike | None = None,
+    device: str | torch.device = 'cpu',
+) -> nn.Module:
+    """Build the generator that a weights file belongs to and load it, strictly.
+
+    Args:
+        weights: a file of `save_generator`, or an mmengine checkpoint of a `Colorizer` (read with
+            weights_only: nothing in it is executed). None: `default_weights()`.
+        config: an mmengine config file whose `model.generator` describes the network. It is
+            Python code that runs: use files you trust. Needed for a checkpoint; goes before the
+            description inside a safetensors file.
+        device: where the module is put.
+
+    Returns:
+        The module in eval mode, float32: lightness (B, 1, H, W), L in [0, 100], to
+        ab (B, 2, H, W), CIELAB units.
+
+    Raises:
+        ColorizeError: if a file is missing, cannot be read, or weights and network do not match
+            (naming the first keys).
+    """
+    path = default_weights() if weights is None else Path(weights)
+    if not path.is_file():
+        raise ColorizeError(f'no weights file {path}')
+    state, generator_cfg = _read(path)
+    if config is not None:
+        generator_cfg = _read_config(Path(config))
+    if generator_cfg is None:
+        raise ColorizeError(
+            f'{path} does not describe its network: pass the config file it was trained with '
+            '(--config)'
+        )
+    generator = _build(generator_cfg, config or path)
+    _load(generator, state, path)
+    return generator.float().eval().to(device)
+
+
+def default_weights() -> Path:
+    """The demo's weights, under the current directory or else in the checkout.
+
+    Raises:
+        ColorizeError: if there are none.
+    """
+    for path in (DEFAULT_WEIGHTS, _CHECKOUT / DEFAULT_WEIGHTS):
+        if path.is_file():
+            return path
+    raise ColorizeError(
+        f'no weights: {DEFAULT_WEIGHTS} does not exist; run `bash tools/demo.sh` to train them, '
+        'or pass --weights'
+    )
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict | None]:
+    """The generator's state dict and, where the file has one, its configuration."""
+    try:
+        with path.open('rb') as file:
+            head = file.read(9)
+    except OSError as error:
+        raise ColorizeError(f'cannot read {path}: {error.strerror}') from None
+    # A safetensors file is a length of 8 bytes, then JSON.
+    return _read_safetensors(path) if head[8:] == b'{' else (_read_checkpoint(path), None)
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict | None]:
+    try:
+        with safe_open(path, 'pt') as file:
+            metadata = file.metadata() or {}
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        if metadata.get('format') != FORMAT:
+            return state, None
+        generator_cfg = json.loads(metadata['generator'])
+        _check_types(generator_cfg)
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise ColorizeError(f'{path} is damaged: {first_line(error)}') from None
+    return state, generator_cfg
+
+
+def _check_types(cfg: Any) -> None:
+    """Let a description from a stranger name registered modules only.
+
+    The registry would import and call any dotted name, `os.system` included.
+    """
+    if isinstance(cfg, dict):
+        name = cfg.get('type')
+        if name is not None and not (isinstance(name, str) and name in MODELS.module_dict):
+            raise ValueError(f'it asks for an unknown module {name!r}')
+        cfg = list(cfg.values())
+    if isinstance(cfg, list):
+        for value in cfg:
+            _check_types(value)
+
+
+class _Ignored:
+    """Stands for an object of a checkpoint that is of no interest here."""
+
+    def __new__(cls, *args: Any) -> '_Ignored':
+        return super().__new__(cls)
+
+    def __init__(self, *args: Any):
+        pass
+
+    def __setstate__(self, state: Any):
+        pass
+
+
+# mmengine stores its training log beside the weights, in classes that weights_only does not allow.
+# They are read as `_Ignored`, so that still nothing but this module's stub is ever called.
+_TRAINING_LOG = [
+    type(name, (_Ignored,), {'__module__': module})
+    for module, name in (
+        ('mmengine.logging.history_buffer', 'HistoryBuffer'),
+        ('builtins', 'getattr'),
+        ('numpy', 'ndarray'),
+        ('numpy', 'dtype'),
+        ('numpy.core.multiarray', '_reconstruct'),
+        ('numpy.core.multiarray', 'scalar'),
+        ('numpy._core.multiarray', '_reconstruct'),
+        ('numpy._core.multiarray', 'scalar'),
+    )
+]
+
+
+def _read_checkpoint(path: Path) -> dict[str, Tensor]:
+    """The `generator.*` part of an mmengine checkpoint, without that prefix.
+
+    With an EMAHook, `state_dict` already holds the averaged weights.
+    """
+    allowed = getattr(torch.serialization, 'safe_globals', None)  # torch >= 2.5
+    try:
+        with allowed(_TRAINING_LOG) if allowed else contextlib.nullcontext():
+            # mmap: the optimizer's state and the critic's stay on the disk
+            mapped = zipfile.is_zipfile(path)
+            checkpoint = torch.load(path, map_location='cpu', weights_only=True, mmap=mapped)
+    except pickle.UnpicklingError as error:
+        found = re.search(r'GLOBAL ([\w.]+)', str(error))
+        reason = f' ({found[1]})' if found else ''
+        raise ColorizeError(
+            f'{path} is not loaded: it is damaged, or holds objects other than weights{reason}, '
+            'which could run code'
+        ) from None
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        raise ColorizeError(f'{path} is not a weights file: {first_line(error)}') from None
+    model = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else {}
+    pattern = re.compile(r'(?:module\.)?generator\.(?:module\.)?(.+)')
+    state = {
+        match[1]: value
+        for key, value in model.items()
+        if isinstance(value, Tensor) and (match := pattern.fullmatch(str(key)))
+    }
+    if not state:
+        raise ColorizeError(f'{path} holds no generator.* weights: not a checkpoint of a Colorizer')
+    return state
+
+
+def _read_config(path: Path) -> dict:
+    if not path.is_file():
+        raise ColorizeError(f'no config file {path}')
+    try:
+        cfg = Config.fromfile(path, format_python_code=False)
+    except Exception as error:  # a config is a program: it can fail in any way
+        reason = f'{type(error).__name__}: {first_line(error)}'
+        raise ColorizeError(f'cannot read the config {path}: {reason}') from error
+    generator_cfg = (cfg.get('model') or {}).get('generator')
+    if not isinstance(generator_cfg, dict):
+        raise ColorizeError(f'the config {path} has no model.generator')
+    return generator_cfg
+
+
+def _build(generator_cfg: dict, source: str | os.PathLike) -> nn.Module:
+    try:
+        return MODELS.build(generator_cfg)
+    except (TypeError, ValueError, KeyError, AssertionError, RuntimeError, ImportError) as error:
+        raise ColorizeError(
+            f'cannot build the network that {source} describes: {first_line(error)}'
+        ) from error
+
+
+def _load(generator: nn.Module, state: dict[str, Tensor], path: Path) -> None:
+    own = generator.state_dict()
+    problems = {
+        'missing': [key for key in own if key not in state],
+        'unexpected': [key for key in state if key not in own],
+        'of another shape': [
+            f'{key} {tuple(state[key].shape)} for {tuple(own[key].shape)}'
+            for key in own
+            if key in state and own[key].shape != state[key].shape
+        ],
+    }
+    if any(problems.values()):
+        parts = [
+            f'{len(keys)} {what} ({", ".join(keys[:3])}{", ..." if len(keys) > 3 else ""})'
+            for what, keys in problems.items()
+            if keys
+        ]
+        raise ColorizeError(f'{path} does not fit the network: {"; ".join(parts)}')
+    generator.load_state_dict(state, strict=True)

@@ -1,0 +1,327 @@
+import fcntl
+import os
+import pty
+import re
+import select
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.registry import MODELS
+from PIL import Image
+from skimage.color import rgb2lab
+from skimage.data import astronaut
+
+from dualattn_mm.apis import cli, save_generator
+from dualattn_mm.apis.cli import main
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    """A folder `in` with a photo in a few formats; it is the current directory's."""
+    monkeypatch.chdir(tmp_path)
+    photo = Image.fromarray(astronaut()[::8, ::10])
+    alpha = photo.copy()
+    alpha.putalpha(Image.linear_gradient('L').resize(photo.size))
+    wide = Image.fromarray(np.asarray(photo.convert('L')).astype(np.uint16) * 257)
+    os.makedirs('in/sub')
+    photo.save('in/color.jpg')
+    photo.convert('L').save('in/gray.png')
+    photo.convert('CMYK').save('in/sub/print.jpg')
+    photo.save('in/sub/old.bmp')
+    alpha.save('in/sub/clear.webp', lossless=True)
+    wide.save('in/sub/scan.tif')
+    return photo
+
+
+@pytest.fixture
+def run(weights, capsys):
+    """main(argv) with small settings: (exit status, lines of stdout, lines of stderr)."""
+
+    def run_(*argv, weights_=weights):
+        given = ('--weights', str(weights_)) if weights_ else ()
+        status = main([*map(str, argv), *given, '--size', '32', '--device', 'cpu'])
+        captured = capsys.readouterr()
+        return status, captured.out.splitlines(), captured.err.splitlines()
+
+    return run_
+
+
+def found(folder):
+    return sorted(p.relative_to(folder).as_posix() for p in Path(folder).rglob('*') if p.is_file())
+
+
+def test_a_folder_of_formats(photos, run):
+    status, out, err = run('in', '-o', 'out')
+    assert status == 0
+    assert err == []
+    assert len(out) == 1
+    assert out[0].startswith('6 done, 0 skipped, 0 failed, ')
+    assert out[0].endswith(' s per image -> out')
+    modes = {name: Image.open(Path('out', name)).mode for name in found('out')}
+    assert modes == {
+        'color.jpg': 'RGB',
+        'gray.png': 'RGB',
+        'sub/clear.png': 'RGBA',
+        'sub/old.png': 'RGB',
+        'sub/print.jpg': 'RGB',
+        'sub/scan.png': 'RGB',
+    }
+    for name in modes:
+        result = Image.open(Path('out', name))
+        assert result.size == photos.size
+        lab = rgb2lab(np.asarray(result.convert('RGB')))
+        middle = (lab[..., 0] > 40) & (lab[..., 0] < 80)  # in gamut
+        assert np.abs(np.median(lab[middle][:, 1:], axis=0) - (12, -20)).max() < 1
+    gray = np.asarray(photos.convert('L'))
+    kept = rgb2lab(np.asarray(Image.open('out/gray.png')))[..., 0]
+    expected = rgb2lab(np.repeat(gray[..., None], 3, axis=2))[..., 0]
+    inside = (expected > 40) & (expected < 80)
+    assert np.abs(kept - expected)[inside].max() < 0.5
+
+
+def test_second_run_skips_and_overwrite_does_not(photos, run):
+    run('in', '-o', 'out')
+    Path('out/gray.png').write_bytes(b'mine')
+    status, out, err = run('in', '-o', 'out')
+    assert (status, out) == (0, ['0 done, 6 skipped, 0 failed -> out'])
+    assert len(err) == 1
+    assert '6 skipped' in err[0]
+    assert Path('out/gray.png').read_bytes() == b'mine'
+    status, out, _ = run('in', '-o', 'out', '--overwrite')
+    assert out[0].startswith('6 done, 0 skipped, 0 failed')
+    assert Image.open('out/gray.png').size == photos.size
+
+
+def test_results_inside_the_input_folder(photos, run):
+    assert run('in', '-o', 'in/results')[0] == 0
+    before = found('in')
+    _, out, _ = run('in', '-o', 'in/results')
+    assert out == ['0 done, 6 skipped, 0 failed -> in/results']
+    assert found('in') == before
+
+
+@pytest.mark.parametrize('batch_size', ['1', '2', '8'])
+def test_one_bad_file_does_not_spoil_the_others(photos, run, batch_size):
+    data = Path('in/color.jpg').read_bytes()
+    Path('in/half.jpg').write_bytes(data[: len(data) // 2])
+    Path('in/empty.png').write_bytes(b'')
+    Path('in/text.jpg').write_text('no image')
+    status, out, err = run('in', '-o', 'out', '--batch-size', batch_size)
+    assert status == 1
+    assert out[0].startswith('6 done, 0 skipped, 3 failed, ')
+    assert len(err) == 3
+    assert sorted(line.split(':')[0] for line in err) == [
+        'in/empty.png',
+        'in/half.jpg',
+        'in/text.jpg',
+    ]
+    assert len(found('out')) == 6
+
+
+def test_only_bad_files(photos, run):
+    Path('bad.jpg').write_text('no image')
+    status, out, _ = run('bad.jpg', '-o', 'out')
+    assert (status, out) == (1, ['0 done, 0 skipped, 1 failed -> out'])
+
+
+def test_result_that_cannot_be_written(photos, run):
+    os.makedirs('out')
+    Path('out/sub').write_text('a file where a folder should be')
+    status, out, err = run('in', '-o', 'out')
+    assert status == 1
+    assert out[0].startswith('2 done, 0 skipped, 4 failed')
+    assert all('cannot be written' in line for line in err)
+    assert found('out') == ['color.jpg', 'gray.png', 'sub']
+
+
+def test_compare(photos, run):
+    Image.new('L', (3000, 30), 128).save('in/long.png')
+    assert run('in', '-o', 'out', '--compare')[0] == 0
+    assert len(found('out')) == 14
+    pair = np.asarray(Image.open('out/gray.png.compare.png'))
+    height, width = pair.shape[:2]
+    assert (width, height) == (2 * photos.width, photos.height)
+    left, right = pair[:, : width // 2], pair[:, width // 2 :]
+    np.testing.assert_array_equal(left[..., 0], photos.convert('L'))
+    assert np.ptp(left, axis=2).max() == 0
+    np.testing.assert_array_equal(right, Image.open('out/gray.png'))
+    assert Image.open('out/long.png.compare.png').size == (2048, 10)
+    assert Image.open('out/sub/clear.png.compare.png').mode == 'RGBA'
+
+
+def test_saturation(photos, run):
+    run('in/gray.png', '-o', 'out', '--saturation', '0')
+    np.testing.assert_array_equal(
+        np.asarray(Image.open('out/gray.png'))[..., 1], photos.convert('L')
+    )
+
+
+WRONG_USE = [
+    (['none.jpg'], r'no file none\.jpg'),
+    (['in', '*.gif'], r'no file \*.gif'),
+    (['in', '--weights', 'none.safetensors'], r'no weights file none\.safetensors'),
+    (['in', '--weights', 'in/color.jpg'], r'in/color\.jpg'),
+    (['in', '--weights', 'other.safetensors'], r'2 missing .*enter'),
+    (['in', '--config', 'none.py'], r'no config file none\.py'),
+    (['in', '--size', '31'], 'size must be a whole number >= 32, got 31'),
+    (['in', '--batch-size', '0'], 'batch_size must be a whole number >= 1, got 0'),
+    (['in', '--saturation', '-1'], 'saturation'),
+    (['in', '--saturation', 'nan'], 'saturation'),
+    (['in', '--saturation', 'inf'], 'saturation'),
+    (['in', '--device', 'cuda'], 'device cuda asked for'),
+    (['in', '-o', 'in/color.jpg/out'], 'cannot write to the folder'),
+    (['in', '-o', 'in'], 'is an input'),
+    (['in', '-o', 'in', '--overwrite'], 'is an input'),
+    (['in/sub/old.bmp', 'twin/old.png'], r'would both be written to out/old\.png'),
+]
+
+
+@pytest.mark.parametrize(('argv', 'message'), WRONG_USE, ids=lambda value: str(value)[:40])
+def test_wrong_use(photos, weights, monkeypatch, capsys, two_convs, argv, message):
+    """One line, exit status 2, and nothing touched."""
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 0)
+    os.mkdir('twin')
+    photos.save('twin/old.png')
+    broken = {k: v for k, v in two_convs().state_dict().items() if 'leave' in k}
+    save_generator('other.safetensors', broken, dict(type='TwoConvs'))
+    before = found('.')
+    defaults = ['--weights', str(weights), '-o', 'out']  # of an option given twice the last counts
+    assert main([*defaults, *argv]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ''
+    assert re.fullmatch(f'error: .*{message}.*\n', captured.err)
+    assert found('.') == before
+    assert not Path('out').exists()
+
+
+def test_wrong_arguments(photos, capsys):
+    for argv in (['in'], ['-o', 'out'], ['in', '-o', 'out', '--size', 'big'], ['in', '--what']):
+        with pytest.raises(SystemExit) as error:
+            main(argv)
+        assert error.value.code == 2
+        lines = capsys.readouterr().err.splitlines()
+        assert len(lines) == 1
+        assert lines[0].startswith('error: ')
+
+
+def test_no_default_weights(photos, run, monkeypatch):
+    from dualattn_mm.apis import weights as weights_module
+
+    monkeypatch.setattr(weights_module, '_CHECKOUT', Path('nowhere'))
+    status, _, err = run('in', '-o', 'out', weights_=None)
+    assert status == 2
+    assert len(err) == 1
+    assert 'tools/demo.sh' in err[0]
+
+
+def test_ctrl_c_while_writing(photos, run, monkeypatch):
+    save, count = Image.Image.save, []
+
+    def interrupted(self, path, *args, **kwargs):
+        save(self, path, *args, **kwargs)
+        count.append(path)
+        if len(count) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Image.Image, 'save', interrupted)
+    status, out, err = run('in', '-o', 'out')
+    assert (status, out, len(err)) == (130, [], 1)
+    assert len(found('out')) == 2
+    for name in found('out'):
+        Image.open(Path('out', name)).load()
+
+
+def test_out_of_memory_is_a_failure(photos, run, uniform_color, monkeypatch):
+    def fail(*_):
+        raise torch.cuda.OutOfMemoryError('CUDA out of memory')
+
+    monkeypatch.setattr(uniform_color, 'forward', fail)
+    status, out, err = run('in', '-o', 'out')
+    assert status == 1
+    assert out == ['0 done, 0 skipped, 6 failed -> out']
+    assert len(err) == 6
+    assert all('too little memory' in line for line in err)
+    assert found('out') == []
+
+
+def test_unexpected_error_is_not_hidden(photos, run, uniform_color, monkeypatch):
+    def fail(*_):
+        raise RuntimeError('a bug')
+
+    monkeypatch.setattr(uniform_color, 'forward', fail)
+    with pytest.raises(RuntimeError, match='a bug'):
+        run('in', '-o', 'out')
+
+
+TINY = dict(
+    type='MultiscalePyramidTransformer',
+    num_queries=4,
+    encoder=dict(
+        type='DualAttention',
+        arch=dict(embed_dims=(8, 8, 8, 8), depths=(1, 1, 1, 1), stem_channels=8),
+        in_channels=1,
+        window_size=2,
+        head_dim=8,
+        group_dim=8,
+    ),
+    neck=dict(type='PixelShuffleNeck', in_channels=(8, 8, 8, 8), out_channels=(8, 8, 8)),
+    head=dict(
+        type='ColorAttention', in_channels=8, num_layers=1, num_heads=2, feedforward_channels=8
+    ),
+)
+FOREIGN = ('mmcv', 'mmdet', 'mmpretrain', 'mmagic', 'mmdet3d', 'torchvision', 'skimage', 'sklearn')
+
+
+def test_the_script_itself(photos):
+    """In processes of their own, from another folder, without the task libraries."""
+    save_generator('tiny.safetensors', MODELS.build(TINY), TINY)
+    Path('bad.jpg').write_text('no image')
+    code = 'import runpy, sys\n' + ''.join(f'sys.modules[{name!r}] = None\n' for name in FOREIGN)
+    code += f'runpy.run_path({str(ROOT / "tools" / "colorize.py")!r}, None, "__main__")'
+
+    def start(*argv):
+        common = ('--weights', 'tiny.safetensors', '--size', '33')
+        return subprocess.Popen(
+            [sys.executable, '-W', 'ignore', '-c', code, *argv, *common],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    calls = (['in', '-o', 'good'], ['in', 'bad.jpg', '-o', 'bad'], ['none', '-o', 'wrong'])
+    processes = [start(*argv) for argv in calls]
+    good, bad, wrong = (process.communicate(timeout=120) for process in processes)
+    assert [process.returncode for process in processes] == [0, 1, 2], (good, bad, wrong)
+    assert good[0].startswith('6 done, 0 skipped, 0 failed')
+    assert bad[0].startswith('6 done, 0 skipped, 1 failed')
+    assert bad[1].count('bad.jpg: not a JPEG') == 1
+    assert wrong[0] == ''
+    assert wrong[1].splitlines()[-1] == 'error: no file none'
+    assert found('good') == found('bad')
+    assert len(found('good')) == 6
+    assert not Path('wrong').exists()
+
+
+def test_progress_bar_on_a_terminal(photos, weights, monkeypatch):
+    reader, writer = pty.openpty()
+    fcntl.ioctl(writer, termios.TIOCSWINSZ, struct.pack('4H', 24, 80, 0, 0))
+    with os.fdopen(writer, 'w') as terminal:
+        monkeypatch.setattr(sys, 'stderr', terminal)
+        Path('in/bad.jpg').write_text('no image')
+        argv = ['in', '-o', 'out', '--weights', str(weights), '--size', '32']
+        assert cli.main(argv) == 1
+        terminal.flush()
+        shown = ''
+        while '6/6' not in shown:  # to the end of the test's patience where it never comes
+            assert select.select([reader], [], [], 10)[0], shown
+            shown += os.read(reader, 100_000).decode()
+    os.close(reader)
+    assert 'in/bad.jpg: not a JPEG' in shown

@@ -1,0 +1,273 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage.color import lab2rgb, rgb2lab
+from torch import nn
+
+from dualattn_mm.apis import ColorizationPipeline, ColorizeError
+
+
+def gray_to_lab(gray, full=255):
+    return rgb2lab(np.repeat(gray[..., None] / full, 3, axis=2))
+
+
+class Ramps(nn.Module):
+    """a rises from left to right, b from top to bottom, -20 to 20."""
+
+    def forward(self, lightness):
+        _, _, height, width = lightness.shape
+        a = torch.linspace(-20, 20, width).expand(height, width)
+        b = torch.linspace(-20, 20, height)[:, None].expand(height, width)
+        return torch.stack((a, b)).expand(len(lightness), 2, height, width)
+
+
+@pytest.fixture
+def pipe(uniform_color):
+    return ColorizationPipeline.from_generator(uniform_color(), size=32, batch_size=2)
+
+
+def test_gray_and_color_are_joined_as_scikit_image_does(pipe, rng):
+    gray = rng.integers(0, 256, (41, 63), dtype=np.uint8)
+    lab = gray_to_lab(gray)
+    lab[..., 1:] = (12, -20)
+    np.testing.assert_allclose(pipe(gray), lab2rgb(lab) * 255, atol=0.6)
+
+
+def test_lightness_of_the_original_is_kept_at_full_resolution(pipe, rng):
+    gray = rng.integers(40, 210, (200, 301), dtype=np.uint8)  # the colour is in gamut there
+    out = pipe(gray)
+    assert np.abs(rgb2lab(out)[..., 0] - gray_to_lab(gray)[..., 0]).max() < 0.5
+    assert np.abs(rgb2lab(out)[..., 1:] - (12, -20)).max() < 1.5
+
+
+def test_lightness_of_color_input_is_that_of_its_rgb(pipe, rng):
+    rgb = rng.integers(0, 256, (33, 20, 3), dtype=np.uint8)
+    lightness = pipe.prepare(rgb).lightness
+    np.testing.assert_allclose(lightness, rgb2lab(rgb)[..., 0], atol=1e-3)
+
+
+@pytest.mark.parametrize('shape', [(30, 40), (30, 40, 3)])
+@pytest.mark.parametrize('dtype', ['<u2', '>u2'])
+def test_sixteen_bits_count(pipe, rng, shape, dtype):
+    image = rng.integers(0, 65536, shape).astype(dtype)
+    rgb = image / 65535 if len(shape) == 3 else np.repeat(image[..., None] / 65535, 3, axis=2)
+    lightness = pipe.prepare(image).lightness
+    np.testing.assert_allclose(lightness, rgb2lab(rgb)[..., 0], atol=1e-3)
+    assert len(np.unique(lightness)) > 600  # 8 bits have 256 levels
+    assert pipe(image).dtype == np.uint8
+
+
+def test_color_lands_where_the_network_puts_it():
+    pipe = ColorizationPipeline.from_generator(Ramps(), size=48)
+    lab = rgb2lab(pipe(np.full((60, 150), 140, np.uint8)))
+    ramp_x, ramp_y = np.linspace(-20, 20, 150), np.linspace(-20, 20, 60)
+    assert np.abs(lab[..., 1] - ramp_x).max() < 1.5
+    assert np.abs(lab[..., 2] - ramp_y[:, None]).max() < 1.5
+
+
+def test_the_network_sees_the_whole_image_squashed_to_the_square(uniform_color):
+    seen = []
+    generator = uniform_color()
+    generator.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    pipe = ColorizationPipeline.from_generator(generator, size=33)
+    stripes = np.zeros((330, 66), np.uint8)
+    stripes[:, ::2] = 255
+    pipe(stripes)
+    assert seen[0].shape == (1, 1, 33, 33)
+    # antialiased: the mean of L 0 and 100, where sampling would give stripes
+    assert (seen[0][..., 1:-1] - 50).abs().max() < 1
+
+
+@pytest.mark.parametrize('size', [(1, 1), (1, 5000), (5000, 1), (7, 900), (31, 33)])
+def test_any_size(pipe, size, rng):
+    out = pipe(rng.integers(0, 256, size, dtype=np.uint8))
+    assert out.shape == (*size, 3)
+    assert pipe(Image.new('L', size[::-1])).size == size[::-1]
+
+
+MODES = ['1', 'L', 'LA', 'La', 'P', 'PA', 'RGB', 'RGBX', 'RGBA', 'RGBa', 'CMYK', 'YCbCr', 'I;16']
+
+
+@pytest.mark.parametrize('mode', MODES)
+def test_pil_modes(pipe, mode):
+    """A gray patch of any mode gets the same colour."""
+    base = Image.new('L', (9, 5), 128)
+    if mode == 'I;16':
+        image = Image.fromarray(np.full((5, 9), 128 * 257, np.uint16))
+    elif mode in ('1', 'La', 'PA', 'RGBa'):
+        via = {'La': 'LA', 'PA': 'P', 'RGBa': 'RGBA'}.get(mode, 'L')
+        image = (base.point(lambda _: 255) if mode == '1' else base.convert(via)).convert(mode)
+    else:
+        image = base.convert(mode)
+    assert image.mode == mode
+    before = image.tobytes()
+    out = pipe(image)
+    assert isinstance(out, Image.Image)
+    assert out.mode == ('RGBA' if 'a' in mode.lower() else 'RGB')
+    assert image.tobytes() == before
+    lightness = rgb2lab(np.full((1, 1, 3), 1.0 if mode == '1' else 128 / 255))[0, 0, 0]
+    expected = lab2rgb(np.array([[[lightness, 12, -20]]])) * 255
+    np.testing.assert_allclose(np.asarray(out.convert('RGB'))[2, 4], expected[0, 0], atol=1.1)
+
+
+@pytest.mark.parametrize('shape', [(6, 8), (6, 8, 3), (6, 8, 4)])
+@pytest.mark.parametrize('dtype', [np.uint8, np.uint16])
+def test_arrays_in_arrays_out(pipe, rng, shape, dtype):
+    image = rng.integers(0, np.iinfo(dtype).max + 1, shape).astype(dtype)
+    out = pipe(image)
+    assert out.shape == (6, 8, 4 if shape[2:] == (4,) else 3)
+    assert out.dtype == np.uint8
+    np.testing.assert_array_equal(pipe(np.asfortranarray(image)), out)
+    np.testing.assert_array_equal(pipe(image[::-1])[::-1], out)
+
+
+def test_alpha_is_kept(pipe, rng):
+    rgba = rng.integers(0, 256, (10, 12, 4), dtype=np.uint8)
+    np.testing.assert_array_equal(pipe(rgba)[..., 3], rgba[..., 3])
+    np.testing.assert_array_equal(np.asarray(pipe(Image.fromarray(rgba)))[..., 3], rgba[..., 3])
+    wide = rgba.astype(np.uint16) * 257
+    np.testing.assert_array_equal(pipe(wide), pipe(rgba))
+
+
+def test_list_equals_one_by_one(two_convs, rng):
+    pipe = ColorizationPipeline.from_generator(two_convs(), size=32, batch_size=2)
+    images = [rng.integers(0, 256, (n, 60 - n), dtype=np.uint8) for n in (20, 35, 50)]
+    images.append(Image.fromarray(images[0]))
+    together = pipe(images)
+    assert isinstance(together, list)
+    for image, out in zip(images, together, strict=True):
+        assert type(out) is type(image)
+        difference = np.asarray(out).astype(int) - np.asarray(pipe(image))
+        assert np.abs(difference).max() <= 1
+    assert len(pipe(tuple(images))) == 4
+    assert pipe([]) == []
+
+
+def test_stream_holds_one_batch(pipe):
+    taken = []
+
+    def endless():
+        while True:
+            taken.append(1)
+            yield np.zeros((4, 4), np.uint8)
+
+    stream = pipe.stream(endless())
+    next(stream)
+    assert len(taken) == 2
+    next(stream)
+    assert len(taken) == 2
+    next(stream)
+    assert len(taken) == 4
+
+
+def test_saturation(pipe):
+    gray = np.full((8, 8), 120, np.uint8)
+    assert np.ptp(pipe(gray, saturation=0), axis=2).max() == 0
+    lab = rgb2lab(pipe(gray, saturation=1.5))
+    assert np.abs(lab[..., 1:] - (18, -30)).max() < 1
+
+
+def test_color_is_clamped_before_the_conversion(uniform_color, rng):
+    gray = rng.integers(0, 256, (16, 16), dtype=np.uint8)
+    wild = ColorizationPipeline.from_generator(uniform_color((1e30, -1e30)), size=32)
+    bound = ColorizationPipeline.from_generator(uniform_color((127.0, -128.0)), size=32)
+    np.testing.assert_array_equal(wild(gray), bound(gray))
+    np.testing.assert_array_equal(wild(gray, saturation=1e30), bound(gray))
+
+
+def test_nan_from_the_network_is_an_error(uniform_color):
+    pipe = ColorizationPipeline.from_generator(uniform_color((float('nan'), 0.0)), size=32)
+    with pytest.raises(ColorizeError, match='NaN'):
+        pipe(np.zeros((4, 4), np.uint8))
+
+
+@pytest.mark.parametrize('training', [True, False])
+def test_a_given_network_keeps_its_mode(uniform_color, training):
+    modes = []
+    generator = uniform_color().train(training)
+    generator.register_forward_pre_hook(lambda module, _: modes.append(module.training))
+    ColorizationPipeline.from_generator(generator, size=32)(np.zeros((4, 4), np.uint8))
+    assert modes == [False]
+    assert generator.training is training
+
+
+@pytest.mark.parametrize(
+    'error',
+    [
+        torch.cuda.OutOfMemoryError('CUDA out of memory. Tried to allocate 20.00 GiB'),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        MemoryError(),
+    ],
+)
+def test_out_of_memory_is_one_clear_line(pipe, error):
+    def fail(*_):
+        raise error
+
+    pipe.generator.forward = fail
+    with pytest.raises(ColorizeError, match=r'too little memory.* 32.* 1$'):
+        pipe(np.zeros((4, 4), np.uint8))
+
+
+def test_other_errors_of_the_network_pass(pipe):
+    def fail(*_):
+        raise RuntimeError('shapes do not match')
+
+    pipe.generator.forward = fail
+    with pytest.raises(RuntimeError, match='shapes do not match'):
+        pipe(np.zeros((4, 4), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ('name', 'value'),
+    [
+        ('size', 31),
+        ('size', 64.0),
+        ('size', '256'),
+        ('size', True),
+        ('batch_size', 0),
+        ('batch_size', None),
+        ('device', 'tpu'),
+        ('device', 'meta'),
+        ('device', None),
+    ],
+)
+def test_wrong_arguments(weights, name, value):
+    with pytest.raises(ColorizeError, match=rf'{name} must be .*{value!r}'):
+        ColorizationPipeline(weights, **{name: value})
+
+
+def test_absent_cuda(weights, monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 0)
+    with pytest.raises(ColorizeError, match='cuda'):
+        ColorizationPipeline(weights, device='cuda')
+
+
+@pytest.mark.parametrize('value', [-0.1, float('nan'), float('inf'), '1', None])
+def test_wrong_saturation(pipe, value):
+    with pytest.raises(ColorizeError, match='saturation'):
+        pipe(np.zeros((4, 4), np.uint8), saturation=value)
+
+
+@pytest.mark.parametrize(
+    'image',
+    [
+        np.zeros((4, 4)),
+        np.zeros((4, 4), bool),
+        np.zeros((4, 4), np.int16),
+        np.zeros((4, 4), np.uint32),
+        np.zeros((4, 4, 2), np.uint8),
+        np.zeros((0, 4), np.uint8),
+        np.zeros(4, np.uint8),
+        torch.zeros(4, 4),
+        'photo.jpg',
+        Image.new('L', (0, 4)),
+        Image.new('F', (4, 4)),
+        Image.new('LAB', (4, 4)),
+        Image.new('I', (4, 4), 70000),
+    ],
+    ids=str,
+)
+def test_wrong_images(pipe, image):
+    with pytest.raises(ColorizeError):
+        pipe(image)

@@ -1,0 +1,334 @@
+import json
+import os
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from dualattn_mm.apis import ColorizationPipeline, ColorizeError, load_generator, save_generator
+from dualattn_mm.apis import weights as weights_module
+
+CFG = dict(type='TwoConvs')
+TINY = dict(
+    type='MultiscalePyramidTransformer',
+    num_queries=4,
+    encoder=dict(
+        type='DualAttention',
+        arch=dict(embed_dims=(8, 8, 16, 16), depths=(1, 1, 1, 1), stem_channels=8),
+        in_channels=1,
+        window_size=2,
+        head_dim=8,
+        group_dim=8,
+        order=('fca', 'sda'),
+    ),
+    neck=dict(type='PixelShuffleNeck', in_channels=(8, 8, 16, 16), out_channels=(16, 8, 8)),
+    head=dict(
+        type='ColorAttention', in_channels=8, num_layers=1, num_heads=2, feedforward_channels=16
+    ),
+)
+
+
+@pytest.fixture
+def generator(two_convs, perturb):
+    return perturb(two_convs())
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / 'config.py'
+    path.write_text("model = dict(type='Colorizer', generator=dict(type='TwoConvs'))\n")
+    return path
+
+
+def save_checkpoint(path, generator, prefix='generator.', **more):
+    state = {prefix + key: value for key, value in generator.state_dict().items()}
+    torch.save({'meta': {}, 'state_dict': state | more}, path)
+    return path
+
+
+def assert_same(module, other):
+    assert {k: v.tolist() for k, v in module.state_dict().items()} == {
+        k: v.tolist() for k, v in other.state_dict().items()
+    }
+
+
+def test_safetensors_round_trip(tmp_path, generator):
+    path = tmp_path / 'new' / 'folder' / 'a.safetensors'
+    save_generator(path, generator, CFG)
+    loaded = load_generator(path)
+    assert_same(loaded, generator)
+    assert not loaded.training
+    assert os.listdir(path.parent) == ['a.safetensors']
+    save_generator(path, generator.state_dict(), CFG)  # over the first
+    assert_same(load_generator(path), generator)
+
+
+def test_file_describes_its_network(tmp_path, two_convs):
+    path = tmp_path / 'a.safetensors'
+    save_generator(path, two_convs(6), dict(CFG, width=6))
+    assert load_generator(path).enter.out_channels == 6
+    with safe_open(path, 'pt') as file:
+        assert file.metadata()['format'] == 'dualattn_mm.generator.v1'
+        assert json.loads(file.metadata()['generator']) == {'type': 'TwoConvs', 'width': 6}
+
+
+def test_half_precision_is_cast_up(tmp_path, generator):
+    save_generator(tmp_path / 'a', generator, CFG, torch.float16)
+    with safe_open(tmp_path / 'a', 'pt') as file:
+        assert file.get_tensor('enter.weight').dtype == torch.float16
+    for value, stored in zip(
+        load_generator(tmp_path / 'a').parameters(), generator.parameters(), strict=True
+    ):
+        assert value.dtype == torch.float32
+        torch.testing.assert_close(value, stored.half().float(), rtol=0, atol=0)
+
+
+def test_the_real_network(tmp_path):
+    from mmengine.registry import MODELS
+
+    network = MODELS.build(TINY).eval()
+    save_generator(tmp_path / 'a.safetensors', network, TINY)
+    lightness = 100 * torch.rand(2, 1, 33, 33)
+    with torch.no_grad():
+        expected = network(lightness)
+        torch.testing.assert_close(load_generator(tmp_path / 'a.safetensors')(lightness), expected)
+    pipe = ColorizationPipeline(tmp_path / 'a.safetensors', size=33)
+    assert pipe(np.zeros((5, 70), np.uint8)).shape == (5, 70, 3)
+
+
+def test_interrupted_save_leaves_the_old_file(tmp_path, generator, monkeypatch):
+    path = tmp_path / 'a.safetensors'
+    save_generator(path, generator, CFG)
+
+    def fail(tensors, file, metadata):
+        file.write_bytes(b'half')
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(weights_module, 'save_file', fail)
+    with pytest.raises(KeyboardInterrupt):
+        save_generator(path, generator, CFG)
+    assert os.listdir(tmp_path) == ['a.safetensors']
+    assert_same(load_generator(path), generator)
+
+
+def test_config_that_cannot_be_stored(tmp_path, generator):
+    with pytest.raises(ColorizeError, match='JSON'):
+        save_generator(tmp_path / 'a', generator, dict(type=nn.Conv2d))
+    with pytest.raises(ColorizeError, match='type'):
+        save_generator(tmp_path / 'a', generator, dict(width=3))
+
+
+@pytest.mark.parametrize('prefix', ['generator.', 'generator.module.', 'module.generator.'])
+def test_checkpoint(tmp_path, generator, config, prefix):
+    path = save_checkpoint(tmp_path / 'a.pth', generator, prefix, **{'critic.x': torch.ones(1)})
+    loaded = load_generator(path, config)
+    assert_same(loaded, generator)
+    assert not loaded.training
+
+
+class Net(BaseModel):
+    def __init__(self, generator):
+        super().__init__()
+        self.generator = generator
+        self.critic = nn.Linear(1, 1)
+
+    def forward(self, lightness, mode='tensor'):
+        return {'loss': (self.generator(lightness) - 7).abs().mean()}
+
+
+def test_checkpoint_of_a_real_training(tmp_path, generator, config):
+    """With the training log, optimizer and scheduler in it, and the EMA copy as the model."""
+    runner = Runner(
+        Net(generator),
+        work_dir=str(tmp_path / 'work'),
+        train_dataloader=dict(
+            dataset=[{'lightness': torch.rand(1, 8, 8)} for _ in range(4)],
+            batch_size=2,
+            sampler=dict(type='InfiniteSampler'),
+            collate_fn=dict(type='default_collate'),
+        ),
+        train_cfg=dict(by_epoch=False, max_iters=3),
+        optim_wrapper=dict(optimizer=dict(type='Adam', lr=0.1)),
+        param_scheduler=dict(type='MultiStepLR', milestones=[1], by_epoch=False),
+        custom_hooks=[dict(type='EMAHook', momentum=0.5)],
+        default_hooks=dict(
+            checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=3),
+            logger=dict(type='LoggerHook', interval=1),
+        ),
+        experiment_name=tmp_path.name,
+        log_level='ERROR',
+    )
+    runner.train()
+    path = tmp_path / 'work' / 'iter_3.pth'
+    with pytest.raises(pickle.UnpicklingError):  # or this test shows nothing
+        torch.load(path, weights_only=True)
+    averaged = next(h for h in runner.hooks if type(h).__name__ == 'EMAHook').ema_model.module
+    assert_same(load_generator(path, config), averaged.generator)
+    assert not torch.equal(averaged.generator.leave.bias, generator.leave.bias)
+
+
+class Evil:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize('legacy', [True, False])
+def test_pickled_code_is_refused_and_does_not_run(tmp_path, config, legacy):
+    content = {'state_dict': {}, 'meta': Evil(tmp_path / 'ran')}
+    path = tmp_path / 'a.pth'
+    torch.save(content, path, _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(ColorizeError, match=r'not loaded.*mkdir') as error:
+        load_generator(path, config)
+    assert '\n' not in str(error.value)
+    assert not (tmp_path / 'ran').exists()
+
+
+def test_what_the_training_log_may_name_does_nothing(tmp_path, config):
+    """`getattr` occurs in mmengine's checkpoints; here it is used to reach a function."""
+
+    class Attribute:
+        def __reduce__(self):
+            return getattr, (Evil(tmp_path / 'unused'), '__reduce__')
+
+    torch.save({'state_dict': {}, 'meta': Attribute()}, tmp_path / 'a.pth')
+    with pytest.raises(ColorizeError):
+        load_generator(tmp_path / 'a.pth', config)
+    assert not (tmp_path / 'unused').exists()
+
+
+def test_config_inside_a_checkpoint_is_not_executed(tmp_path, generator, config):
+    path = tmp_path / 'a.pth'
+    code = f'import os\nos.mkdir({str(tmp_path / "ran")!r})\n'
+    state = {f'generator.{k}': v for k, v in generator.state_dict().items()}
+    torch.save({'meta': {'cfg': code}, 'state_dict': state}, path)
+    load_generator(path, config)
+    with pytest.raises(ColorizeError, match='--config'):
+        load_generator(path)
+    assert not (tmp_path / 'ran').exists()
+
+
+@pytest.mark.parametrize('nested', [True, False])
+def test_description_may_not_name_any_function(tmp_path, generator, nested):
+    """mmengine's registry imports and calls dotted names, such as os.mkdir."""
+    evil = {'type': 'os.mkdir', 'path': str(tmp_path / 'ran')}
+    cfg = {'type': 'TwoConvs', 'width': [evil]} if nested else evil
+    save_generator(tmp_path / 'a', generator, cfg)
+    with pytest.raises(ColorizeError, match=r'unknown module .os\.mkdir'):
+        load_generator(tmp_path / 'a')
+    assert not (tmp_path / 'ran').exists()
+
+
+def test_mismatch_names_keys_and_counts(tmp_path, generator):
+    state = generator.state_dict()
+    del state['enter.bias']
+    state['leave.weight'] = torch.zeros(2, 9, 1, 1)
+    state |= {f'other.{i}': torch.zeros(1) for i in range(5)}
+    save_generator(tmp_path / 'a', state, CFG)
+    with pytest.raises(ColorizeError) as error:
+        load_generator(tmp_path / 'a')
+    message = str(error.value)
+    assert '1 missing (enter.bias)' in message
+    assert '5 unexpected (other.0, other.1, other.2, ...)' in message
+    assert '1 of another shape (leave.weight (2, 9, 1, 1) for (2, 4, 1, 1))' in message
+    assert '\n' not in message
+
+
+def test_config_goes_before_the_description(tmp_path, two_convs):
+    save_generator(tmp_path / 'a', two_convs(6), CFG)  # described wrongly: width 4
+    with pytest.raises(ColorizeError, match='another shape'):
+        load_generator(tmp_path / 'a')
+    config = tmp_path / 'c.py'
+    config.write_text("model = dict(generator=dict(type='TwoConvs', width=6))\n")
+    assert load_generator(tmp_path / 'a', config).enter.out_channels == 6
+
+
+def test_safetensors_of_others(tmp_path, generator, config):
+    save_file(generator.state_dict(), tmp_path / 'a.safetensors')
+    with pytest.raises(ColorizeError, match='--config'):
+        load_generator(tmp_path / 'a.safetensors')
+    assert_same(load_generator(tmp_path / 'a.safetensors', config), generator)
+
+
+@pytest.mark.parametrize(
+    'content', [b'', b'x', b'hello world, no weights', b'\xff' * 8 + b'{}', b'PK\x03\x04 no zip']
+)
+def test_files_that_are_no_weights(tmp_path, config, content):
+    path = tmp_path / 'a.pth'
+    path.write_bytes(content)
+    with pytest.raises(ColorizeError, match=r'a\.pth') as error:
+        load_generator(path, config)
+    assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize('kind', ['safetensors', 'pth'])
+def test_truncated_weights(tmp_path, generator, config, kind):
+    path = tmp_path / f'a.{kind}'
+    if kind == 'pth':
+        save_checkpoint(path, generator)
+    else:
+        save_generator(path, generator, CFG)
+    path.write_bytes(path.read_bytes()[:-300])
+    with pytest.raises(ColorizeError, match=f'a.{kind}'):
+        load_generator(path, config)
+
+
+def test_checkpoint_of_another_model(tmp_path, config):
+    torch.save({'state_dict': {'backbone.x': torch.zeros(1)}}, tmp_path / 'a.pth')
+    with pytest.raises(ColorizeError, match='generator'):
+        load_generator(tmp_path / 'a.pth', config)
+    torch.save([torch.zeros(1)], tmp_path / 'a.pth')
+    with pytest.raises(ColorizeError, match='generator'):
+        load_generator(tmp_path / 'a.pth', config)
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('x = 1\n', 'no model.generator'),
+        ("model = dict(type='Colorizer')\n", 'no model.generator'),
+        ('model = dict(\n', 'SyntaxError'),
+        ('x = 1 / 0\n', 'ZeroDivisionError'),
+        ("model = dict(generator=dict(type='NoSuchNetwork'))\n", 'NoSuchNetwork'),
+        ("model = dict(generator=dict(type='TwoConvs', wide=1))\n", 'wide'),
+    ],
+)
+def test_wrong_configs(tmp_path, generator, text, message):
+    save_checkpoint(tmp_path / 'a.pth', generator)
+    config = tmp_path / 'c.py'
+    config.write_text(text)
+    with pytest.raises(ColorizeError, match=message) as error:
+        load_generator(tmp_path / 'a.pth', config)
+    assert 'c.py' in str(error.value)
+
+
+def test_missing_files(tmp_path, weights):
+    with pytest.raises(ColorizeError, match=r'no weights file .*none\.pth'):
+        load_generator(tmp_path / 'none.pth')
+    with pytest.raises(ColorizeError, match='no weights file'):
+        load_generator(tmp_path)
+    with pytest.raises(ColorizeError, match=r'no config file .*none\.py'):
+        load_generator(weights, tmp_path / 'none.py')
+
+
+def test_default_weights(tmp_path, monkeypatch, generator, weights):
+    here, checkout = tmp_path / 'here', tmp_path / 'checkout'
+    here.mkdir()
+    monkeypatch.chdir(here)
+    monkeypatch.setattr(weights_module, '_CHECKOUT', checkout)
+    with pytest.raises(ColorizeError, match=r'bash tools/demo\.sh.*--weights'):
+        load_generator()
+    save_generator(checkout / 'outputs/demo/mpt.safetensors', generator, CFG)
+    assert_same(load_generator(), generator)
+    weights_here = here / 'outputs/demo/mpt.safetensors'
+    weights_here.parent.mkdir(parents=True)
+    weights.rename(weights_here)
+    assert type(load_generator()).__name__ == 'UniformColor'
