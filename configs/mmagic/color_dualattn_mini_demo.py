@@ -2,7 +2,9 @@
 # scikit-learn, in some minutes on two CPU cores. It learns those photos; it is no general model.
 _base_ = ['../_base_/color_dualattn_mini.py', '../_base_/color_runtime.py']
 
-max_iters = 400
+image_size = 160
+max_iters = 480
+model = dict(generator=dict(image_size=image_size))
 train_dataloader = dict(
     batch_size=6,
     num_workers=0,
@@ -13,13 +15,13 @@ train_dataloader = dict(
         data_root='outputs/demo/photos',
         pipeline=[
             dict(type='LoadPhoto'),
-            dict(type='ColorizationCrop', size=160, scale=(0.4, 1.0)),
+            dict(type='ColorizationCrop', size=image_size, scale=(0.75, 1.0)),
             dict(type='PackColorization'),
         ],
     ),
 )
 train_cfg = dict(by_epoch=False, max_iters=max_iters)
-optim_wrapper = dict(optimizer=dict(type='AdamW', lr=8e-4, weight_decay=0.01))
+optim_wrapper = dict(optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.01))
 param_scheduler = dict(
     type='LinearLR', start_factor=1.0, end_factor=0.01, by_epoch=False, end=max_iters
 )

@@ -59,8 +59,8 @@ def _parser() -> argparse.ArgumentParser:
     add(
         '--size',
         type=int,
-        default=256,
-        help='side of the square in which colour is predicted, at least 32 (default: %(default)s)',
+        help='side of the square in which colour is predicted, at least 32 (default: what the '
+        'weights were trained at, 256 unless they say otherwise)',
     )
     add('--batch-size', type=int, default=8, help='images at once (default: %(default)s)')
     add(

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from ..models.color_space import lab_to_rgb, rgb_to_lab
+from ..models.color_space import join_lightness, rgb_to_lab
 from .errors import ColorizeError
 from .image_io import Pixels, metadata_of, to_pixels
 from .weights import load_generator
@@ -26,6 +26,7 @@ from .weights import load_generator
 AnyImage = Image.Image | np.ndarray
 
 MIN_SIZE = 32
+DEFAULT_SIZE = 256  # of a network that does not say what it was trained at
 # Full-resolution conversions go in bands of about this many pixels, which bounds the memory. So few
 # that PyTorch does not spread an operation over threads: thousands of short parallel loops wait for
 # each other, on a busy machine ten times as long as they work.
@@ -69,7 +70,8 @@ class ColorizationPipeline:
         config: config file for weights that do not describe their network.
         device: 'auto' (CUDA where there is one), 'cpu', 'cuda' or 'cuda:N'.
         size: side of the square in which colour is predicted, in pixels, at least 32. The image
-            is squashed to it.
+            is squashed to it. None: what the weights were trained at (`generator.image_size`; 256
+            unless they say otherwise).
         batch_size: how many images go through the network at once.
 
     Raises:
@@ -81,15 +83,15 @@ class ColorizationPipeline:
         weights: str | os.PathLike | None = None,
         config: str | os.PathLike | None = None,
         device: str = 'auto',
-        size: int = 256,
+        size: int | None = None,
         batch_size: int = 8,
     ):
         self._set_sizes(size, batch_size)
-        self.generator = load_generator(weights, config, _resolve_device(device))
+        self._set_generator(load_generator(weights, config, _resolve_device(device)))
 
     @classmethod
     def from_generator(
-        cls, generator: nn.Module, size: int = 256, batch_size: int = 8
+        cls, generator: nn.Module, size: int | None = None, batch_size: int = 8
     ) -> 'ColorizationPipeline':
         """Wrap a ready network, as training tools do.
 
@@ -100,12 +102,17 @@ class ColorizationPipeline:
         """
         pipe = cls.__new__(cls)
         pipe._set_sizes(size, batch_size)
-        pipe.generator = generator
+        pipe._set_generator(generator)
         return pipe
 
-    def _set_sizes(self, size: int, batch_size: int) -> None:
-        self.size = _whole_number('size', size, MIN_SIZE)
+    def _set_sizes(self, size: int | None, batch_size: int) -> None:
+        self.size = None if size is None else _whole_number('size', size, MIN_SIZE)
         self.batch_size = _whole_number('batch_size', batch_size, 1)
+
+    def _set_generator(self, generator: nn.Module) -> None:
+        self.generator = generator
+        if self.size is None:
+            self.size = getattr(generator, 'image_size', DEFAULT_SIZE)
 
     def __call__(
         self, images: AnyImage | Sequence[AnyImage], saturation: float = 1.0
@@ -248,8 +255,7 @@ def _join(photo: Photo, ab: Tensor, saturation: float) -> np.ndarray:
     result = np.empty((height, width, 3 if photo.alpha is None else 4), np.uint8)
     for rows in _bands(height, width):
         lightness = photo.lightness[None, rows].to(ab.device)
-        color = (ab[:, rows] * saturation).clamp_(-128, 127)
-        rgb = lab_to_rgb(torch.cat([lightness, color]))
+        rgb = join_lightness(lightness, ab[:, rows] * saturation)
         # + 0.5: the assignment truncates (torch's own rounding is threaded even for a band)
         result[rows, :, :3] = (rgb * 255 + 0.5).permute(1, 2, 0).cpu().numpy()
     if photo.alpha is not None:

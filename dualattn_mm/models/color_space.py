@@ -17,6 +17,9 @@ _WHITE = (0.95047, 1.0, 1.08883)
 _EPSILON = 0.008856  # CIE threshold below which the cube root is replaced by a line
 _SLOPE, _OFFSET = 7.787, 16.0 / 116.0
 
+# ab beyond this is no colour: peers that do not clamp it show artefacts.
+AB_LIMITS = (-128.0, 127.0)
+
 
 def _check(image: Tensor, channels: int, name: str) -> Tensor:
     if image.dim() < 3 or image.shape[-3] != channels or not image.is_floating_point():
@@ -84,3 +87,16 @@ def lab_to_rgb(lab: Tensor) -> Tensor:
             linear * 12.92,
         )
         return rgb.clamp(0, 1)
+
+
+def join_lightness(lightness: Tensor, ab: Tensor) -> Tensor:
+    """Join lightness and colour (eq. 11) to sRGB.
+
+    Args:
+        lightness: (..., 1, H, W), L in [0, 100].
+        ab: (..., 2, H, W), CIELAB units, clamped to [-128, 127] here.
+
+    Returns:
+        (..., 3, H, W), sRGB in [0, 1], float32 (float64 for float64).
+    """
+    return lab_to_rgb(torch.cat((lightness, ab.clamp(*AB_LIMITS)), dim=-3))

@@ -3,22 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModel
 from mmengine.registry import MODELS
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
-from .color_space import lab_to_rgb, rgb_to_lab
-
-# ab beyond this is no colour; peers that do not clamp show artefacts.
-AB_LIMITS = (-128.0, 127.0)
-
-
-def join_lightness(lightness: Tensor, ab: Tensor) -> Tensor:
-    """Join L (B, 1, H, W) and clamped ab (B, 2, H, W) to sRGB in [0, 1], (B, 3, H, W) (eq. 11)."""
-    return lab_to_rgb(torch.cat((lightness.float(), ab.float().clamp(*AB_LIMITS)), dim=1))
+from .color_space import join_lightness, rgb_to_lab
 
 
 @MODELS.register_module()
@@ -42,8 +33,7 @@ class Colorizer(BaseModel):
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(
-            data_preprocessor
-            or dict(type='mmengine.ImgDataPreprocessor', mean=[0.0] * 3, std=[255.0] * 3),
+            data_preprocessor or dict(type='mmengine.ImgDataPreprocessor', mean=[0.0], std=[255.0]),
             init_cfg,
         )
         self.generator = MODELS.build(dict(generator))

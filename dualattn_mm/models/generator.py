@@ -38,6 +38,9 @@ class MultiscalePyramidTransformer(BaseModule):
         neck: config of the neck.
         head: config of the head, without `num_queries`.
         num_queries: K, the number of colour queries (Table IV).
+        image_size: side of the square images that the weights are trained on (Sec. IV-A). Any size
+            is taken, but the channel attention's logits grow with it, so this one serves best;
+            :class:`~dualattn_mm.apis.ColorizationPipeline` takes it unless told otherwise.
         init_cfg: mmengine's initialisation.
 
     Raises:
@@ -50,9 +53,11 @@ class MultiscalePyramidTransformer(BaseModule):
         neck: Mapping[str, Any] = NECK,
         head: Mapping[str, Any] = HEAD,
         num_queries: int = 64,
+        image_size: int = 256,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        self.image_size = image_size
         self.encoder = MODELS.build(dict(encoder))
         self.neck = MODELS.build(dict(neck))
         self.head = MODELS.build(dict(head, num_queries=num_queries))

@@ -102,6 +102,17 @@ def test_the_real_network(tmp_path):
     assert pipe(np.zeros((5, 70), np.uint8)).shape == (5, 70, 3)
 
 
+def test_size_is_what_the_weights_were_trained_at_unless_given(tmp_path, generator):
+    from mmengine.registry import MODELS
+
+    at_96 = dict(TINY, image_size=96)
+    save_generator(tmp_path / 'a.safetensors', MODELS.build(at_96), at_96)
+    assert ColorizationPipeline(tmp_path / 'a.safetensors').size == 96
+    assert ColorizationPipeline(tmp_path / 'a.safetensors', size=33).size == 33
+    assert ColorizationPipeline.from_generator(MODELS.build(TINY)).size == 256
+    assert ColorizationPipeline.from_generator(generator).size == 256
+
+
 def test_interrupted_save_leaves_the_old_file(tmp_path, generator, monkeypatch):
     path = tmp_path / 'a.safetensors'
     save_generator(path, generator, CFG)
