@@ -9,6 +9,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from .attention import DualBlock, conv_nhwc, init_weights
+from .checks import natural_numbers, require, require_natural
 
 
 @MODELS.register_module()
@@ -29,7 +30,7 @@ class DualAttentionBEV(BaseModule):
         init_cfg: mmengine's initialisation.
 
     Raises:
-        ValueError: if the lengths differ or a width is not a multiple of 32.
+        ValueError: for an argument outside of what is described here.
     """
 
     window_size = 8
@@ -50,19 +51,19 @@ class DualAttentionBEV(BaseModule):
         # Whoever has a BEV map has mmdet3d, and so mmcv; the rest of this package does without.
         from mmcv.cnn import build_conv_layer, build_norm_layer
 
+        require_natural(in_channels=in_channels)
+        out_channels = natural_numbers('out_channels', out_channels)
+        require(
+            all(channels % self.head_dim == 0 for channels in out_channels),
+            'out_channels',
+            out_channels,
+            f'multiples of {self.head_dim}',
+        )
+        layer_nums = natural_numbers('layer_nums', layer_nums, len(out_channels))
+        layer_strides = natural_numbers('layer_strides', layer_strides, len(out_channels))
         if depths is None:
             depths = [max(1, round(num / 5)) for num in layer_nums]
-        if not len(out_channels) == len(layer_nums) == len(layer_strides) == len(depths) > 0:
-            raise ValueError(
-                'out_channels, layer_nums, layer_strides and depths must have one number per '
-                f'stage each, got {out_channels}, {layer_nums}, {layer_strides} and {depths}'
-            )
-        for channels in out_channels:
-            if channels % self.head_dim:
-                raise ValueError(
-                    f'out_channels={tuple(out_channels)} is not possible: each must be a '
-                    f'multiple of {self.head_dim}'
-                )
+        depths = natural_numbers('depths', depths, len(out_channels))
         self.stages = nn.ModuleList()
         previous = in_channels
         for channels, stride, depth in zip(out_channels, layer_strides, depths, strict=True):

@@ -7,6 +7,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from .attention import FeedForward
+from .checks import require, require_natural
 
 
 class ColorAttentionLayer(nn.Module):
@@ -42,8 +43,10 @@ class ColorAttention(BaseModule):
         num_heads: heads of both attentions.
         feedforward_channels: width of the feed-forward networks.
         upscale: the output's side over the map's.
-        shuffle_channels: channels before the pixel shuffle: 2 * upscale^2.
         init_cfg: mmengine's initialisation.
+
+    Raises:
+        ValueError: for an argument outside of what is described here.
     """
 
     def __init__(
@@ -57,6 +60,20 @@ class ColorAttention(BaseModule):
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        require_natural(
+            in_channels=in_channels,
+            num_queries=num_queries,
+            num_layers=num_layers,
+            num_heads=num_heads,
+            feedforward_channels=feedforward_channels,
+            upscale=upscale,
+        )
+        require(
+            in_channels % num_heads == 0,
+            'in_channels',
+            in_channels,
+            f'divisible by num_heads={num_heads}',
+        )
         self.upscale = upscale
         self.queries = nn.Parameter(torch.randn(num_queries, in_channels))
         self.layers = nn.ModuleList(

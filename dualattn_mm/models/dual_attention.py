@@ -11,6 +11,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from .attention import ATTENTION_KINDS, FCA_SCALES, DualBlock, conv_nhwc, init_weights
+from .checks import as_tuple, natural_numbers, require, require_natural
 
 
 class Stem(nn.Module):
@@ -108,48 +109,46 @@ class DualAttention(BaseModule):
         super().__init__(init_cfg)
         embed_dims, depths, stem_channels = self._parse_arch(arch)
         num_stages = len(depths)
-        for name, value in (
-            ('in_channels', in_channels),
-            ('window_size', window_size),
-            ('head_dim', head_dim),
-            ('group_dim', group_dim),
-        ):
-            _require(
-                isinstance(value, int) and value > 0, name, value, 'a whole number of at least 1'
-            )
+        require_natural(
+            in_channels=in_channels,
+            window_size=window_size,
+            head_dim=head_dim,
+            group_dim=group_dim,
+        )
         for name, value in (('head_dim', head_dim), ('group_dim', group_dim)):
             bad = [dim for dim in embed_dims if dim % value]
-            _require(not bad, name, value, f'a divisor of every embed_dim, and {bad} are not')
-        order = _as_tuple('order', order)
-        _require(
+            require(not bad, name, value, f'a divisor of every embed_dim, and {bad} are not')
+        order = as_tuple('order', order)
+        require(
             bool(order) and all(kind in ATTENTION_KINDS for kind in order),
             'order',
             order,
             f'a sequence of kinds among {ATTENTION_KINDS}',
         )
-        _require(
+        require(
             isinstance(mlp_ratio, Real) and mlp_ratio > 0,
             'mlp_ratio',
             mlp_ratio,
             'a number above 0',
         )
-        _require(fca_scale in FCA_SCALES, 'fca_scale', fca_scale, f'one of {FCA_SCALES}')
-        _require(
+        require(fca_scale in FCA_SCALES, 'fca_scale', fca_scale, f'one of {FCA_SCALES}')
+        require(
             isinstance(drop_path_rate, Real) and 0 <= drop_path_rate < 1,
             'drop_path_rate',
             drop_path_rate,
             'a number within [0, 1)',
         )
-        out_indices = _as_tuple('out_indices', out_indices)
-        _require(
+        out_indices = as_tuple('out_indices', out_indices)
+        require(
             bool(out_indices)
-            and list(out_indices) == sorted(set(out_indices) & set(range(num_stages))),
+            and all(isinstance(i, int) and 0 <= i < num_stages for i in out_indices)
+            and list(out_indices) == sorted(set(out_indices)),
             'out_indices',
             out_indices,
             f'increasing stage numbers from 0 to {num_stages - 1}',
         )
-        _require(
-            frozen_stages in range(-1, num_stages + 1),
+        require(
+            isinstance(frozen_stages, int) and -1 <= frozen_stages <= num_stages,
             'frozen_stages',
             frozen_stages,
             f'a whole number from -1 to {num_stages}',
@@ -198,25 +197,18 @@ class DualAttention(BaseModule):
         cls, arch: str | Mapping[str, Any]
     ) -> tuple[tuple[int, ...], tuple[int, ...], int]:
         if isinstance(arch, str):
-            _require(arch in cls.arch_zoo, 'arch', arch, f'one of {tuple(cls.arch_zoo)} or a dict')
+            require(arch in cls.arch_zoo, 'arch', arch, f'one of {tuple(cls.arch_zoo)} or a dict')
             arch = cls.arch_zoo[arch]
         keys = {'embed_dims', 'depths', 'stem_channels'}
-        _require(
+        require(
             isinstance(arch, Mapping) and set(arch) == keys,
             'arch',
             arch,
             f'a name among {tuple(cls.arch_zoo)} or a dict with exactly the keys {sorted(keys)}',
         )
-        embed_dims = _as_tuple("arch['embed_dims']", arch['embed_dims'])
-        depths = _as_tuple("arch['depths']", arch['depths'])
-        numbers = (*embed_dims, *depths, arch['stem_channels'])
-        _require(
-            0 < len(embed_dims) == len(depths)
-            and all(isinstance(n, int) and n > 0 for n in numbers),
-            'arch',
-            dict(arch),
-            'embed_dims and depths of one length, and whole numbers of at least 1 throughout',
-        )
+        embed_dims = natural_numbers("arch['embed_dims']", arch['embed_dims'])
+        depths = natural_numbers("arch['depths']", arch['depths'], length=len(embed_dims))
+        require_natural(**{"arch['stem_channels']": arch['stem_channels']})
         return embed_dims, depths, arch['stem_channels']
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -259,14 +251,3 @@ class DualAttention(BaseModule):
                 frozen.append(getattr(self, f'norm{i}'))
         for module in frozen:
             module.eval().requires_grad_(False)
-
-
-def _require(ok: bool, name: str, value: object, allowed: str) -> None:
-    if not ok:
-        raise ValueError(f'{name}={value!r} is not possible: it must be {allowed}')
-
-
-def _as_tuple(name: str, value: object) -> tuple:
-    """Sequences come as lists from config files; a bare string or number is a slip."""
-    _require(isinstance(value, Sequence) and not isinstance(value, str), name, value, 'a sequence')
-    return tuple(value)

@@ -9,6 +9,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from .attention import conv_nhwc
+from .checks import natural_numbers, require
 
 
 def icnr_(weight: Tensor, upscale: int) -> Tensor:
@@ -33,6 +34,7 @@ class UpsampleStep(nn.Module):
         self.fuse = nn.Conv2d(out_channels + skip_channels, out_channels, 3, padding=1)
         self.norm2 = nn.LayerNorm(out_channels)
         icnr_(self.expand.weight, 2)
+        nn.init.zeros_(self.expand.bias)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """Map (B, h, w, C) and a skip of (B, 2h, 2w, S) to (B, 2h, 2w, out_channels)."""
@@ -51,7 +53,7 @@ class PixelShuffleNeck(BaseModule):
         init_cfg: mmengine's initialisation.
 
     Raises:
-        ValueError: if the two lengths do not fit.
+        ValueError: for an argument outside of what is described here.
     """
 
     def __init__(
@@ -61,11 +63,14 @@ class PixelShuffleNeck(BaseModule):
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        if not 0 < len(out_channels) == len(in_channels) - 1:
-            raise ValueError(
-                f'out_channels={tuple(out_channels)} is not possible: it must have one number '
-                f'fewer than in_channels={tuple(in_channels)}'
-            )
+        in_channels = natural_numbers('in_channels', in_channels)
+        out_channels = natural_numbers('out_channels', out_channels)
+        require(
+            len(out_channels) == len(in_channels) - 1,
+            'out_channels',
+            out_channels,
+            f'one number fewer than in_channels={in_channels}',
+        )
         *skips, channels = in_channels
         self.steps = nn.ModuleList()
         for skip, width in zip(reversed(skips), out_channels, strict=True):

@@ -1,0 +1,142 @@
+"""Both attentions against the paper's equations, timm and strided slices."""
+
+import copy
+
+import naive
+import pytest
+import torch
+from timm.models.maxxvit import grid_partition, grid_reverse
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from dualattn_mm.models.attention import (
+    ChannelAttention,
+    DilatedAttention,
+    dilated_partition,
+    dilated_reverse,
+)
+
+DIVIDING = [(1, 1, 1), (5, 3, 1), (7, 7, 7), (31, 31, 31), (10, 15, 5), (56, 56, 7), (56, 56, 8)]
+ANY_SIZE = [(1, 1), (5, 3), (7, 7), (9, 26), (31, 31)]
+
+
+def nchw(module, x):
+    """Run an attention, whose maps are (B, H, W, C), on (B, C, H, W)."""
+    return module(x.permute(0, 2, 3, 1).contiguous()).permute(0, 3, 1, 2)
+
+
+@pytest.mark.parametrize(('height', 'width', 'g'), DIVIDING)
+def test_windows_are_strided_slices(height, width, g):
+    x = torch.randn(2, height, width, 3)
+    step_h, step_w = height // g, width // g
+    windows = dilated_partition(x, g)
+    assert windows.shape == (2, step_h * step_w, g * g, 3)
+    written = torch.zeros_like(x)
+    for a in range(step_h):
+        for b in range(step_w):
+            window = windows[:, a * step_w + b]
+            pixels = x[:, a::step_h, b::step_w]
+            assert torch.equal(window, pixels.flatten(1, 2))
+            written[:, a::step_h, b::step_w] = 2 * window.reshape(pixels.shape)
+    assert torch.equal(dilated_reverse(2 * windows, g, height, width), written)
+
+
+@pytest.mark.parametrize(('height', 'width', 'g'), DIVIDING)
+def test_windows_are_those_of_timm(height, width, g):
+    x = torch.randn(2, height, width, 3)
+    theirs = grid_partition(x, [g, g])
+    ours = dilated_partition(x, g)
+    assert torch.equal(ours.reshape(-1, g, g, 3), theirs)
+    assert torch.equal(
+        dilated_reverse(ours, g, height, width), grid_reverse(theirs, [g, g], [height, width])
+    )
+
+
+@pytest.mark.parametrize('separable', [True, False], ids=['sda', 'da'])
+@pytest.mark.parametrize('window_size', [3, 7, 8])
+@pytest.mark.parametrize(('height', 'width'), [*ANY_SIZE, (56, 56)])
+def test_dilated_attention_is_equation_5_and_6(height, width, window_size, separable, perturb):
+    dim, head_dim = 8, 4
+    attn = perturb(DilatedAttention(dim, window_size, head_dim, separable)).double()
+    x = 2 * torch.randn(2, dim, height, width, dtype=torch.float64)
+    expected = naive.dilated_attention(x, attn.state_dict(), window_size, head_dim)
+    torch.testing.assert_close(nchw(attn, x), expected)
+
+
+@pytest.mark.parametrize('fill', [3e4, -3e4])
+@pytest.mark.parametrize(('height', 'width'), [(1, 1), (5, 3), (9, 26), (31, 31)])
+def test_padded_content_has_no_influence(height, width, fill, perturb, monkeypatch):
+    attn = perturb(DilatedAttention(8, 7, 4))
+    x = torch.randn(2, 8, height, width)
+    expected = nchw(attn, x)
+    pad, fills = torch.nn.functional.pad, []
+
+    def pad_with_garbage(tensor, padding, *args, **kwargs):
+        # Not NaN: a masked key has weight 0, and 0 * NaN would be NaN in any implementation.
+        fills.append(fill)
+        return pad(tensor, padding, value=fill)
+
+    monkeypatch.setattr(torch.nn.functional, 'pad', pad_with_garbage)
+    torch.testing.assert_close(nchw(attn, x), expected, rtol=0, atol=1e-6)
+    assert fills, 'nothing was padded through torch.nn.functional.pad: adapt this test'
+
+
+@pytest.mark.parametrize('scale', ['channel', 'group', 'tokens'])
+@pytest.mark.parametrize('separable', [True, False], ids=['fca', 'ca'])
+@pytest.mark.parametrize(('height', 'width'), ANY_SIZE)
+def test_channel_attention_is_equation_3_and_4(height, width, separable, scale, perturb):
+    dim, group_dim = 12, 4
+    attn = perturb(ChannelAttention(dim, group_dim, scale, separable)).double()
+    x = torch.randn(2, dim, height, width, dtype=torch.float64)
+    expected = naive.channel_attention(x, attn.state_dict(), group_dim, scale)
+    # The softmax is float32 by specification.
+    torch.testing.assert_close(nchw(attn, x), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize('scale', ['channel', 'tokens'])
+def test_channel_attention_survives_half_precision(scale):
+    """The unscaled sum over all pixels is 200,000, and the largest float16 65,504."""
+    dim = 64
+    attn = ChannelAttention(dim, 32, scale)
+    with torch.no_grad():
+        q, k, _ = attn.qkv.weight.chunk(3)
+        k.copy_(q)  # so that the diagonal of q^T k is a sum of squares
+        q, k, _ = attn.dwconv.weight.chunk(3)
+        k.copy_(q)
+        attn.qkv.bias.zero_()
+        attn.dwconv.bias.zero_()
+    x = torch.randn(1, dim, 64, 64)
+    q, k, _ = naive.project_qkv(x, attn.state_dict())
+    x = x * (2e5 / (q * k).sum((-2, -1)).amax()).sqrt()  # 25,000 once scaled
+    expected = nchw(attn, x)
+    half = nchw(copy.deepcopy(attn).half(), x.half())
+    assert half.dtype == torch.float16
+    assert (half.float() - expected).norm() < 2e-2 * expected.norm()
+
+
+class SoftmaxTypes(TorchDispatchMode):
+    """Notes the type of every softmax's input."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if 'softmax' in func.__name__:
+            self.seen.append(args[0].dtype)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize('half', [torch.float16, torch.bfloat16])
+def test_softmax_of_channel_attention_is_float32(half):
+    with SoftmaxTypes() as softmax:
+        out = nchw(ChannelAttention(8, 4).to(half), torch.randn(1, 8, 5, 3, dtype=half))
+    assert softmax.seen == [torch.float32]
+    assert out.dtype == half
+
+
+@pytest.mark.parametrize('kind', ['sda', 'fca'])
+def test_images_of_a_batch_do_not_mix(kind, perturb):
+    attn = perturb(DilatedAttention(8, 7, 4) if kind == 'sda' else ChannelAttention(8, 4))
+    x = torch.randn(3, 8, 9, 12)
+    alone = torch.cat([nchw(attn, image[None]) for image in x])
+    torch.testing.assert_close(nchw(attn, x), alone, rtol=1e-5, atol=1e-5)
