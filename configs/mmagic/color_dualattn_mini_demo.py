@@ -3,7 +3,7 @@
 _base_ = ['../_base_/color_dualattn_mini.py', '../_base_/color_runtime.py']
 
 image_size = 160
-max_iters = 480
+max_iters = 440
 model = dict(generator=dict(image_size=image_size))
 train_dataloader = dict(
     batch_size=6,
@@ -31,7 +31,7 @@ custom_hooks = [
     dict(type='TrainingProgressHook', keys=('ab_l1',)),
 ]
 default_hooks = dict(
-    checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=20, max_keep_ckpts=2),
+    checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=40, max_keep_ckpts=2),
 )
 randomness = dict(seed=0)
 log_level = 'WARNING'  # the progress bar speaks; vis_data/ keeps the scalars
