@@ -26,7 +26,7 @@ param_scheduler = dict(
     type='LinearLR', start_factor=1.0, end_factor=0.01, by_epoch=False, end=max_iters
 )
 custom_hooks = [
-    dict(type='PlainCheckpointHook'),
+    *_base_.custom_hooks,
     dict(type='TimeLimitHook', seconds=210),
     dict(type='TrainingProgressHook', keys=('ab_l1',)),
 ]
