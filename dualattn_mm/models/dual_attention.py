@@ -10,7 +10,14 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from .attention import ATTENTION_KINDS, FCA_SCALES, DualBlock, conv_nhwc, init_weights
+from .attention import (
+    ATTENTION_KINDS,
+    FCA_SCALES,
+    DualBlock,
+    conv_nhwc,
+    gelu_of_temporary,
+    init_weights,
+)
 from .checks import as_tuple, natural_numbers, require, require_natural
 
 
@@ -26,8 +33,8 @@ class Stem(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to (B, ceil(H/2), ceil(W/2), D0)."""
-        x = F.gelu(self.norm1(self.conv1(x).permute(0, 2, 3, 1)))
-        return F.gelu(self.norm2(conv_nhwc(self.conv2, x)))
+        x = gelu_of_temporary(self.norm1(self.conv1(x).permute(0, 2, 3, 1)))
+        return gelu_of_temporary(self.norm2(conv_nhwc(self.conv2, x)))
 
 
 class Downsample(nn.Module):

@@ -8,7 +8,7 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from .attention import conv_nhwc
+from .attention import conv_nhwc, gelu_of_temporary
 from .checks import natural_numbers, require
 
 
@@ -39,8 +39,8 @@ class UpsampleStep(nn.Module):
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """Map (B, h, w, C) and a skip of (B, 2h, 2w, S) to (B, 2h, 2w, out_channels)."""
         x = F.pixel_shuffle(self.expand(x.permute(0, 3, 1, 2)), 2).permute(0, 2, 3, 1)
-        x = F.gelu(self.norm1(x))
-        return F.gelu(self.norm2(conv_nhwc(self.fuse, torch.cat((x, skip), dim=-1))))
+        x = gelu_of_temporary(self.norm1(x))
+        return gelu_of_temporary(self.norm2(conv_nhwc(self.fuse, torch.cat((x, skip), dim=-1))))
 
 
 @MODELS.register_module()
