@@ -34,5 +34,5 @@ default_hooks = dict(
     checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=40, max_keep_ckpts=2),
 )
 randomness = dict(seed=0)
-log_level = 'WARNING'  # the progress bar speaks; vis_data/ keeps the scalars
+log_level = 'ERROR'  # the progress bar speaks; vis_data/ keeps the scalars
 work_dir = 'outputs/demo/training'

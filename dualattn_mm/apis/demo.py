@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from mmengine.config import Config
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import Runner
 from PIL import Image
 
 from ..configs_dir import configs_dir
@@ -72,7 +72,7 @@ def train(outdir: Path, weights: Path, fresh: bool) -> None:
     cfg = Config.fromfile(configs_dir() / CONFIG)
     cfg.work_dir = str(work_dir)
     cfg.train_dataloader.dataset.data_root = str(outdir / 'photos')
-    cfg.resume = find_latest_checkpoint(work_dir) is not None
+    cfg.resume = (work_dir / 'last_checkpoint').is_file()
     done = work_dir / f'iter_{cfg.max_iters}.pth'
     if weights.is_file() and done.is_file():
         print(f'training is complete ({cfg.max_iters} steps); --fresh starts anew')
