@@ -211,9 +211,9 @@ def _read_checkpoint(path: Path) -> dict[str, Tensor]:
         with allowed(_TRAINING_LOG) if allowed else contextlib.nullcontext():
             # mmap: the optimizer's state and the critic's stay on the disk
             mapped = zipfile.is_zipfile(path)
-            checkpoint = torch.load(path, map_location='cpu', weights_only=True, mmap=mapped)
+            checkpoint = torch.load(str(path), map_location='cpu', weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
-        found = re.search(r'GLOBAL ([\w.]+)', str(error))
+        found = re.search(r'(?:GLOBAL|class) ([\w.]+)', str(error))
         reason = f' ({found[1]})' if found else ''
         raise ColorizeError(
             f'{path} is not loaded: it is damaged, or holds objects other than weights{reason}, '

@@ -231,8 +231,8 @@ class DualAttention(BaseModule):
         """
         x = self.stem(x.contiguous(memory_format=torch.channels_last))
         outs = []
-        for i, (downsample, stage) in enumerate(zip(self.downsamples, self.stages, strict=True)):
-            x = stage['blocks'](downsample(x))
+        for i, stage in enumerate(self.stages):
+            x = stage['blocks'](self.downsamples[i](x))
             if i not in self.out_indices:
                 continue
             norm = getattr(self, f'norm{i}')

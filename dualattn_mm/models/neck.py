@@ -87,7 +87,7 @@ class PixelShuffleNeck(BaseModule):
         Returns:
             (B, out_channels[-1], H, W), channels_last.
         """
-        *skips, x = (m.permute(0, 2, 3, 1) for m in maps)
-        for step, skip in zip(self.steps, reversed(skips), strict=True):
-            x = step(x, skip)
+        *skips, x = [m.permute(0, 2, 3, 1) for m in maps]
+        for step in self.steps:
+            x = step(x, skips.pop())
         return x.permute(0, 3, 1, 2)

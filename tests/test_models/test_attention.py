@@ -18,6 +18,8 @@ from dualattn_mm.models.attention import (
 DIVIDING = [(1, 1, 1), (5, 3, 1), (7, 7, 7), (31, 31, 31), (10, 15, 5), (56, 56, 7), (56, 56, 8)]
 ANY_SIZE = [(1, 1), (5, 3), (7, 7), (9, 26), (31, 31)]
 
+needs_half = pytest.mark.skipif(torch.__version__ < '2.5', reason='no float16 on CPU')
+
 
 def nchw(module, x):
     """Run an attention, whose maps are (B, H, W, C), on (B, C, H, W)."""
@@ -92,6 +94,7 @@ def test_channel_attention_is_equation_3_and_4(height, width, separable, scale, 
     torch.testing.assert_close(nchw(attn, x), expected, rtol=1e-5, atol=1e-5)
 
 
+@needs_half
 @pytest.mark.parametrize('scale', ['channel', 'tokens'])
 def test_channel_attention_survives_half_precision(scale):
     """The unscaled sum over all pixels is 200,000, and the largest float16 65,504."""
@@ -126,7 +129,7 @@ class SoftmaxTypes(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize('half', [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize('half', [pytest.param(torch.float16, marks=needs_half), torch.bfloat16])
 def test_softmax_of_channel_attention_is_float32(half):
     with SoftmaxTypes() as softmax:
         out = nchw(ChannelAttention(8, 4).to(half), torch.randn(1, 8, 5, 3, dtype=half))
