@@ -1,12 +1,11 @@
 """Photos for training the colorizer. Importing this registers data set and transforms."""
 
 from .photos import ColorizationDataset
-from .transforms import ColorizationCrop, LoadPhoto, PackColorization, SquashPhoto
+from .transforms import ColorizationCrop, LoadPhoto, PackColorization
 
 __all__ = [
     'ColorizationCrop',
     'ColorizationDataset',
     'LoadPhoto',
     'PackColorization',
-    'SquashPhoto',
 ]

@@ -9,6 +9,7 @@ from mmengine.registry import MODELS
 from mmengine.structures import BaseDataElement
 from torch import Tensor
 
+from .checks import require
 from .color_space import join_lightness, rgb_to_lab
 
 
@@ -23,6 +24,9 @@ class Colorizer(BaseModel):
         l1_weight: factor of the L1 loss on ab in CIELAB units (eq. 12; the paper's lambda is 0.1).
         data_preprocessor: config; by default uint8 RGB images are batched and divided by 255.
         init_cfg: mmengine's initialisation.
+
+    Raises:
+        ValueError: if `l1_weight` is negative.
     """
 
     def __init__(
@@ -37,6 +41,7 @@ class Colorizer(BaseModel):
             init_cfg,
         )
         self.generator = MODELS.build(dict(generator))
+        require(l1_weight >= 0, 'l1_weight', l1_weight, 'a number of at least 0')
         self.l1_weight = l1_weight
 
     def forward(
@@ -49,7 +54,7 @@ class Colorizer(BaseModel):
 
         Args:
             inputs: (B, 3, H, W), sRGB in [0, 1].
-            data_samples: one per image; needed by the mode 'predict' alone.
+            data_samples: one per image, for the mode 'predict'; None makes new ones.
             mode: 'tensor', 'loss' or 'predict'.
 
         Returns:
@@ -70,6 +75,8 @@ class Colorizer(BaseModel):
         images = join_lightness(lightness, self.generator(lightness))
         if mode == 'tensor':
             return images
+        if data_samples is None:
+            data_samples = [BaseDataElement() for _ in images]
         for sample, image in zip(data_samples, images, strict=True):
             sample.set_field(image * 255, 'pred_img')
         return list(data_samples)

@@ -9,6 +9,7 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from .checks import require, require_natural
 from .color_space import lab_to_rgb
 
 # The paper's network (Sec. III); a config states only what differs.
@@ -44,7 +45,8 @@ class MultiscalePyramidTransformer(BaseModule):
         init_cfg: mmengine's initialisation.
 
     Raises:
-        ValueError: if the encoder takes neither one nor three channels.
+        ValueError: if the encoder takes neither one nor three channels, or for an argument outside
+            of what is described here.
     """
 
     def __init__(
@@ -57,6 +59,10 @@ class MultiscalePyramidTransformer(BaseModule):
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        require_natural(image_size=image_size)
+        require(
+            'num_queries' not in head, 'head', dict(head), 'without num_queries: pass it beside'
+        )
         self.image_size = image_size
         self.encoder = MODELS.build(dict(encoder))
         self.neck = MODELS.build(dict(neck))

@@ -6,7 +6,7 @@ import torch
 from mmengine.dataset import default_collate
 from PIL import Image
 
-from dualattn_mm.datasets import ColorizationDataset, LoadPhoto, PackColorization, SquashPhoto
+from dualattn_mm.datasets import ColorizationDataset, LoadPhoto, PackColorization
 
 RNG = np.random.default_rng(0)
 PIPELINE = [
@@ -74,13 +74,6 @@ def test_load_gives_gray_files_three_equal_channels(tmp_path, dtype):
     image = LoadPhoto()(dict(img_path=str(tmp_path / 'gray.png')))['img'].numpy()
     expected = np.floor(gray / np.iinfo(dtype).max * 255) if dtype == np.uint16 else gray
     assert np.array_equal(image, np.broadcast_to(expected, (3, 6, 4)))
-
-
-def test_squash_ignores_the_aspect_ratio_and_keeps_a_flat_colour():
-    image = torch.tensor([10, 200, 30], dtype=torch.uint8)[:, None, None].expand(3, 9, 31)
-    squashed = SquashPhoto(size=12)(dict(img=image))['img']
-    assert squashed.shape == (3, 12, 12)
-    assert torch.equal(squashed, image[:, :1, :1].expand(3, 12, 12))
 
 
 def test_packed_sample_names_its_file():

@@ -128,6 +128,19 @@ def test_predict_fills_the_samples():
         assert sample.pred_img.amax() > 1
 
 
+def test_predict_makes_samples_where_none_are_given():
+    rgb = torch.rand(2, 3, 33, 40)
+    model = Colorizer(GENERATOR)
+    pictures = [255 * image for image in model(rgb)]
+    predictions = model(rgb, mode='predict')
+    torch.testing.assert_close([sample.pred_img for sample in predictions], pictures)
+
+
+def test_a_negative_weight_is_named():
+    with pytest.raises(ValueError, match=r'l1_weight=-1\b'):
+        Colorizer(GENERATOR, l1_weight=-1)
+
+
 @pytest.mark.parametrize('mode', ['test', '', None])
 def test_a_wrong_mode_is_named_with_what_is_allowed(mode):
     with pytest.raises(ValueError, match='mode') as info:

@@ -198,9 +198,11 @@ def test_a_wrong_shape_is_named(shape):
     ('kwargs', 'said'),
     [
         (dict(num_queries=0), ['num_queries', '0']),
+        (dict(image_size=0), ['image_size', '0']),
+        (dict(head=dict(SMALL['head'], num_queries=3)), ['head', '3', 'num_queries']),
         (dict(encoder=dict(SMALL['encoder'], in_channels=2)), ['encoder', '2', '1', '3']),
     ],
-    ids=['num_queries', 'encoder'],
+    ids=['num_queries', 'image_size', 'head', 'encoder'],
 )
 def test_a_wrong_argument_is_named_with_its_value_and_what_is_allowed(kwargs, said):
     with pytest.raises(ValueError) as info:  # noqa: PT011 (the words are checked below)
