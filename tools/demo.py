@@ -8,15 +8,20 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--fresh', action='store_true', help='discard an earlier training')
     args = parser.parse_args()
 
     from dualattn_mm.apis.demo import run_demo
 
-    run_demo(ROOT / 'outputs' / 'demo', args.fresh)
+    try:
+        run_demo(ROOT / 'outputs' / 'demo', args.fresh)
+    except KeyboardInterrupt:
+        print('interrupted: run it again to continue', file=sys.stderr)
+        return 130
+    return 0
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())

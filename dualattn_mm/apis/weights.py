@@ -20,7 +20,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from .. import models  # noqa: F401  (registers the networks)
@@ -65,7 +65,8 @@ def save_generator(
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f'.{uuid.uuid4().hex}.tmp'
     try:
-        save_file(stored, temporary, {'format': FORMAT, 'generator': description})
+        # not save_file: its files can be read by their owner alone
+        temporary.write_bytes(save(stored, {'format': FORMAT, 'generator': description}))
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 import json
 import os
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -117,15 +118,23 @@ def test_interrupted_save_leaves_the_old_file(tmp_path, generator, monkeypatch):
     path = tmp_path / 'a.safetensors'
     save_generator(path, generator, CFG)
 
-    def fail(tensors, file, metadata):
-        file.write_bytes(b'half')
+    def fail(path, content):
+        with path.open('wb') as file:
+            file.write(content[: len(content) // 2])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(weights_module, 'save_file', fail)
+    monkeypatch.setattr(Path, 'write_bytes', fail)
     with pytest.raises(KeyboardInterrupt):
         save_generator(path, generator, CFG)
     assert os.listdir(tmp_path) == ['a.safetensors']
     assert_same(load_generator(path), generator)
+
+
+def test_saved_weights_can_be_read_by_whom_other_files_can(tmp_path, generator):
+    save_generator(tmp_path / 'a.safetensors', generator, CFG)
+    (tmp_path / 'other').touch()
+    modes = {path.stat().st_mode for path in tmp_path.iterdir()}
+    assert len(modes) == 1
 
 
 def test_config_that_cannot_be_stored(tmp_path, generator):
