@@ -69,6 +69,7 @@ def train(outdir: Path, weights: Path, fresh: bool) -> None:
     work_dir = outdir / 'training'
     if fresh:
         shutil.rmtree(work_dir, ignore_errors=True)
+        weights.unlink(missing_ok=True)
     cfg = Config.fromfile(configs_dir() / CONFIG)
     cfg.work_dir = str(work_dir)
     cfg.train_dataloader.dataset.data_root = str(outdir / 'photos')

@@ -56,7 +56,9 @@ def test_demo_from_nothing_and_again(tmp_path, short, capsys):
     demo.run_demo(out)
     assert 'complete' in capsys.readouterr().out
     assert weights.read_bytes() == before
+    weights.write_bytes(b'of an earlier training')
     demo.run_demo(out, fresh=True)
+    ColorizationPipeline(weights)
     assert 'complete' not in capsys.readouterr().out
 
 
