@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .errors import ColorizeError, first_line
-from .image_io import SUFFIXES, output_name, read_format
+from .image_io import IMAGE_SUFFIXES, output_name, read_format
 
 COMPARE_SUFFIX = '.compare.png'
-_SUFFIXES = {suffix for suffixes in SUFFIXES.values() for suffix in suffixes}
 
 
 @dataclass(frozen=True)
@@ -138,7 +137,7 @@ def _expand(text: str, outdir: Path, failed: list[tuple[Path, str]]) -> Iterator
     # Results of an earlier run, where `outdir` lies in what is searched.
     results = outdir.resolve() if base.resolve() in outdir.resolve().parents else None
     for file in files:
-        if file.suffix.lower() not in _SUFFIXES or file.is_dir():
+        if file.suffix.lower() not in IMAGE_SUFFIXES or file.is_dir():
             continue
         if results is None or results not in file.resolve().parents:
             yield file, file.relative_to(base).parent

@@ -28,6 +28,7 @@ SUFFIXES = {
     'TIFF': ('.tif', '.tiff'),
     'BMP': ('.bmp',),
 }
+IMAGE_SUFFIXES = tuple(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
 _SAVE_OPTIONS = {
     'JPEG': {'quality': 95, 'subsampling': 0},  # 4:4:4: colour is what this program adds
     'WEBP': {'quality': 95},

@@ -23,7 +23,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from .. import models  # noqa: F401  (registers the networks)
 from .errors import ColorizeError, first_line
 
 FORMAT = 'dualattn_mm.generator.v1'

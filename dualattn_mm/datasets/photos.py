@@ -6,7 +6,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.fileio import list_dir_or_file
 from mmengine.registry import DATASETS
 
-from ..apis.image_io import SUFFIXES
+from ..apis.image_io import FORMATS, IMAGE_SUFFIXES
 
 
 @DATASETS.register_module()
@@ -22,9 +22,8 @@ class ColorizationDataset(BaseDataset):
 
     def load_data_list(self) -> list[dict]:
         """One dict per photo, with `img_path`."""
-        suffixes = tuple(suffix for names in SUFFIXES.values() for suffix in names)
         found = list_dir_or_file(self.data_root, list_dir=False, recursive=True)
-        paths = sorted(path for path in found if path.lower().endswith(suffixes))
+        paths = sorted(path for path in found if path.lower().endswith(IMAGE_SUFFIXES))
         if not paths:
-            raise FileNotFoundError(f'no {"/".join(SUFFIXES)} image below {self.data_root}')
+            raise FileNotFoundError(f'no {"/".join(FORMATS)} image below {self.data_root}')
         return [dict(img_path=os.path.join(self.data_root, path)) for path in paths]

@@ -32,20 +32,14 @@ class ColorizationCrop:
     Args:
         size: side of the square crop.
         scale: range of the crop's area over the photo's.
-        ratio: range of the crop's aspect ratio before it is resized.
     """
 
-    def __init__(
-        self,
-        size: int,
-        scale: Sequence[float] = (0.08, 1.0),
-        ratio: Sequence[float] = (3 / 4, 4 / 3),
-    ) -> None:
+    def __init__(self, size: int, scale: Sequence[float] = (0.08, 1.0)) -> None:
         from torchvision.transforms import v2
 
         self.transform = v2.Compose(
             [
-                v2.RandomResizedCrop(size, scale, ratio, antialias=True),
+                v2.RandomResizedCrop(size, scale, antialias=True),
                 v2.RandomHorizontalFlip(),
             ]
         )

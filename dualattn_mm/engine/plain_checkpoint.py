@@ -30,9 +30,9 @@ def _to_plain(value: Any) -> Any:
     return value
 
 
-def _from_plain(value: dict) -> Any:
-    if set(value) != {_HISTORY}:
-        return value
+def _from_plain(value: Any) -> Any:
+    if not isinstance(value, dict) or set(value) != {_HISTORY}:
+        return value  # of a checkpoint that was written without this hook
     plain = value[_HISTORY]
     return HistoryBuffer(plain['log'].tolist(), plain['count'].tolist(), plain['max_length'])
 

@@ -1,5 +1,7 @@
 """A progress bar for training that a person watches."""
 
+from collections.abc import Sequence
+
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
@@ -13,14 +15,14 @@ class TrainingProgressHook(Hook):
 
     Args:
         keys: names of the values that the model's loss returns.
-        window: iterations that are averaged.
     """
 
     priority = 'VERY_LOW'
 
-    def __init__(self, keys: tuple[str, ...] = ('loss',), window: int = 20) -> None:
+    window = 20  # iterations that are averaged
+
+    def __init__(self, keys: Sequence[str] = ('loss',)) -> None:
         self.keys = keys
-        self.window = window
 
     def before_train(self, runner: Runner) -> None:
         self.bar = tqdm(

@@ -261,28 +261,12 @@ def test_unexpected_error_is_not_hidden(photos, run, uniform_color, monkeypatch)
         run('in', '-o', 'out')
 
 
-TINY = dict(
-    type='MultiscalePyramidTransformer',
-    num_queries=4,
-    encoder=dict(
-        type='DualAttention',
-        arch=dict(embed_dims=(8, 8, 8, 8), depths=(1, 1, 1, 1), stem_channels=8),
-        in_channels=1,
-        window_size=2,
-        head_dim=8,
-        group_dim=8,
-    ),
-    neck=dict(type='PixelShuffleNeck', in_channels=(8, 8, 8, 8), out_channels=(8, 8, 8)),
-    head=dict(
-        type='ColorAttention', in_channels=8, num_layers=1, num_heads=2, feedforward_channels=8
-    ),
-)
 FOREIGN = ('mmcv', 'mmdet', 'mmpretrain', 'mmagic', 'mmdet3d', 'torchvision', 'skimage', 'sklearn')
 
 
-def test_the_script_itself(photos):
+def test_the_script_itself(photos, tiny):
     """In processes of their own, from another folder, without the task libraries."""
-    save_generator('tiny.safetensors', MODELS.build(TINY), TINY)
+    save_generator('tiny.safetensors', MODELS.build(tiny), tiny)
     Path('bad.jpg').write_text('no image')
     code = 'import runpy, sys\n' + ''.join(f'sys.modules[{name!r}] = None\n' for name in FOREIGN)
     code += f'runpy.run_path({str(ROOT / "tools" / "colorize.py")!r}, None, "__main__")'

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.model import BaseModel
+from mmengine.registry import MODELS
 from mmengine.runner import Runner
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -16,23 +17,6 @@ from dualattn_mm.apis import ColorizationPipeline, ColorizeError, load_generator
 from dualattn_mm.apis import weights as weights_module
 
 CFG = dict(type='TwoConvs')
-TINY = dict(
-    type='MultiscalePyramidTransformer',
-    num_queries=4,
-    encoder=dict(
-        type='DualAttention',
-        arch=dict(embed_dims=(8, 8, 16, 16), depths=(1, 1, 1, 1), stem_channels=8),
-        in_channels=1,
-        window_size=2,
-        head_dim=8,
-        group_dim=8,
-        order=('fca', 'sda'),
-    ),
-    neck=dict(type='PixelShuffleNeck', in_channels=(8, 8, 16, 16), out_channels=(16, 8, 8)),
-    head=dict(
-        type='ColorAttention', in_channels=8, num_layers=1, num_heads=2, feedforward_channels=16
-    ),
-)
 
 
 @pytest.fixture
@@ -90,11 +74,9 @@ def test_half_precision_is_cast_up(tmp_path, generator):
         torch.testing.assert_close(value, stored.half().float(), rtol=0, atol=0)
 
 
-def test_the_real_network(tmp_path):
-    from mmengine.registry import MODELS
-
-    network = MODELS.build(TINY).eval()
-    save_generator(tmp_path / 'a.safetensors', network, TINY)
+def test_the_real_network(tmp_path, tiny):
+    network = MODELS.build(tiny).eval()
+    save_generator(tmp_path / 'a.safetensors', network, tiny)
     lightness = 100 * torch.rand(2, 1, 33, 33)
     with torch.no_grad():
         expected = network(lightness)
@@ -103,14 +85,12 @@ def test_the_real_network(tmp_path):
     assert pipe(np.zeros((5, 70), np.uint8)).shape == (5, 70, 3)
 
 
-def test_size_is_what_the_weights_were_trained_at_unless_given(tmp_path, generator):
-    from mmengine.registry import MODELS
-
-    at_96 = dict(TINY, image_size=96)
+def test_size_is_what_the_weights_were_trained_at_unless_given(tmp_path, generator, tiny):
+    at_96 = dict(tiny, image_size=96)
     save_generator(tmp_path / 'a.safetensors', MODELS.build(at_96), at_96)
     assert ColorizationPipeline(tmp_path / 'a.safetensors').size == 96
     assert ColorizationPipeline(tmp_path / 'a.safetensors', size=33).size == 33
-    assert ColorizationPipeline.from_generator(MODELS.build(TINY)).size == 256
+    assert ColorizationPipeline.from_generator(MODELS.build(tiny)).size == 256
     assert ColorizationPipeline.from_generator(generator).size == 256
 
 

@@ -5,12 +5,13 @@ import pickle
 
 import pytest
 import torch
+from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import Dataset
 
-import dualattn_mm.engine  # noqa: F401  (registers the hooks)
+from dualattn_mm.engine import PlainCheckpointHook
 
 
 class Points(Dataset):
@@ -92,6 +93,13 @@ def test_resumed_training_has_the_whole_log_and_goes_on(make_runner, tmp_path):
     assert resumed.iter == 8
     whole = torch.load(tmp_path / 'run' / 'iter_8.pth', weights_only=True)['state_dict']
     torch.testing.assert_close(model.state_dict(), whole)
+
+
+def test_a_checkpoint_written_without_the_hook_is_taken_as_it_is():
+    log = HistoryBuffer([3.0, 2.0], [1, 1])
+    checkpoint = dict(meta={}, message_hub=dict(log_scalars={'train/loss': log}))
+    PlainCheckpointHook().after_load_checkpoint(None, checkpoint)
+    assert checkpoint['message_hub']['log_scalars'] == {'train/loss': log}
 
 
 def test_a_config_inside_a_checkpoint_is_not_executed(make_runner, tmp_path):

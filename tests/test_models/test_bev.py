@@ -61,7 +61,7 @@ def test_arguments_are_those_of_second(second):
     theirs = list(inspect.signature(second).parameters.values())
     shared = [p.name for p in theirs if p.name not in ('init_cfg', 'pretrained')]
     assert [p.name for p in ours] == [*shared, 'depths', 'init_cfg']
-    for ours_p, theirs_p in zip(ours[: len(shared)], theirs, strict=False):
+    for ours_p, theirs_p in zip(ours[: len(shared)], theirs[: len(shared)], strict=True):
         default = theirs_p.default
         assert ours_p.default == (tuple(default) if isinstance(default, list) else default)
 
