@@ -83,13 +83,16 @@ def test_without_the_hook_weights_only_refuses(make_runner, tmp_path):
 
 
 def test_resumed_training_has_the_whole_log_and_goes_on(make_runner, tmp_path):
-    make_runner([PLAIN]).train()
+    uninterrupted = make_runner([PLAIN])
+    uninterrupted.train()
     resumed = make_runner(
         [PLAIN], name='again', load_from=str(tmp_path / 'run' / 'iter_4.pth'), resume=True
     )
     model = resumed.train()
-    log, counts = resumed.message_hub.get_scalar('train/loss').data
-    assert len(log) == len(counts) == 8
+    logs = [r.message_hub.get_scalar('train/loss').data for r in (resumed, uninterrupted)]
+    for numbers, expected in zip(*logs, strict=True):
+        assert len(numbers) == 8
+        assert numbers == pytest.approx(expected)
     assert resumed.iter == 8
     whole = torch.load(tmp_path / 'run' / 'iter_8.pth', weights_only=True)['state_dict']
     torch.testing.assert_close(model.state_dict(), whole)

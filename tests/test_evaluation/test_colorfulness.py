@@ -19,10 +19,16 @@ def test_a_flat_colour_counts_by_its_mean_alone():
     assert colorfulness(image) == pytest.approx(0.3 * 100 * 2**0.5)
 
 
-def test_opposite_colours_count_by_their_spread_alone():
-    image = np.array([[(100, 0, 50), (0, 100, 50)]], np.uint8)
-    # rg = +-100: deviation 100, mean 0; yb = 0
-    assert colorfulness(image) == pytest.approx(100)
+@pytest.mark.parametrize(
+    ('one', 'other'),
+    [
+        ((100, 0, 50), (0, 100, 50)),  # rg = +-100: deviation 100, mean 0; yb = 0
+        ((100, 100, 0), (0, 0, 100)),  # yb = +-100; rg = 0
+    ],
+)
+def test_opposite_colours_count_by_their_spread_alone(one, other):
+    # With the absolute differences that some scripts take, the deviation would be 0.
+    assert colorfulness(np.array([[one, other]], np.uint8)) == pytest.approx(100)
 
 
 @pytest.mark.parametrize('image', [np.zeros((3, 4), np.uint8), np.zeros((3, 4, 3))])
