@@ -49,7 +49,8 @@ setup(
     python_requires='>=3.10,<3.13',
     install_requires=requirements('core'),
     extras_require={
-        **{name: requirements(name) for name in (*LIBRARIES, 'mmdet3d-cpu', 'demo', 'tests')},
+        **{name: requirements(name) for name in (*LIBRARIES, 'mmdet3d-cpu', 'demo', 'benchmark')},
+        'tests': requirements('tests') + requirements('benchmark'),
         'all': [line for name in LIBRARIES for line in requirements(name)],
     },
     entry_points={'console_scripts': ['dualattn-colorize = dualattn_mm.apis.cli:main']},

@@ -17,7 +17,10 @@ from packaging.requirements import Requirement
 from dualattn_mm.configs_dir import configs_dir
 
 ROOT = Path(__file__).resolve().parents[1]
-EXTRAS = {'mmagic', 'mmpretrain', 'mmdet', 'mmdet3d', 'all', 'mmdet3d-cpu', 'demo', 'tests'}
+EXTRAS = {
+    *('mmagic', 'mmpretrain', 'mmdet', 'mmdet3d', 'all', 'mmdet3d-cpu'),
+    *('demo', 'benchmark', 'tests'),
+}
 
 
 # ---- tools/env.sh ----

@@ -250,7 +250,7 @@ build_mmcv() {
 libraries() {
   local sparse=mmdet3d-cpu
   ! mmcv_uses_gpu || sparse=''
-  install torch core demo mmagic mmpretrain mmdet mmdet3d $sparse tests && headless_if_needed
+  install torch core demo mmagic mmpretrain mmdet mmdet3d $sparse benchmark tests && headless_if_needed
 }
 
 full_check() { imports 'mmcv.ops mmdet.models mmpretrain.models mmdet3d.models mmagic.models pytest'; }

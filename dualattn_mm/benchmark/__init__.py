@@ -1,0 +1,1 @@
+"""Time and memory of the networks beside their peers, measured in one run (tools/benchmark.py)."""

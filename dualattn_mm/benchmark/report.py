@@ -1,0 +1,130 @@
+"""Tables for the screen and the JSON file."""
+
+import dataclasses
+import json
+import os
+import statistics
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from .measure import Measurement, Results
+from .step import Setting
+
+MIB = 2**20
+
+
+def ratio(samples: Sequence[float], reference: Sequence[float]) -> float:
+    """Median over the rounds of a network's time by that of another in the same round."""
+    return statistics.median(a / b for a, b in zip(samples, reference, strict=True))
+
+
+def quartiles(samples: Sequence[float]) -> tuple[float, float, float]:
+    """First quartile, median and third quartile."""
+    if len(samples) == 1:
+        return (samples[0],) * 3
+    return tuple(statistics.quantiles(samples, n=4, method='inclusive'))
+
+
+def setting_table(measurements: Sequence[Measurement]) -> Table:
+    """The networks that were measured side by side under one setting."""
+    setting = measurements[0].setting
+    compiled = setting.execution == 'compile'
+    table = Table(title=str(setting), title_justify='left', title_style='bold')
+    table.add_column('network', no_wrap=True)
+    names = ['M param', 'GMAC', 'ms/image', 'quartiles', 'images/s', 'x ours', 'peak MiB']
+    for name in names + ['first call s'] * compiled:
+        table.add_column(name, justify='right', no_wrap=True)
+    times = {m.network: m.seconds for m in measurements}
+    for m in measurements:
+        low, middle, high = (1000 * q / setting.batch_size for q in quartiles(m.seconds))
+        table.add_row(
+            m.network,
+            f'{m.parameters / 1e6:.1f}',
+            '-' if m.macs is None else f'{m.macs / 1e9:.2f}',
+            _short(middle),
+            f'{_short(low)} .. {_short(high)}',
+            _short(1000 / middle),
+            f'{ratio(m.seconds, times[m.against]):.2f}' if m.against in times else '-',
+            f'{m.peak_memory / MIB:.0f}',
+            *[f'{m.first_call:.1f}'] * compiled,
+        )
+    return table
+
+
+def _short(value: float) -> str:
+    """Three significant digits, never in powers of ten."""
+    return f'{value:.0f}' if value >= 100 else f'{value:#.3g}'
+
+
+def sweep(measurements: Sequence[Measurement], setting: Setting) -> dict[str, list[Measurement]]:
+    """By network, what was measured under `setting` at any image size, from small to large.
+
+    Empty unless there are two sizes.
+    """
+    alike = [
+        m for m in measurements if dataclasses.replace(m.setting, case=setting.case) == setting
+    ]
+    alike.sort(key=_pixels)
+    if len({m.setting.case for m in alike}) < 2:
+        return {}
+    by_network: dict[str, list[Measurement]] = {}
+    for m in alike:
+        by_network.setdefault(m.network, []).append(m)
+    return by_network
+
+
+def _pixels(m: Measurement) -> int:
+    return m.setting.case.height * m.setting.case.width
+
+
+def time_per_pixel(m: Measurement) -> float:
+    """Milliseconds per million pixels, median."""
+    return 1e9 * statistics.median(m.seconds) / (m.setting.batch_size * _pixels(m))
+
+
+def memory_per_pixel(m: Measurement) -> float:
+    """Bytes per pixel at the peak."""
+    return m.peak_memory / (m.setting.batch_size * _pixels(m))
+
+
+def sweep_table(by_network: dict[str, list[Measurement]], setting: Setting) -> Table:
+    """Cost per pixel against image size, and how it has grown since the network's first size."""
+    how = str(setting).removeprefix(f'{setting.case.name}, ')
+    cases = sorted(
+        {m.setting.case for ms in by_network.values() for m in ms}, key=lambda c: c.height
+    )
+    table = Table(
+        title=f'cost per pixel (x that of the first size): {how}',
+        title_justify='left',
+        title_style='bold',
+    )
+    table.add_column('network', no_wrap=True)
+    table.add_column('', no_wrap=True)
+    for case in cases:
+        table.add_column(case.name, justify='right', no_wrap=True)
+    costs = {'ms/MP': time_per_pixel, 'B/px': memory_per_pixel}
+    for name, ms in by_network.items():
+        for unit, cost in costs.items():
+            cells = {m.setting.case: f'{cost(m):.0f} ({cost(m) / cost(ms[0]):.2f})' for m in ms}
+            first = name if unit == 'ms/MP' else ''
+            table.add_row(first, unit, *(cells.get(case, '-') for case in cases))
+    return table
+
+
+def as_json(results: Results, about: dict[str, Any]) -> str:
+    """All raw samples, beside what the run was (`about`)."""
+    return json.dumps({**about, **dataclasses.asdict(results)}, indent=1)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file under a temporary name, then rename it."""
+    temporary = path.parent / f'.{uuid.uuid4().hex}.tmp'
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
