@@ -2,14 +2,15 @@
 
 import gc
 import json
-import os
 import tempfile
 from collections.abc import Callable
 from itertools import accumulate
 from pathlib import Path
 
 import torch
-from torch.profiler import ProfilerActivity, profile
+from torch.profiler import ProfilerActivity, profile, record_function
+
+_MARK = 'the call whose memory counts'
 
 
 def peak_memory(call: Callable[[], object], device: torch.device) -> int:
@@ -27,15 +28,16 @@ def peak_memory(call: Callable[[], object], device: torch.device) -> int:
         call()
         torch.cuda.synchronize(device)
         return torch.cuda.max_memory_allocated(device) - before
-    # Where torch has CUDA and the machine has not, the profiler would print that as an error.
-    os.environ.setdefault('KINETO_LOG_LEVEL', '5')
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        call()
+        call()  # what a call leaves behind for the next to free (spectral norm does) is known then
+        with record_function(_MARK):
+            call()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / 'trace.json'
         profiler.export_chrome_trace(str(path))
         events = json.loads(path.read_text())['traceEvents']
+    start = next(event['ts'] for event in events if event['name'] == _MARK)
     changes = sorted(
         (event['ts'], event['args']['Bytes']) for event in events if event['name'] == '[memory]'
     )
-    return max(accumulate((size for _, size in changes), initial=0))
+    return max(accumulate((size for time, size in changes if time >= start), initial=0))

@@ -63,7 +63,7 @@ def test_no_sweep(tmp_path, capsys, two):
 
 
 def test_interrupted_run_is_kept(tmp_path, capsys, two, tiny):
-    two(tiny('peer', fails_at=5, error=KeyboardInterrupt()))
+    two(tiny('peer', fails_at=6, error=KeyboardInterrupt()))
     assert run('backbone', *QUICK, '-o', tmp_path) == 130
     assert capsys.readouterr().err == 'interrupted: what was measured so far is written\n'
     assert [len(m['seconds']) for m in read(tmp_path)['measurements']] == [1, 1]

@@ -5,7 +5,7 @@ import pytest
 from dualattn_mm.benchmark.measure import Effort, Results, measure, turns
 
 EFFORT = Effort(repeats=3, warmup=1, min_seconds=0)
-PREPARING = 3  # calls before the rounds: the first, a warm-up, the one whose memory is measured
+PREPARING = 4  # calls before the rounds: the first, a warm-up, two for the memory
 
 
 def test_every_round_starts_one_further():
@@ -18,7 +18,7 @@ def test_networks_take_turns(tiny, setting, cpu):
     networks = [tiny(name, calls) for name in ('ours', 'b', 'c')]
     results = Results()
     measured = measure(networks, setting, EFFORT, cpu, results, print)
-    assert ''.join(calls[: 3 * PREPARING]) == 'ours' * 3 + 'bbbccc'
+    assert ''.join(calls[: 3 * PREPARING]) == 'ours' * PREPARING + 'b' * PREPARING + 'c' * PREPARING
     assert calls[3 * PREPARING :] == ['ours', 'b', 'c', 'b', 'c', 'ours', 'c', 'ours', 'b']
     assert measured == results.measurements
     for m in measured:

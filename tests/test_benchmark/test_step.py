@@ -132,6 +132,22 @@ def test_peak_memory_of_known_tensors(cpu):
     assert peak_memory(lambda: None, cpu) == 0
 
 
+def test_tensor_that_each_call_replaces(cpu):
+    """It is held before and after, so only what exceeds it counts."""
+    held = [torch.empty(1000)]
+
+    def free_first():
+        held.clear()
+        held.append(torch.empty(1000))
+
+    def free_last():
+        held.append(torch.empty(1000))
+        del held[0]
+
+    assert peak_memory(free_first, cpu) == 0
+    assert peak_memory(free_last, cpu) == 4000
+
+
 def test_peak_memory_of_inference_and_training(setting, cpu):
     def make():
         layers = [nn.Conv2d(3, 16, 1, bias=False), nn.ReLU(), nn.Flatten(), nn.Linear(256, 10)]
