@@ -3,7 +3,9 @@
 import argparse
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from concurrent.futures import Future
+from contextlib import closing
 from pathlib import Path
 from typing import NoReturn
 
@@ -13,7 +15,8 @@ from tqdm import tqdm
 
 from .errors import ColorizeError, first_line
 from .files import Job, check_writable, plan
-from .image_io import read_image, write_image
+from .image_io import quiet, read_image, write_image
+from .overlap import overlap
 from .pipeline import ColorizationPipeline, Photo, check_saturation
 
 DONE, SOME_FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
@@ -117,7 +120,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 class _Run:
-    """Colorizes the planned files: read -> network -> write, a batch at a time."""
+    """Colorizes the planned files: read -> network -> write, which overlap."""
 
     def __init__(self, pipe: ColorizationPipeline, saturation: float, overwrite: bool, jobs: int):
         self.pipe, self.saturation, self.overwrite = pipe, saturation, overwrite
@@ -132,41 +135,22 @@ class _Run:
     def colorize(self, jobs: Sequence[Job]) -> float:
         """Returns the seconds it took."""
         start = time.perf_counter()
-        with self.bar:
-            for batch in self._batches(jobs):
-                self._colorize_batch(batch)
+        outcomes = overlap(
+            jobs, self._read, self._predict, self._write, self.pipe.batch_size, lambda j: j.pixels
+        )
+        with self.bar, quiet(), closing(outcomes):
+            for job, outcome in zip(jobs, outcomes, strict=True):
+                self._count(job, outcome)
         return time.perf_counter() - start
 
-    def _batches(self, jobs: Sequence[Job]) -> Iterator[list[tuple[Job, Photo]]]:
-        """Full batches of the files that can be read."""
-        batch = []
-        for job in jobs:
-            if (photo := self._read(job)) is not None:
-                batch.append((job, photo))
-            if len(batch) == self.pipe.batch_size:
-                yield batch
-                batch = []
-        if batch:
-            yield batch
+    def _read(self, job: Job) -> tuple[Job, Photo]:
+        return job, self.pipe.prepare(read_image(job.source))
 
-    def _read(self, job: Job) -> Photo | None:
-        try:
-            return self.pipe.prepare(read_image(job.source))
-        except ColorizeError as error:
-            self._fail(job, error)
-            return None
+    def _predict(self, batch: list[tuple[Job, Photo]]) -> Tensor:
+        return self.pipe.predict([photo for _, photo in batch])
 
-    def _colorize_batch(self, batch: list[tuple[Job, Photo]]) -> None:
-        try:
-            colors = self.pipe.predict([photo for _, photo in batch])
-        except ColorizeError as error:
-            for job, _ in batch:
-                self._fail(job, error)
-            return
-        for (job, photo), ab in zip(batch, colors, strict=True):
-            self._write(job, photo, ab)
-
-    def _write(self, job: Job, photo: Photo, ab: Tensor) -> None:
+    def _write(self, read: tuple[Job, Photo], ab: Tensor) -> None:
+        job, photo = read
         try:
             image = self.pipe.finish(photo, ab, self.saturation)
             if job.output:
@@ -174,18 +158,18 @@ class _Run:
             if job.compare:
                 gray = self.pipe.finish(photo, ab, 0.0)
                 write_image(side_by_side(gray, image), job.compare, 'PNG', self.overwrite)
-        except ColorizeError as error:
-            self._fail(job, error)
-            return
+        except ColorizeError:
+            raise
         except (OSError, ValueError, MemoryError) as error:
-            strerror = getattr(error, 'strerror', None)
-            self._fail(job, f'the result cannot be written: {strerror or first_line(error)}')
-            return
-        self.done += 1
-        self.bar.update()
+            reason = getattr(error, 'strerror', None) or first_line(error)
+            raise ColorizeError(f'the result cannot be written: {reason}') from error
 
-    def _fail(self, job: Job, reason: object) -> None:
-        self.report(job.source, reason)
+    def _count(self, job: Job, outcome: Future[None]) -> None:
+        try:
+            outcome.result()
+            self.done += 1
+        except ColorizeError as error:
+            self.report(job.source, error)
         self.bar.update()
 
 

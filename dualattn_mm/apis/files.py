@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .errors import ColorizeError, first_line
-from .image_io import IMAGE_SUFFIXES, output_name, read_format
+from .image_io import IMAGE_SUFFIXES, output_name, read_header
 
 COMPARE_SUFFIX = '.compare.png'
 
@@ -21,6 +21,7 @@ class Job:
 
     source: Path
     format: str
+    pixels: int
     output: Path | None
     compare: Path | None
 
@@ -62,7 +63,7 @@ def plan(inputs: Sequence[str], outdir: Path, compare: bool, overwrite: bool) ->
     identities = {_identity(source) for source in sources}
     for source, folders in sources.items():
         try:
-            format_ = read_format(source)
+            format_, pixels = read_header(source)
         except ColorizeError as error:
             result.failed.append((source, str(error)))
             continue
@@ -72,7 +73,8 @@ def plan(inputs: Sequence[str], outdir: Path, compare: bool, overwrite: bool) ->
             beside = output.with_name(output.name + COMPARE_SUFFIX) if compare else None
             for target in filter(None, (output, beside)):
                 _claim(target, source, targets, identities)
-            job = Job(source, format_, *(_unless_present(t, overwrite) for t in (output, beside)))
+            left = (_unless_present(target, overwrite) for target in (output, beside))
+            job = Job(source, format_, pixels, *left)
             if job.output or job.compare:
                 result.jobs.append(job)
             else:

@@ -8,6 +8,7 @@ import contextlib
 import io
 import os
 import struct
+import threading
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
@@ -31,9 +32,9 @@ SUFFIXES = {
 IMAGE_SUFFIXES = tuple(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
 _SAVE_OPTIONS = {
     'JPEG': {'quality': 95, 'subsampling': 0},  # 4:4:4: colour is what this program adds
-    'WEBP': {'quality': 95},
+    'WEBP': {'quality': 95, 'method': 2},  # half the time of the default, no larger
     'TIFF': {},  # uncompressed: libtiff's encoders refuse EXIF data
-    'PNG': {},
+    'PNG': {'compress_level': 3},  # half the time of the default, 6% larger
 }
 # What Pillow raises on damaged pixels or metadata.
 _DECODE_ERRORS = (
@@ -75,6 +76,17 @@ class Pixels(NamedTuple):
     alpha: np.ndarray | None
 
 
+class Header(NamedTuple):
+    """What a file's header tells.
+
+    format: `output_format` of the image.
+    pixels: how many it has.
+    """
+
+    format: str
+    pixels: int
+
+
 def output_format(image: Image.Image) -> str:
     """The format that the colorized image is stored in: 'JPEG', 'PNG', 'WEBP' or 'TIFF'.
 
@@ -93,13 +105,13 @@ def output_name(path: Path, format_: str) -> str:
     return path.stem + suffix
 
 
-def read_format(path: Path) -> str:
-    """The output format of a file, from its header.
+def read_header(path: Path) -> Header:
+    """The output format and the size of a file, without decoding it.
 
     Raises:
         ColorizeError: if it is not an image of one of `FORMATS`; the message is the reason alone.
     """
-    return _guarded(path, output_format)
+    return _guarded(path, lambda image: Header(output_format(image), image.width * image.height))
 
 
 def read_image(path: Path) -> Image.Image:
@@ -120,7 +132,7 @@ def _guarded(path: Path, use: Callable):
     try:
         if path.stat().st_size == 0:
             raise ColorizeError('the file is empty')
-        with _quiet(), Image.open(path, formats=FORMATS) as image:
+        with quiet(), Image.open(path, formats=FORMATS) as image:
             return use(image)
     except ColorizeError:
         raise
@@ -164,7 +176,7 @@ def metadata_of(image: Image.Image) -> dict:
     left out. EXIF data too damaged to be copied is left out as a whole.
     """
     info = {}
-    with contextlib.suppress(*_DECODE_ERRORS), _quiet():
+    with contextlib.suppress(*_DECODE_ERRORS), quiet():
         dpi = tuple(float(value) for value in image.info.get('dpi', ()))
         if len(dpi) == 2 and all(0 < value < 65536 for value in dpi):
             info['dpi'] = dpi
@@ -195,7 +207,7 @@ def to_pixels(image: Image.Image) -> Pixels:
         return _sixteen_bit(image)
     if _has_alpha(image):
         gray = image.mode in ('1', 'L', 'LA', 'La')
-        with _quiet():
+        with quiet():
             image = image.convert('LA' if gray else 'RGBA')
         alpha = np.asarray(image.getchannel('A'))
         color = image.convert('L' if gray else 'RGB')
@@ -215,8 +227,15 @@ def _has_alpha(image: Image.Image) -> bool:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """No warnings: what Pillow warns of (large images, odd metadata) it also copes with."""
+def quiet() -> Iterator[None]:
+    """No warnings: what Pillow warns of (large images, odd metadata) it also copes with.
+
+    Python's filters are those of the whole process, so that only the main thread may change them:
+    in others this does nothing. Who reads in threads enters it around them.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         yield
@@ -224,7 +243,7 @@ def _quiet() -> Iterator[None]:
 
 def _upright(image: Image.Image) -> Image.Image:
     try:
-        with _quiet():
+        with quiet():
             if image.getexif().get(_ORIENTATION, 1) == 1:
                 return image
             return ImageOps.exif_transpose(image)

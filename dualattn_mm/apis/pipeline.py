@@ -10,7 +10,8 @@ import numbers
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,18 +19,25 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from ..models.color_space import join_lightness, rgb_to_lab
+from ..models.color_space import (
+    encoding_table,
+    join_lightness_to_bytes,
+    lightness_of,
+    linear_table,
+    luminance_weights,
+)
 from .errors import ColorizeError
 from .image_io import Pixels, metadata_of, to_pixels
+from .overlap import overlap
 from .weights import load_generator
 
 AnyImage = Image.Image | np.ndarray
 
 MIN_SIZE = 32
 DEFAULT_SIZE = 256  # of a network that does not say what it was trained at
-# Full-resolution conversions go in bands of about this many pixels, which bounds the memory. So few
+# Conversions and resizing go in bands of about this many pixels, which bounds the memory. So few
 # that PyTorch does not spread an operation over threads: thousands of short parallel loops wait for
-# each other, on a busy machine ten times as long as they work.
+# each other, on a busy machine ten times as long as they work, and would take the network's cores.
 _BAND_PIXELS = 2**13
 
 
@@ -39,12 +47,21 @@ class Photo:
 
     Attributes:
         lightness: (H, W) float32, L in [0, 100], of the original at full resolution.
+        square: (1, size, size) float32, the same as the network sees it.
         alpha: (H, W) uint8, or None.
         info: what a PIL result gets as `info`; None where the image came as an array.
     """
 
     lightness: Tensor
+    square: Tensor
     alpha: np.ndarray | None
+    info: dict | None
+
+
+class _Taken(NamedTuple):
+    """What is needed of an image, and `info` as in `Photo`."""
+
+    pixels: Pixels
     info: dict | None
 
 
@@ -132,43 +149,57 @@ class ColorizationPipeline:
         """
         if isinstance(images, list | tuple):
             return list(self.stream(images, saturation))
-        return next(self.stream([images], saturation))
+        [result] = self.stream([images], saturation)
+        return result
 
     def stream(self, images: Iterable[AnyImage], saturation: float = 1.0) -> Iterator[AnyImage]:
-        """Colorize one image after the other, holding no more than a batch of them in memory.
+        """Colorize one image after the other, holding no more than three batches of them in memory.
 
-        Arguments, results and errors as in `__call__`.
+        Colour conversion of the next and the last batch overlaps with the network. `images` is
+        consumed and the network run in the thread that asks for results; images are taken up to
+        three batches ahead, and may be changed once the next one is asked for. Arguments, results
+        and errors as in `__call__`; an error, one of `images` too, comes after the results of all
+        images before it.
         """
         check_saturation(saturation)
-        photos = map(self.prepare, images)
-        while batch := list(islice(photos, self.batch_size)):
-            for photo, ab in zip(batch, self.predict(batch), strict=True):
-                yield self.finish(photo, ab, saturation)
+        outcomes = overlap(
+            map(partial(_take, copy=True), images),
+            self._prepare,
+            self.predict,
+            partial(self.finish, saturation=saturation),
+            self.batch_size,
+            lambda taken: math.prod(taken.pixels.color.shape[:2]),
+        )
+        with contextlib.closing(outcomes):
+            for outcome in outcomes:
+                yield outcome.result()
 
     def prepare(self, image: AnyImage) -> Photo:
         """First of the three steps of `stream`: take what is needed of an image."""
-        if isinstance(image, Image.Image):
-            pixels, info = to_pixels(image), metadata_of(image)
-        else:
-            pixels, info = _split_array(image), None
+        return self._prepare(_take(image))
+
+    def _prepare(self, taken: _Taken) -> Photo:
+        color, alpha = taken.pixels
         with _memory_errors('an image of this size'):
-            return Photo(_lightness(pixels.color), pixels.alpha, info)
+            lightness = _lightness(color)
+            square = _resize(lightness[None], (self.size, self.size))
+        return Photo(lightness, square, alpha, taken.info)
 
     @torch.inference_mode()
     def predict(self, photos: Sequence[Photo]) -> Tensor:
         """Second step: the network, on one batch.
 
         Returns:
-            ab: (B, 2, size, size), CIELAB units, on the network's device.
+            ab: (B, 2, size, size), CIELAB units, float32 on the CPU.
         """
-        size = (self.size, self.size)
-        batch = torch.stack([_resize(photo.lightness[None], size) for photo in photos])
+        batch = torch.stack([photo.square for photo in photos])
         device = next(self.generator.parameters(), batch).device
         training = self.generator.training
         self.generator.eval()
         try:
             with _memory_errors(f'the network at size {self.size}, batch size {len(photos)}'):
-                ab = self.generator(batch.to(device)).float()
+                # The CPU finishes: a thread's work on the GPU would wait for the next batch's.
+                ab = self.generator(batch.to(device)).float().cpu()
         finally:
             if training:
                 self.generator.train()
@@ -214,6 +245,16 @@ def _resolve_device(device: str) -> torch.device:
     return resolved
 
 
+def _take(image: AnyImage, copy: bool = False) -> _Taken:
+    """`copy`: of an array too, which the caller may change."""
+    if isinstance(image, Image.Image):
+        return _Taken(to_pixels(image), metadata_of(image))
+    color, alpha = _split_array(image)
+    if copy:
+        color, alpha = color.copy(), None if alpha is None else alpha.copy()
+    return _Taken(Pixels(color, alpha), None)
+
+
 def _split_array(image: np.ndarray) -> Pixels:
     allowed = 'a uint8 or uint16 array of shape (H, W), (H, W, 3) or (H, W, 4), or a PIL image'
     if not isinstance(image, np.ndarray):
@@ -236,31 +277,40 @@ def _split_array(image: np.ndarray) -> Pixels:
 @torch.inference_mode()
 def _lightness(color: np.ndarray) -> Tensor:
     """L of every pixel, (H, W) float32, in the full precision of the input."""
-    levels = 256 if color.itemsize == 1 else 65536
+    table = linear_table(256 if color.itemsize == 1 else 65536)
     if color.ndim == 2:
-        gray = (torch.arange(levels) / (levels - 1)).expand(3, 1, levels)
-        return torch.from_numpy(rgb_to_lab(gray)[0, 0].numpy()[color])
+        return torch.from_numpy(lightness_of(table).numpy().take(color))
     height, width, _ = color.shape
+    linear, weights = table.numpy(), luminance_weights().numpy()
     lightness = torch.empty(height, width)
     for rows in _bands(height, width):
-        rgb = torch.from_numpy(color[rows].astype(np.float32)) / (levels - 1)
-        lightness[rows] = rgb_to_lab(rgb.permute(2, 0, 1).contiguous())[0]
+        luminance = linear.take(color[rows]).reshape(-1, 3) @ weights
+        lightness[rows] = lightness_of(torch.from_numpy(luminance)).view(-1, width)
     return lightness
 
 
 def _join(photo: Photo, ab: Tensor, saturation: float) -> np.ndarray:
     """The colorized image, (H, W, 3 or 4) uint8."""
     height, width = photo.lightness.shape
-    ab = _resize(ab, (height, width))
-    result = np.empty((height, width, 3 if photo.alpha is None else 4), np.uint8)
+    # Only the width at once: at full height the colour alone would be larger than the photo.
+    ab = _resize(ab, (min(height, ab.shape[1]), width))
+    above, below, share = _between(ab.shape[1], height)
+    table = encoding_table()
+    result = torch.empty(height, width, 3 if photo.alpha is None else 4, dtype=torch.uint8)
     for rows in _bands(height, width):
-        lightness = photo.lightness[None, rows].to(ab.device)
-        rgb = join_lightness(lightness, ab[:, rows] * saturation)
-        # + 0.5: the assignment truncates (torch's own rounding is threaded even for a band)
-        result[rows, :, :3] = (rgb * 255 + 0.5).permute(1, 2, 0).cpu().numpy()
+        ends = (ab.index_select(1, which[rows]) for which in (above, below))
+        here = torch.lerp(*ends, share[rows, None]) * saturation
+        result[rows, :, :3] = join_lightness_to_bytes(photo.lightness[rows], here, table)
     if photo.alpha is not None:
-        result[..., 3] = photo.alpha
-    return result
+        result.numpy()[..., 3] = photo.alpha
+    return result.numpy()
+
+
+def _between(rows: int, height: int) -> tuple[Tensor, Tensor, Tensor]:
+    """For each of `height` rows: the two of fewer rows that it lies between, the second's share."""
+    place = ((torch.arange(height) + 0.5) * (rows / height) - 0.5).clamp(0, rows - 1)
+    above = place.long()
+    return above, (above + 1).clamp(max=rows - 1), place - above
 
 
 def _bands(height: int, width: int) -> Iterator[slice]:
@@ -269,7 +319,20 @@ def _bands(height: int, width: int) -> Iterator[slice]:
 
 
 def _resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize (C, H, W); where it shrinks, every pixel counts."""
+    """Resize (C, H, W), first the width, then the height; where it shrinks, every pixel counts."""
+    height, width = size
+    if width != maps.shape[2]:
+        bands = _bands(maps.shape[1], width)
+        maps = torch.cat([_interpolate(maps[:, rows], None, width) for rows in bands], dim=1)
+    if height != maps.shape[1]:
+        bands = _bands(width, height)
+        maps = torch.cat([_interpolate(maps[..., some], height, None) for some in bands], dim=2)
+    return maps
+
+
+def _interpolate(maps: Tensor, height: int | None, width: int | None) -> Tensor:
+    """Bilinear, antialiased resizing of (C, H, W); None leaves a side as it is."""
+    size = (height or maps.shape[1], width or maps.shape[2])
     return F.interpolate(
         maps[None], size, mode='bilinear', align_corners=False, antialias=True
     ).squeeze(0)

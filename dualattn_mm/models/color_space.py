@@ -4,6 +4,8 @@ Always float32 (float64 stays), also under autocast: half precision cannot hold 
 power acts on a clamped argument, so gradients are finite at black, white and out of gamut.
 """
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
@@ -14,8 +16,14 @@ _XYZ_FROM_RGB = (
     (0.019334, 0.119193, 0.950227),
 )
 _WHITE = (0.95047, 1.0, 1.08883)
+# From X, Y and Z relative to white to linear RGB.
+_RGB_FROM_XYZ = torch.linalg.inv(
+    torch.tensor(_XYZ_FROM_RGB, dtype=torch.float64)
+    / torch.tensor(_WHITE, dtype=torch.float64)[:, None]
+).tolist()
 _EPSILON = 0.008856  # CIE threshold below which the cube root is replaced by a line
 _SLOPE, _OFFSET = 7.787, 16.0 / 116.0
+_F_KNEE, _LINEAR_KNEE = 0.2068966, 0.0031308  # the same on the way back, and that of sRGB
 
 # ab beyond this is no colour: peers that do not clamp it show artefacts.
 AB_LIMITS = (-128.0, 127.0)
@@ -32,7 +40,36 @@ def _check(image: Tensor, channels: int, name: str) -> Tensor:
 
 def _mix(matrix: Tensor, image: Tensor) -> Tensor:
     """Apply a 3 x 3 matrix to the channel axis of (..., 3, H, W)."""
-    return torch.einsum('ij,...jhw->...ihw', matrix, image)
+    return (matrix @ image.flatten(-2)).view(image.shape)
+
+
+def _decode(rgb: Tensor) -> Tensor:
+    """sRGB to linear light, both in [0, 1]."""
+    power = ((rgb.clamp(min=0.04045) + 0.055) / 1.055) ** 2.4
+    return torch.where(rgb > 0.04045, power, rgb / 12.92)
+
+
+def _compress(xyz: Tensor) -> Tensor:
+    """CIELAB's f."""
+    root = xyz.clamp(min=_EPSILON) ** (1 / 3)
+    return torch.where(xyz > _EPSILON, root, _SLOPE * xyz + _OFFSET)
+
+
+# The way back is walked at full resolution. There, a curve and the line below its knee are added,
+# each held where the other one rules, in a third of the time of `torch.where`.
+
+
+def _expand(f: Tensor) -> Tensor:
+    """The inverse of `_compress`."""
+    knee = _F_KNEE**3 + _OFFSET / _SLOPE
+    return f.clamp(min=_F_KNEE) ** 3 - torch.relu(knee - f / _SLOPE)
+
+
+def _encode(linear: Tensor) -> Tensor:
+    """The inverse of `_decode`, clamped to [0, 1]."""
+    power = 1.055 * linear.clamp(min=_LINEAR_KNEE) ** (1 / 2.4) - 0.055
+    knee = 1.055 * _LINEAR_KNEE ** (1 / 2.4) - 0.055
+    return (power + (12.92 * linear - knee).clamp(max=0)).clamp(0, 1)
 
 
 def rgb_to_lab(rgb: Tensor) -> Tensor:
@@ -49,13 +86,8 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
     """
     rgb = _check(rgb, 3, 'rgb')
     with torch.autocast(rgb.device.type, enabled=False):
-        linear = torch.where(
-            rgb > 0.04045, ((rgb.clamp(min=0.04045) + 0.055) / 1.055) ** 2.4, rgb / 12.92
-        )
-        matrix = linear.new_tensor(_XYZ_FROM_RGB) / linear.new_tensor(_WHITE)[:, None]
-        xyz = _mix(matrix, linear)
-        f = torch.where(xyz > _EPSILON, xyz.clamp(min=_EPSILON) ** (1 / 3), _SLOPE * xyz + _OFFSET)
-        fx, fy, fz = f.unbind(-3)
+        matrix = rgb.new_tensor(_XYZ_FROM_RGB) / rgb.new_tensor(_WHITE)[:, None]
+        fx, fy, fz = _compress(_mix(matrix, _decode(rgb))).unbind(-3)
         return torch.stack((116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)), dim=-3)
 
 
@@ -74,19 +106,15 @@ def lab_to_rgb(lab: Tensor) -> Tensor:
     """
     lab = _check(lab, 3, 'lab')
     with torch.autocast(lab.device.type, enabled=False):
-        lightness, a, b = lab.unbind(-3)
-        fy = (lightness + 16) / 116
-        # A strongly negative b would make Z negative: scikit-image clips it, so do we.
-        f = torch.stack((fy + a / 500, fy, (fy - b / 200).clamp(min=0)), dim=-3)
-        xyz = torch.where(f > 0.2068966, f.clamp(min=0.2068966) ** 3, (f - _OFFSET) / _SLOPE)
-        matrix = torch.linalg.inv(lab.new_tensor(_XYZ_FROM_RGB)) * lab.new_tensor(_WHITE)
-        linear = _mix(matrix, xyz)
-        rgb = torch.where(
-            linear > 0.0031308,
-            1.055 * linear.clamp(min=0.0031308) ** (1 / 2.4) - 0.055,
-            linear * 12.92,
-        )
-        return rgb.clamp(0, 1)
+        return _encode(_mix(lab.new_tensor(_RGB_FROM_XYZ), _lab_to_xyz(*lab.unbind(-3))))
+
+
+def _lab_to_xyz(lightness: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """X, Y and Z relative to white, stacked before the last two axes."""
+    fy = (lightness + 16) / 116
+    # A strongly negative b would make Z negative: scikit-image clips it, so do we.
+    fz = torch.relu(torch.sub(fy, b, alpha=1 / 200))
+    return _expand(torch.stack((torch.add(fy, a, alpha=1 / 500), fy, fz), dim=-3))
 
 
 def join_lightness(lightness: Tensor, ab: Tensor) -> Tensor:
@@ -100,3 +128,46 @@ def join_lightness(lightness: Tensor, ab: Tensor) -> Tensor:
         (..., 3, H, W), sRGB in [0, 1], float32 (float64 for float64).
     """
     return lab_to_rgb(torch.cat((lightness, ab.clamp(*AB_LIMITS)), dim=-3))
+
+
+def luminance_weights() -> Tensor:
+    """(3,) float32: what linear red, green and blue contribute to the luminance Y."""
+    return torch.tensor(_XYZ_FROM_RGB[1])
+
+
+@cache
+def linear_table(levels: int) -> Tensor:
+    """(levels,) float32: the linear light of every value of an sRGB channel."""
+    return _decode(torch.arange(levels) / (levels - 1))
+
+
+def lightness_of(luminance: Tensor) -> Tensor:
+    """CIELAB L of the luminance Y in [0, 1]: the first channel of `rgb_to_lab`, any shape."""
+    return 116 * _compress(luminance) - 16
+
+
+@cache
+def encoding_table() -> Tensor:
+    """(65536,) uint8: the sRGB value for each step of linear light.
+
+    A step is at most 0.05 of an sRGB value, so that of the darkest pixels one in forty, and of all
+    far fewer, may come out a value beside the nearest.
+    """
+    return (_encode((torch.arange(65536) + 0.5) / 65536) * 255 + 0.5).to(torch.uint8)
+
+
+def join_lightness_to_bytes(lightness: Tensor, ab: Tensor, table: Tensor) -> Tensor:
+    """`join_lightness` for storing: uint8, without gradient, at a fraction of the cost.
+
+    Args:
+        lightness: (H, W) float32, L in [0, 100].
+        ab: (2, H, W) float32, CIELAB units, clamped to [-128, 127] here.
+        table: `encoding_table()`.
+
+    Returns:
+        (H, W, 3) uint8, sRGB.
+    """
+    xyz = _lab_to_xyz(lightness, *ab.clamp(*AB_LIMITS))
+    matrix = ab.new_tensor(_RGB_FROM_XYZ) * len(table)
+    steps = (xyz.flatten(1).T @ matrix.T).clamp_(0, len(table) - 1).int()
+    return table.index_select(0, steps.flatten()).view(*lightness.shape, 3)

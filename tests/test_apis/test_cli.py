@@ -3,10 +3,14 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import sys
 import termios
+import threading
+import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -222,21 +226,68 @@ def test_no_default_weights(photos, run, monkeypatch):
     assert 'tools/demo.sh' in err[0]
 
 
+def test_messages_are_in_the_order_of_the_files(photos, run):
+    for number in range(0, 30, 2):
+        Path(f'in/{number:02}.jpg').write_text('no image')
+    data = Path('in/color.jpg').read_bytes()
+    for number in range(1, 30, 2):
+        Path(f'in/{number:02}.jpg').write_bytes(data[: len(data) // 2])
+    _, _, err = run('in', '-o', 'out', '--batch-size', '3')
+    names = [line.split(':')[0] for line in err]
+    truncated = [line.split(':')[0] for line in err if 'truncated' in line]
+    assert len(names) == 30
+    assert truncated == [f'in/{number:02}.jpg' for number in range(1, 30, 2)]
+
+
+def interrupt():
+    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+
 def test_ctrl_c_while_writing(photos, run, monkeypatch):
-    save, count = Image.Image.save, []
+    save, begun, completed = Image.Image.save, [], []
 
-    def interrupted(self, path, *args, **kwargs):
+    def slow(self, path, *args, **kwargs):
+        begun.append(path)
         save(self, path, *args, **kwargs)
-        count.append(path)
-        if len(count) == 3:
-            raise KeyboardInterrupt
+        if len(begun) == 3:
+            interrupt()
+        time.sleep(0.1)
+        completed.append(path)
 
-    monkeypatch.setattr(Image.Image, 'save', interrupted)
-    status, out, err = run('in', '-o', 'out')
+    for number in range(50):
+        photos.save(f'in/{number}.png')
+    monkeypatch.setattr(Image.Image, 'save', slow)
+    status, out, err = run('in', '-o', 'out', '--batch-size', '50')
     assert (status, out, len(err)) == (130, [], 1)
-    assert len(found('out')) == 2
+    assert len(begun) < 40
+    assert len(found('out')) == len(completed) == len(begun)
     for name in found('out'):
         Image.open(Path('out', name)).load()
+
+
+def test_ctrl_c_in_the_network(photos, run, uniform_color, monkeypatch):
+    def interrupted(self, lightness):
+        interrupt()
+        time.sleep(10)
+
+    monkeypatch.setattr(uniform_color, 'forward', interrupted)
+    start = time.perf_counter()
+    status, out, err = run('in', '-o', 'out')
+    assert (status, out, len(err)) == (130, [], 1)
+    assert time.perf_counter() - start < 8
+    assert found('out') == []
+
+
+def test_pillow_s_warnings_are_not_shown(photos, run):
+    """Also not from threads, where the filters of `warnings` must not be changed."""
+    levels = bytes([0, 80, 160, 255])
+    photos.quantize(4).save('in/palette.png', transparency=levels)
+    filters = list(warnings.filters)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        assert run('in', '-o', 'out')[0] == 0
+    assert [warning for warning in caught if 'PIL' in warning.filename] == []
+    assert warnings.filters == filters
 
 
 def test_out_of_memory_is_a_failure(photos, run, uniform_color, monkeypatch):

@@ -10,7 +10,7 @@ from dualattn_mm.apis import ColorizeError, image_io
 from dualattn_mm.apis.image_io import (
     metadata_of,
     output_name,
-    read_format,
+    read_header,
     read_image,
     to_pixels,
     write_image,
@@ -100,7 +100,7 @@ def test_transparent_color(tmp_path, mode):
         path = stored(tmp_path, image, 'a.png', transparency=hidden)
     except OSError:
         pytest.skip(f'this Pillow does not write transparency in mode {mode}')
-    assert read_format(path) == 'PNG'
+    assert read_header(path).format == 'PNG'
     _, alpha = pixels_of(path)
     np.testing.assert_array_equal(alpha, 255 - base)
 
@@ -115,7 +115,7 @@ def test_alpha(tmp_path, photo, mode, name):
     image.putalpha(alpha_in)
     options = {'lossless': True, 'exact': True} if name.endswith('webp') else {}
     path = stored(tmp_path, image, name, **options)
-    assert read_format(path) == 'PNG'
+    assert read_header(path).format == 'PNG'
     color, alpha = pixels_of(path)
     np.testing.assert_array_equal(alpha, alpha_in)
     np.testing.assert_array_equal(color, photo.convert('L' if mode == 'LA' else 'RGB'))
@@ -125,7 +125,7 @@ def test_alpha(tmp_path, photo, mode, name):
 def test_sixteen_bit_gray(tmp_path, rng, name):
     values = rng.integers(0, 65536, (7, 9)).astype(np.uint16)
     path = stored(tmp_path, Image.fromarray(values), name)
-    assert read_format(path) == 'PNG'
+    assert read_header(path).format == 'PNG'
     np.testing.assert_array_equal(pixels_of(path).color, values)
 
 
@@ -170,7 +170,7 @@ def test_exif_survives_without_orientation(tmp_path, photo, suffix):
     result = Image.new('RGB', (52, 64))
     result.info.update(metadata_of(read_image(path)))
     target = tmp_path / 'out' / f'b.{suffix}'
-    write_image(result, target, read_format(path), overwrite=False)
+    write_image(result, target, read_header(path).format, overwrite=False)
     written = Image.open(target)
     exif = written.getexif()
     assert exif[MAKE] == 'Maker'
@@ -244,7 +244,7 @@ def test_multi_picture_jpeg(tmp_path, photo):
     path = tmp_path / 'a.jpg'
     photo.save(path, 'MPO', save_all=True, append_images=[photo.convert('L').convert('RGB')])
     assert Image.open(path).format == 'MPO'
-    assert read_format(path) == 'JPEG'
+    assert read_header(path).format == 'JPEG'
     assert np.ptp(pixels_of(path).color.astype(int), axis=2).max() > 50
 
 
@@ -304,12 +304,12 @@ def test_output_format_and_name(tmp_path, photo):
         ('a.bmp', 'PNG', 'a.png'),
     ]:
         path = stored(tmp_path, photo, name)
-        assert read_format(path) == format_
+        assert read_header(path).format == format_
         assert output_name(path, format_) == expected
     wrongly_named = stored(tmp_path, photo, 'scan.jpg', format='PNG')
-    assert output_name(wrongly_named, read_format(wrongly_named)) == 'scan.png'
+    assert output_name(wrongly_named, read_header(wrongly_named).format) == 'scan.png'
     bare = stored(tmp_path, photo, 'scan', format='JPEG')
-    assert output_name(bare, read_format(bare)) == 'scan.jpg'
+    assert output_name(bare, read_header(bare).format) == 'scan.jpg'
 
 
 def test_jpeg_is_stored_with_full_color(tmp_path, photo):

@@ -1,6 +1,10 @@
+import threading
+import warnings
+
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from skimage.color import lab2rgb, rgb2lab
 from torch import nn
@@ -64,6 +68,26 @@ def test_color_lands_where_the_network_puts_it():
     ramp_x, ramp_y = np.linspace(-20, 20, 150), np.linspace(-20, 20, 60)
     assert np.abs(lab[..., 1] - ramp_x).max() < 1.5
     assert np.abs(lab[..., 2] - ramp_y[:, None]).max() < 1.5
+
+
+@pytest.mark.parametrize('height', [30, 97, 700])  # fewer rows than the network's, more, many bands
+def test_enlarging_in_bands_is_that_of_the_whole(two_convs, rng, height):
+    pipe = ColorizationPipeline.from_generator(two_convs(), size=64)
+    photo = pipe.prepare(rng.integers(0, 256, (height, 150), dtype=np.uint8))
+    ab = torch.from_numpy(rng.uniform(-30, 30, (2, 64, 64)).astype(np.float32))
+    whole = F.interpolate(ab[None], (height, 150), mode='bilinear', antialias=True)[0]
+    lab = torch.cat((photo.lightness[None], whole)).permute(1, 2, 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # of scikit-image, for colours out of gamut
+        expected = lab2rgb(lab.numpy()) * 255
+    np.testing.assert_allclose(pipe.finish(photo, ab), expected, atol=0.6)
+
+
+@pytest.mark.parametrize('shape', [(30, 40), (97, 501), (501, 97), (20, 400)])
+def test_shrinking_in_bands_is_that_of_the_whole(pipe, rng, shape):
+    photo = pipe.prepare(rng.integers(0, 256, shape, dtype=np.uint8))
+    whole = F.interpolate(photo.lightness[None, None], (32, 32), mode='bilinear', antialias=True)
+    torch.testing.assert_close(photo.square, whole[0], rtol=0, atol=1e-3)
 
 
 def test_the_network_sees_the_whole_image_squashed_to_the_square(uniform_color):
@@ -144,21 +168,63 @@ def test_list_equals_one_by_one(two_convs, rng):
     assert pipe([]) == []
 
 
-def test_stream_holds_one_batch(pipe):
+def test_stream_is_lazy(pipe):
     taken = []
 
     def endless():
         while True:
-            taken.append(1)
+            taken.append(threading.current_thread())
             yield np.zeros((4, 4), np.uint8)
 
     stream = pipe.stream(endless())
-    next(stream)
-    assert len(taken) == 2
-    next(stream)
-    assert len(taken) == 2
-    next(stream)
-    assert len(taken) == 4
+    assert taken == []
+    for given in range(7):
+        next(stream)
+        assert len(taken) <= given + 3 * pipe.batch_size
+    assert set(taken) == {threading.current_thread()}
+    stream.close()
+
+
+@pytest.mark.parametrize('as_pil', [False, True])
+def test_stream_leaves_the_source_free_to_reuse_an_image(pipe, as_pil):
+    """As a camera's buffer, or `ImageSequence.Iterator`."""
+    levels = range(60, 200, 10)
+    buffer = np.empty((6, 5, 4), np.uint8)
+    picture = Image.new('RGBA', (5, 6))
+
+    def source():
+        for level in levels:
+            buffer[:] = level
+            picture.paste((level,) * 4, (0, 0, 5, 6))
+            yield picture if as_pil else buffer
+
+    for level, result in zip(levels, pipe.stream(source()), strict=True):
+        expected = pipe(np.full((6, 5, 4), level, np.uint8))
+        np.testing.assert_array_equal(np.asarray(result), expected)
+
+
+def test_an_image_twice_in_a_list(pipe, tmp_path):
+    Image.fromarray(np.arange(2400, dtype=np.uint8).reshape(40, 60)).save(tmp_path / 'a.png')
+    image = Image.open(tmp_path / 'a.png')  # not yet decoded
+    first, *others = pipe([image] * 5)
+    assert all(np.array_equal(first, other) for other in others)
+
+
+def test_results_come_before_an_error(pipe):
+    good, bad = np.zeros((4, 4), np.uint8), np.zeros(4, np.uint8)
+
+    def broken():
+        yield good
+        raise OSError('the camera is gone')
+
+    for images, before, error in (
+        ([good, good, good, bad, good], 3, ColorizeError),
+        (broken(), 1, OSError),
+    ):
+        stream = pipe.stream(images)
+        assert [next(stream).shape for _ in range(before)] == [(4, 4, 3)] * before
+        with pytest.raises(error):
+            next(stream)
 
 
 def test_saturation(pipe):

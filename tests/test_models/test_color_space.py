@@ -5,7 +5,15 @@ import pytest
 import torch
 from skimage import color
 
-from dualattn_mm.models.color_space import lab_to_rgb, rgb_to_lab
+from dualattn_mm.models.color_space import (
+    encoding_table,
+    join_lightness_to_bytes,
+    lab_to_rgb,
+    lightness_of,
+    linear_table,
+    luminance_weights,
+    rgb_to_lab,
+)
 
 CORNERS = [[r, g, b] for r in (0.0, 1.0) for g in (0.0, 1.0) for b in (0.0, 1.0)]
 
@@ -135,3 +143,31 @@ def test_a_wrong_image_is_described(convert, x, said):
     with pytest.raises(ValueError, match='must be a floating point tensor of shape') as info:
         convert(x)
     assert said in str(info.value)
+
+
+@pytest.mark.parametrize(('dtype', 'levels'), [(np.uint8, 256), (np.uint16, 65536)])
+def test_lightness_from_the_table_is_scikit_image_s(dtype, levels):
+    rgb = np.random.default_rng(0).integers(0, levels, (40, 50, 3)).astype(dtype)
+    rgb[0] //= 16  # dark
+    luminance = torch.from_numpy(linear_table(levels).numpy()[rgb]) @ luminance_weights()
+    expected = color.rgb2lab(rgb / (levels - 1))[..., 0]
+    np.testing.assert_allclose(lightness_of(luminance), expected, rtol=0, atol=1e-3)
+
+
+@pytest.mark.filterwarnings('ignore:Conversion from CIE-LAB')
+@pytest.mark.parametrize('brightest', [5.0, 100.0])
+def test_bytes_are_scikit_image_s(brightest):
+    lab = torch.rand(3, 60, 200) * torch.tensor([brightest, 300, 300])[:, None, None]
+    lab[1:] -= 150
+    out = join_lightness_to_bytes(lab[0], lab[1:], encoding_table())
+    assert out.dtype == torch.uint8
+    lab[1:].clamp_(-128, 127)
+    expected = color.lab2rgb(lab.double().permute(1, 2, 0).numpy()) * 255
+    np.testing.assert_allclose(out, expected, rtol=0, atol=0.53)
+
+
+def test_bytes_of_grays_are_exact():
+    codes = torch.arange(256, dtype=torch.uint8)
+    lightness = lightness_of(linear_table(256))[None]
+    out = join_lightness_to_bytes(lightness, torch.zeros(2, 1, 256), encoding_table())
+    assert torch.equal(out, codes[None, :, None].expand(1, 256, 3))

@@ -1,0 +1,117 @@
+"""The overlap of reading, network and writing."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+Item, Loaded, Result, Saved = (TypeVar(name) for name in ('Item', 'Loaded', 'Result', 'Saved'))
+
+# A batch of larger images in all has fewer of them (one at least), which bounds the memory.
+BATCH_PIXELS = 2**25
+_MOST_WORKERS = 16
+
+
+def overlap(
+    items: Iterable[Item],
+    load: Callable[[Item], Loaded],
+    work: Callable[[list[Loaded]], Sequence[Result]],
+    save: Callable[[Loaded, Result], Saved],
+    batch_size: int,
+    pixels: Callable[[Item], int],
+) -> Iterator[Future[Saved]]:
+    """Work on a batch while threads load the next one and save the one before.
+
+    `items` is consumed and `work` called in the thread that consumes the results. No more than
+    three batches are held: items are taken up to three batches ahead of the outcome that is given.
+    When the iterator ends, is closed or fails (Ctrl-C too), `load` and `save` calls that have begun
+    are completed, the others dropped; afterwards no thread is left. Close it if it is not used up.
+
+    Args:
+        items: taken as they are needed.
+        load: called for each item, from several threads at once.
+        work: called with what `load` gave for a batch; one result for each.
+        save: called with what `load` and `work` gave, from several threads at once.
+        batch_size: the most items in a batch.
+        pixels: the size of an item; a batch has `BATCH_PIXELS` at most, or one item.
+
+    Yields:
+        For each item in turn what became of it, a completed future: its `result()` is that of
+        `save`, or raises what stopped the item. An error of `load` or `save` stops that item, one
+        of `work` its batch. An error of `items` is the last outcome, after those of all before.
+    """
+    batches = _batches(items, batch_size, pixels)
+    pool = ThreadPoolExecutor(min(_MOST_WORKERS, os.cpu_count() or 1), 'colorize')
+
+    def start_loading() -> list[Future[Loaded]]:
+        try:
+            batch = next(batches, [])
+        except Exception as error:
+            return [_failed(error)]
+        # popped: the generator still has the list, and would keep the items
+        return [pool.submit(load, batch.pop(0)) for _ in range(len(batch))]
+
+    try:
+        saving: deque[Future[Saved]] = deque()
+        ahead = start_loading()
+        while ahead:
+            loading, ahead = ahead, start_loading()
+            saving_next = _work_and_save(loading, work, save, pool)
+            yield from _completed(saving)
+            saving = saving_next
+        yield from _completed(saving)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _batches(
+    items: Iterable[Item], batch_size: int, pixels: Callable[[Item], int]
+) -> Iterator[list[Item]]:
+    batch, total = [], 0
+    try:
+        for item in items:
+            size = pixels(item)
+            if batch and total + size > BATCH_PIXELS:
+                yield batch
+                batch, total = [], 0
+            batch.append(item)
+            total += size
+            if len(batch) == batch_size:
+                yield batch
+                batch, total = [], 0
+    except Exception:
+        if batch:
+            yield batch
+        raise
+    if batch:
+        yield batch
+
+
+def _work_and_save(
+    loading: list[Future[Loaded]],
+    work: Callable[[list[Loaded]], Sequence[Result]],
+    save: Callable[[Loaded, Result], Saved],
+    pool: ThreadPoolExecutor,
+) -> deque[Future[Saved]]:
+    """The outcome of each item of a batch, `save` still under way."""
+    loaded = [future.result() for future in loading if future.exception() is None]
+    try:
+        results = work(loaded) if loaded else []
+        saving = [pool.submit(save, *pair) for pair in zip(loaded, results, strict=True)]
+    except Exception as error:
+        saving = [_failed(error)] * len(loaded)
+    rest = iter(saving)
+    return deque(next(rest) if future.exception() is None else future for future in loading)
+
+
+def _completed(futures: deque[Future[Saved]]) -> Iterator[Future[Saved]]:
+    while futures:
+        futures[0].exception()  # waits
+        yield futures.popleft()
+
+
+def _failed(error: Exception) -> Future:
+    future: Future = Future()
+    future.set_exception(error)
+    return future

@@ -1,0 +1,224 @@
+import gc
+import itertools
+import random
+import threading
+import time
+import weakref
+
+import pytest
+
+from dualattn_mm.apis import overlap as module
+from dualattn_mm.apis.overlap import overlap
+
+PATIENCE = 20  # seconds until a wait that should be short counts as never
+
+
+class Loaded:
+    def __init__(self, item):
+        self.item = item
+
+
+def run(items, load=Loaded, work=None, save=None, batch_size=2, pixels=lambda _: 1):
+    """`overlap` with stages that hand the item on."""
+    work = work or (lambda batch: [loaded.item for loaded in batch])
+    save = save or (lambda loaded, result: result)
+    return overlap(items, load, work, save, batch_size, pixels)
+
+
+def results(outcomes):
+    return [outcome.exception() or outcome.result() for outcome in outcomes]
+
+
+def threads():
+    return [thread for thread in threading.enumerate() if thread.name.startswith('colorize')]
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left():
+    yield
+    gc.collect()
+    assert threads() == []
+
+
+def test_loading_and_saving_go_on_while_the_network_works():
+    loaded, saved = ([threading.Event() for _ in range(8)] for _ in range(2))
+    seen = []
+
+    def load(item):
+        loaded[item].set()
+        return Loaded(item)
+
+    def work(batch):
+        first = batch[0].item
+        if first + 2 < 8:  # the next batch
+            assert all(event.wait(PATIENCE) for event in loaded[first + 2 : first + 4])
+        if first:  # the one before
+            assert all(event.wait(PATIENCE) for event in saved[first - 2 : first])
+        seen.append((first, threading.current_thread()))
+        return [loaded.item for loaded in batch]
+
+    def save(loaded, result):
+        saved[result].set()
+        return threading.current_thread()
+
+    savers = results(run(range(8), load, work, save))
+    here = threading.current_thread()
+    assert seen == [(first, here) for first in (0, 2, 4, 6)]
+    assert here not in savers
+
+
+def test_order_does_not_depend_on_who_is_first():
+    rng = random.Random(0)
+    naps = [rng.choice((0, 0.01)) for _ in range(60)]
+
+    def load(item):
+        time.sleep(naps[item])
+        return Loaded(item)
+
+    def save(_, result):
+        time.sleep(naps[-result])
+        return result
+
+    assert results(run(range(30), load, save=save, batch_size=4)) == list(range(30))
+
+
+def test_at_most_three_batches_are_held():
+    alive, most, taken = weakref.WeakSet(), 0, 0
+    lock = threading.Lock()
+
+    def load(item):
+        nonlocal most
+        with lock:
+            alive.add(loaded := Loaded(item))
+            most = max(most, len(alive))
+        return loaded
+
+    def endless():
+        nonlocal taken
+        while True:
+            taken += 1
+            yield taken
+
+    def save(loaded, _):
+        return loaded  # so that what is not asked for stays alive
+
+    outcomes = run(endless(), load, save=save, batch_size=4)
+    for given in range(40):
+        item = next(outcomes).result().item
+        assert item == given + 1
+        assert taken - given <= 12
+    outcomes.close()
+    assert 8 < most <= 13  # 12 and the one in this loop's hands
+    gc.collect()
+    assert len(alive) == 0
+
+
+def test_large_images_make_small_batches():
+    batches = []
+
+    def work(batch):
+        batches.append([loaded.item for loaded in batch])
+        return batches[-1]
+
+    half = module.BATCH_PIXELS // 2
+    sizes = [half, half, 1, 9 * half, 9 * half, 1, 1, 1, 1, 1]
+    assert results(run(sizes, work=work, batch_size=4, pixels=lambda size: size)) == sizes
+    assert batches == [[half, half], [1], [9 * half], [9 * half], [1, 1, 1, 1], [1]]
+
+
+def fail_at(item_, error):
+    def stage(argument, *_):
+        item = getattr(argument, 'item', argument)
+        if item == item_:
+            raise error
+        return Loaded(item) if argument is item else item
+
+    return stage
+
+
+@pytest.mark.parametrize('stage', ['load', 'save'])
+@pytest.mark.parametrize('error', [ValueError('one'), KeyboardInterrupt()], ids=repr)
+def test_an_item_that_fails(stage, error):
+    outcomes = results(run(range(7), **{stage: fail_at(3, error)}))
+    assert outcomes == [0, 1, 2, error, 4, 5, 6]
+
+
+def test_a_batch_that_fails_in_the_network():
+    error = ValueError('the batch')
+
+    def work(batch):
+        if batch[0].item == 2:
+            raise error
+        return [loaded.item for loaded in batch]
+
+    broken = ValueError('the file')
+    outcomes = results(run(range(7), fail_at(3, broken), work))
+    assert outcomes == [0, 1, error, broken, 4, 5, 6]
+
+
+def test_a_batch_of_nothing_does_not_reach_the_network():
+    def load(item):
+        raise ValueError
+
+    outcomes = results(run(range(5), load, work=lambda _: pytest.fail('called')))
+    assert [type(outcome) for outcome in outcomes] == [ValueError] * 5
+
+
+def test_items_that_fail():
+    error = ValueError('no more')
+
+    def items():
+        yield from range(3)
+        raise error
+
+    assert results(run(items())) == [0, 1, 2, error]
+
+
+def test_nothing():
+    assert results(run([])) == []
+
+
+@pytest.mark.parametrize('interrupt', [KeyboardInterrupt, SystemExit])
+def test_interrupted_in_the_network(interrupt):
+    def work(batch):
+        raise interrupt
+
+    with pytest.raises(interrupt):
+        next(run(itertools.count(), work=work))
+
+
+def test_closed_early():
+    """What has begun is completed, what waits is dropped."""
+    begun, go_on = threading.Event(), threading.Event()
+    started, completed = [], []
+
+    def save(_, result):
+        if result < 2:
+            return result
+        started.append(result)
+        begun.set()
+        assert go_on.wait(PATIENCE)
+        completed.append(result)
+        return result
+
+    outcomes = run(range(1000), save=save, batch_size=200)
+    next(outcomes)
+    assert begun.wait(PATIENCE)
+    closing = threading.Thread(target=outcomes.close)
+    closing.start()
+    time.sleep(0.05)
+    assert closing.is_alive()  # waits for what has begun
+    go_on.set()
+    closing.join(PATIENCE)
+    assert not closing.is_alive()
+    assert threads() == []
+    assert sorted(completed) == sorted(started)
+    assert len(completed) < 100
+
+
+def test_dropped_without_being_closed():
+    outcomes = run(itertools.count())
+    next(outcomes)
+    assert threads() != []
+    del outcomes
+    assert threads() == []
