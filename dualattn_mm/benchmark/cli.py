@@ -30,7 +30,7 @@ _DEFAULTS = {
 }
 # Inference and training; the first batch size of inference is that of the size sweep.
 _BATCHES = {
-    ('backbone', 'cpu'): ([1, 4], [4]),
+    ('backbone', 'cpu'): ([1, 4], [2]),
     ('backbone', 'cuda'): ([1, 32], [32]),
     ('colorizer', 'cpu'): ([1, 2], [2]),
     ('colorizer', 'cuda'): ([1, 16], [16]),
