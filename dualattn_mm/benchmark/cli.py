@@ -220,7 +220,7 @@ def _run(args: argparse.Namespace, argv: list[str], console: Console, out: Path)
     )
     machine = about['machine']
     where = f'{machine.get("gpu", machine["cpu"])}, torch {torch.__version__}' + (
-        f', {torch.get_num_threads()} threads' if device.type == 'cpu' else ''
+        f', threads: {torch.get_num_threads()}' if device.type == 'cpu' else ''
     )
     console.print(where, highlight=False)
     results = Results()

@@ -28,11 +28,11 @@ def throughput(measurements: Sequence[Measurement], title: str) -> bytes:
     rows = math.ceil(len(panels) / columns)
     figure = Figure(figsize=(6.5 * columns, rows * (0.3 * bars + 1.2) + 0.4), layout='constrained')
     figure.suptitle(title)
-    axes = figure.subplots(rows, columns, squeeze=False).flat
+    axes = figure.subplots(rows, columns, squeeze=False).flatten()
     for ax, (setting, ms) in zip(axes, panels.items(), strict=False):
         _bars(ax, ms)
         ax.set_title(str(setting), fontsize=9)
-    for ax in list(axes)[len(panels) :]:
+    for ax in axes[len(panels) :]:
         ax.axis('off')
     return _png(figure)
 
