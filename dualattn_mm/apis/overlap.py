@@ -1,10 +1,13 @@
 """The overlap of reading, network and writing."""
 
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
+
+import torch
 
 Item, Loaded, Result, Saved = (TypeVar(name) for name in ('Item', 'Loaded', 'Result', 'Saved'))
 
@@ -42,7 +45,12 @@ def overlap(
         of `work` its batch. An error of `items` is the last outcome, after those of all before.
     """
     batches = _batches(items, batch_size, pixels)
-    pool = ThreadPoolExecutor(min(_MOST_WORKERS, os.cpu_count() or 1), 'colorize')
+    pool = ThreadPoolExecutor(
+        min(_MOST_WORKERS, os.cpu_count() or 1),
+        'colorize',
+        _use_one_core,
+        (torch.get_num_threads(),),
+    )
 
     def start_loading() -> list[Future[Loaded]]:
         try:
@@ -63,6 +71,18 @@ def overlap(
         yield from _completed(saving)
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _use_one_core(others: int) -> None:
+    """Keep PyTorch from spreading this thread's operations over the cores, which the network needs.
+
+    That also is for threads yet to come; one of them puts it back to `others`.
+    """
+    torch.get_num_threads()  # the first call in a thread sets it to what is there for new ones
+    torch.set_num_threads(1)
+    restore = threading.Thread(target=torch.set_num_threads, args=(others,))
+    restore.start()
+    restore.join()
 
 
 def _batches(

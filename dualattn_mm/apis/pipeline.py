@@ -35,10 +35,8 @@ AnyImage = Image.Image | np.ndarray
 
 MIN_SIZE = 32
 DEFAULT_SIZE = 256  # of a network that does not say what it was trained at
-# Conversions and resizing go in bands of about this many pixels, which bounds the memory. So few
-# that PyTorch does not spread an operation over threads: thousands of short parallel loops wait for
-# each other, on a busy machine ten times as long as they work, and would take the network's cores.
-_BAND_PIXELS = 2**13
+# Full-resolution conversions go in bands of about this many pixels, which stay in the cache.
+_BAND_PIXELS = 2**15
 
 
 @dataclass(frozen=True)
@@ -281,11 +279,11 @@ def _lightness(color: np.ndarray) -> Tensor:
     if color.ndim == 2:
         return torch.from_numpy(lightness_of(table).numpy().take(color))
     height, width, _ = color.shape
-    linear, weights = table.numpy(), luminance_weights().numpy()
+    linear, weights = table.numpy(), luminance_weights()
     lightness = torch.empty(height, width)
     for rows in _bands(height, width):
-        luminance = linear.take(color[rows]).reshape(-1, 3) @ weights
-        lightness[rows] = lightness_of(torch.from_numpy(luminance)).view(-1, width)
+        luminance = torch.from_numpy(linear.take(color[rows])) @ weights
+        lightness[rows] = lightness_of(luminance)
     return lightness
 
 
@@ -319,20 +317,7 @@ def _bands(height: int, width: int) -> Iterator[slice]:
 
 
 def _resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize (C, H, W), first the width, then the height; where it shrinks, every pixel counts."""
-    height, width = size
-    if width != maps.shape[2]:
-        bands = _bands(maps.shape[1], width)
-        maps = torch.cat([_interpolate(maps[:, rows], None, width) for rows in bands], dim=1)
-    if height != maps.shape[1]:
-        bands = _bands(width, height)
-        maps = torch.cat([_interpolate(maps[..., some], height, None) for some in bands], dim=2)
-    return maps
-
-
-def _interpolate(maps: Tensor, height: int | None, width: int | None) -> Tensor:
-    """Bilinear, antialiased resizing of (C, H, W); None leaves a side as it is."""
-    size = (height or maps.shape[1], width or maps.shape[2])
+    """Resize (C, H, W); where it shrinks, every pixel counts."""
     return F.interpolate(
         maps[None], size, mode='bilinear', align_corners=False, antialias=True
     ).squeeze(0)

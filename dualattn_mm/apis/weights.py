@@ -12,7 +12,7 @@ import pickle
 import re
 import uuid
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from mmengine.registry import MODELS
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from .errors import ColorizeError, first_line
 
@@ -247,9 +248,31 @@ def _read_config(path: Path) -> dict:
     return generator_cfg
 
 
+class _NoDraws(TorchFunctionMode):
+    """Leaves out the initial values of a network, which loading replaces: most of building it."""
+
+    _DRAWS = (
+        Tensor.uniform_,
+        Tensor.normal_,
+        nn.init.uniform_,
+        nn.init.normal_,
+        nn.init.kaiming_uniform_,
+        nn.init.kaiming_normal_,
+    )
+
+    def __torch_function__(
+        self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in self._DRAWS:
+            return args[0] if args else kwargs['tensor']
+        return func(*args, **kwargs)
+
+
 def _build(generator_cfg: dict, source: str | os.PathLike) -> nn.Module:
     try:
-        return MODELS.build(generator_cfg)
+        with _NoDraws():
+            return MODELS.build(generator_cfg)
     except (TypeError, ValueError, KeyError, AssertionError, RuntimeError, ImportError) as error:
         raise ColorizeError(
             f'cannot build the network that {source} describes: {first_line(error)}'

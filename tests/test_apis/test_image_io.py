@@ -1,4 +1,5 @@
 import io
+import threading
 import warnings
 
 import numpy as np
@@ -293,6 +294,22 @@ def test_decompression_bomb(tmp_path, photo, monkeypatch):
     monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 100)
     with pytest.raises(ColorizeError, match=r'cannot be read: .*decompression bomb'):
         read_image(path)
+
+
+def test_threads_leave_the_filters_of_the_process_alone():
+    seen = []
+
+    def look():
+        with image_io.quiet():
+            seen.append(list(warnings.filters))
+
+    before = list(warnings.filters)
+    thread = threading.Thread(target=look)
+    thread.start()
+    thread.join()
+    look()
+    assert seen[0] == before != seen[1]
+    assert warnings.filters == before
 
 
 def test_output_format_and_name(tmp_path, photo):

@@ -6,6 +6,7 @@ import time
 import weakref
 
 import pytest
+import torch
 
 from dualattn_mm.apis import overlap as module
 from dualattn_mm.apis.overlap import overlap
@@ -65,6 +66,31 @@ def test_loading_and_saving_go_on_while_the_network_works():
     here = threading.current_thread()
     assert seen == [(first, here) for first in (0, 2, 4, 6)]
     assert here not in savers
+
+
+def test_pytorch_uses_one_core_in_the_threads_alone():
+    def later():
+        counts = []
+        thread = threading.Thread(target=lambda: counts.append(torch.get_num_threads()))
+        thread.start()
+        thread.join()
+        return counts[0]
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        stages = run(
+            range(9),
+            load=lambda item: Loaded(torch.get_num_threads()),
+            work=lambda batch: [
+                (loaded.item, torch.get_num_threads(), later()) for loaded in batch
+            ],
+            save=lambda _, result: (*result, torch.get_num_threads()),
+        )
+        assert results(stages) == [(1, 3, 3, 1)] * 9
+        assert later() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_order_does_not_depend_on_who_is_first():

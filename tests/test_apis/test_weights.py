@@ -85,6 +85,15 @@ def test_the_real_network(tmp_path, tiny):
     assert pipe(np.zeros((5, 70), np.uint8)).shape == (5, 70, 3)
 
 
+def test_loading_draws_no_initial_values(tmp_path, generator):
+    save_generator(tmp_path / 'a.safetensors', generator, CFG)
+    before = torch.get_rng_state()
+    load_generator(tmp_path / 'a.safetensors')
+    assert torch.equal(torch.get_rng_state(), before)
+    MODELS.build(CFG)
+    assert not torch.equal(torch.get_rng_state(), before)
+
+
 def test_size_is_what_the_weights_were_trained_at_unless_given(tmp_path, generator, tiny):
     at_96 = dict(tiny, image_size=96)
     save_generator(tmp_path / 'a.safetensors', MODELS.build(at_96), at_96)
