@@ -12,6 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+# A CPU works through hidden maps of more elements than its cache holds in pieces.
+LARGE_MAP = 2**23
+TOKENS_PER_THREAD = 1024
 ATTENTION_KINDS = ('sda', 'fca', 'da', 'ca')
 FCA_SCALES = ('channel', 'group', 'tokens')
 
@@ -27,6 +30,32 @@ def gelu_of_temporary(x: Tensor) -> Tensor:
     The hidden maps are the largest there are; a second one costs inference 5% of its time.
     """
     return F.gelu(x) if torch.is_grad_enabled() else torch.ops.aten.gelu_(x)
+
+
+def recomputed(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Apply cheap operations and one layer, and keep only x for their gradient.
+
+    The backward pass repeats the cheap operations and stops where it meets the layer, which needs
+    no more than its input (`early_stop`, the default of torch's checkpointing). A compiler makes
+    that choice itself.
+    """
+    if not torch.is_grad_enabled() or torch.compiler.is_compiling():
+        return function(x)
+    return checkpoint(function, x, use_reentrant=False, preserve_rng_state=False)
+
+
+def runs_in_pieces(x: Tensor) -> bool:
+    """Whether to work through a map in pieces: on a CPU, where no gradient needs the whole.
+
+    Pieces stay in the cache and their temporaries are small. On a GPU, and for a compiler, one call
+    on everything is best.
+    """
+    return not (
+        x.device.type != 'cpu'
+        or torch.is_grad_enabled()
+        or torch.compiler.is_compiling()
+        or torch.jit.is_tracing()
+    )
 
 
 def dilated_partition(x: Tensor, window_size: int) -> Tensor:
@@ -148,22 +177,33 @@ class ChannelAttention(_Attention):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, H, W, C) to (B, H, W, C)."""
-        batch, height, width, channels = x.shape
+        qkv = self.project_qkv(x)
+        if len(x) == 1 or not runs_in_pieces(x):
+            return self.proj(self._mix_channels(qkv).reshape(x.shape))
+        # q, k and v of a single image are views: only the result is copied.
+        mixed = torch.empty_like(x, dtype=qkv.dtype)
+        for image, result in zip(qkv.split(1), mixed.split(1), strict=True):
+            out = self._mix_channels(image)
+            result.view(out.shape).copy_(out)
+        return self.proj(mixed)
+
+    def _mix_channels(self, qkv: Tensor) -> Tensor:
+        """Map (B, H, W, 3C) to (B, H * W, C / M, M), a view."""
+        batch, height, width, channels = qkv.shape
+        channels //= 3
         tokens, groups = height * width, channels // self.group_dim
         q, k, v = (
-            self.project_qkv(x)
-            .reshape(batch, tokens, 3, groups, self.group_dim)
+            qkv.reshape(batch, tokens, 3, groups, self.group_dim)
             .permute(2, 0, 3, 1, 4)
             .reshape(3, batch * groups, tokens, self.group_dim)
             .unbind(0)
         )
-        size = {'channel': channels, 'group': self.group_dim, 'tokens': tokens}[self.scale]
-        # q is scaled before the sum over all pixels: half precision overflows otherwise.
-        attn = torch.bmm((q * size**-0.5).transpose(1, 2), k)
-        attn = attn.float().softmax(dim=-1).to(v.dtype)
+        scale = {'channel': channels, 'group': self.group_dim, 'tokens': tokens}[self.scale] ** -0.5
+        if q.dtype == torch.float16:  # its range is too small for the sum over all pixels
+            q, scale = q * scale, 1
+        attn = torch.bmm(q.transpose(1, 2), k).float().mul_(scale).softmax(dim=-1).to(v.dtype)
         out = torch.bmm(v, attn.transpose(1, 2))
-        out = out.view(batch, groups, tokens, self.group_dim).transpose(1, 2)
-        return self.proj(out.reshape(batch, height, width, channels))
+        return out.view(batch, groups, tokens, self.group_dim).transpose(1, 2)
 
 
 class FeedForward(nn.Module):
@@ -176,7 +216,17 @@ class FeedForward(nn.Module):
         self.fc2 = nn.Linear(hidden, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(gelu_of_temporary(self.fc1(x)))
+        tokens = x.flatten(0, -2)
+        if not runs_in_pieces(x) or len(tokens) * self.fc1.out_features <= LARGE_MAP:
+            return self._forward(x)
+        pieces = tokens.split(TOKENS_PER_THREAD * torch.get_num_threads())
+        return torch.cat([self._forward(piece) for piece in pieces]).view(x.shape)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return recomputed(self._activate_and_project, self.fc1(x))
+
+    def _activate_and_project(self, x: Tensor) -> Tensor:
+        return self.fc2(gelu_of_temporary(x))
 
 
 class DropPath(nn.Module):

@@ -17,6 +17,7 @@ from .attention import (
     conv_nhwc,
     gelu_of_temporary,
     init_weights,
+    recomputed,
 )
 from .checks import as_tuple, natural_numbers, require, require_natural
 
@@ -33,8 +34,31 @@ class Stem(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to (B, ceil(H/2), ceil(W/2), D0)."""
-        x = gelu_of_temporary(self.norm1(self.conv1(x).permute(0, 2, 3, 1)))
-        return gelu_of_temporary(self.norm2(conv_nhwc(self.conv2, x)))
+        x = self.conv1(x).permute(0, 2, 3, 1)
+        return recomputed(self._second_norm, recomputed(self._second_conv, x))
+
+    def _second_conv(self, x: Tensor) -> Tensor:
+        return conv_nhwc(self.conv2, gelu_of_temporary(self.norm1(x)))
+
+    def _second_norm(self, x: Tensor) -> Tensor:
+        return gelu_of_temporary(self.norm2(x))
+
+
+class PatchConv2d(nn.Conv2d):
+    """A convolution whose kernel is its stride, as the matrix product that it is.
+
+    In channels_last the pixels of a patch go side by side in one copy, and the weight lies ready.
+    PyTorch's convolutions take up to twice as long, their gradients too.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W), both sides divisible by the stride, to (B, C', H/s, W/s)."""
+        batch, channels, height, width = x.shape
+        s = self.stride[0]
+        x = x.permute(0, 2, 3, 1).view(batch, height // s, s, width // s, s, channels)
+        x = x.transpose(2, 3).reshape(batch, height // s, width // s, -1)
+        weight = self.weight.permute(0, 2, 3, 1).flatten(1)
+        return F.linear(x, weight, self.bias).permute(0, 3, 1, 2)
 
 
 class Downsample(nn.Module):
@@ -43,8 +67,10 @@ class Downsample(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(in_channels)
-        self.conv = nn.Conv2d(
-            in_channels, out_channels, kernel_size, stride=2, padding=kernel_size // 3
+        self.conv = (
+            PatchConv2d(in_channels, out_channels, 2, stride=2)
+            if kernel_size == 2
+            else nn.Conv2d(in_channels, out_channels, kernel_size, stride=2, padding=1)
         )
 
     def forward(self, x: Tensor) -> Tensor:

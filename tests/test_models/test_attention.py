@@ -8,9 +8,12 @@ import torch
 from timm.models.maxxvit import grid_partition, grid_reverse
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from dualattn_mm.benchmark.memory import peak_memory
+from dualattn_mm.models import attention
 from dualattn_mm.models.attention import (
     ChannelAttention,
     DilatedAttention,
+    FeedForward,
     dilated_partition,
     dilated_reverse,
 )
@@ -143,3 +146,59 @@ def test_images_of_a_batch_do_not_mix(kind, perturb):
     x = torch.randn(3, 8, 9, 12)
     alone = torch.cat([nchw(attn, image[None]) for image in x])
     torch.testing.assert_close(nchw(attn, x), alone, rtol=1e-5, atol=1e-5)
+
+
+def test_feed_forward_in_pieces(monkeypatch):
+    """Without gradients a large map is done in pieces; with them at once."""
+    ffn = FeedForward(8, 4)
+    x = torch.randn(2, 9, 5, 8)
+    whole = ffn(x).detach()
+    monkeypatch.setattr(attention, 'LARGE_MAP', 100)
+    monkeypatch.setattr(attention, 'TOKENS_PER_THREAD', 7)
+    sizes = []
+    ffn.fc1.register_forward_hook(lambda module, args, output: sizes.append(len(args[0])))
+    with torch.no_grad():
+        torch.testing.assert_close(ffn(x), whole)
+    step = 7 * torch.get_num_threads()
+    assert sizes == [len(part) for part in torch.arange(90).split(step)]
+    assert len(sizes) > 1
+
+
+def test_large_maps_need_little_memory():
+    """The hidden map of this one alone would be 48 MiB."""
+    ffn = FeedForward(96, 4)
+    x = torch.randn(1, 2**15, 96)
+    with torch.inference_mode():
+        assert peak_memory(lambda: ffn(x), x.device) < 32 * 2**20
+
+
+@pytest.mark.parametrize('scale', ['channel', 'group', 'tokens'])
+def test_channel_attention_image_by_image(scale, perturb):
+    """Without gradients images go one by one, with them together."""
+    attn = perturb(ChannelAttention(8, 4, scale))
+    x = torch.randn(3, 5, 6, 8)
+    together = attn(x)
+    assert together.requires_grad
+    with torch.no_grad():
+        torch.testing.assert_close(attn(x), together.detach())
+
+
+def test_training_keeps_one_hidden_map():
+    """The input of GELU is kept for its gradient; its result is computed again."""
+    layers = torch.nn.Sequential(FeedForward(64, 4), FeedForward(64, 4))
+    x = torch.randn(1, 1024, 64)
+    hidden = 1024 * 256 * 4
+
+    def plain(x):
+        for layer in layers:
+            x = layer.fc2(torch.nn.functional.gelu(layer.fc1(x)))
+        return x
+
+    def gradients(forward):
+        return torch.autograd.grad(forward(x).square().sum(), layers.parameters())
+
+    for ours, theirs in zip(gradients(layers), gradients(plain), strict=True):
+        torch.testing.assert_close(ours, theirs)
+    saved = peak_memory(lambda: gradients(plain), x.device)
+    saved -= peak_memory(lambda: gradients(layers), x.device)
+    assert 0.9 * hidden < saved < 1.1 * hidden

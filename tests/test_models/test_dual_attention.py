@@ -16,6 +16,7 @@ from torch import nn
 
 from dualattn_mm import DualAttention
 from dualattn_mm.models.attention import DualBlock
+from dualattn_mm.models.dual_attention import PatchConv2d
 
 KEYS = Path(__file__).parent / 'state_dict_keys'
 ARCH = dict(embed_dims=(8, 16, 16, 24), depths=(1, 1, 2, 1), stem_channels=6)
@@ -424,6 +425,37 @@ def test_compiled_equals_eager(perturb):
     compiled = torch.compile(model, fullgraph=True)
     with torch.no_grad():
         torch.testing.assert_close(compiled(x), model(x), rtol=1e-4, atol=1e-4)
+    gradients = [
+        torch.autograd.grad(network(x)[0].square().sum(), model.parameters())
+        for network in (compiled, model)
+    ]
+    torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize('mode', ['train', 'eval'])
+def test_whole_network_is_one_graph(mode):
+    """Every kind of stage and layer, with stochastic depth; a graph break is an error."""
+    model = getattr(small(drop_path_rate=0.2), mode)()
+    torch._dynamo.reset()
+    traced = torch.compile(model, fullgraph=True, backend='eager', dynamic=False)
+    for side in (64, 47):
+        assert len(traced(torch.randn(2, 3, side, side))) == 4
+
+
+@pytest.mark.parametrize(('height', 'width'), [(2, 2), (6, 10)])
+def test_patch_convolution_is_the_convolution(height, width):
+    conv = nn.Conv2d(5, 7, 2, stride=2)
+    ours = PatchConv2d(5, 7, 2, stride=2).to(memory_format=torch.channels_last)
+    ours.load_state_dict(conv.state_dict())
+    x = torch.randn(3, 5, height, width, requires_grad=True)
+    y = x.detach().contiguous(memory_format=torch.channels_last).requires_grad_()
+    expected, out = conv(x), ours(y)
+    torch.testing.assert_close(out, expected)
+    expected.square().sum().backward()
+    out.square().sum().backward()
+    torch.testing.assert_close(y.grad, x.grad)
+    for ours_p, theirs in zip(ours.parameters(), conv.parameters(), strict=True):
+        torch.testing.assert_close(ours_p.grad, theirs.grad)
 
 
 def test_copies_and_pickles_are_equal(perturb, tmp_path):
