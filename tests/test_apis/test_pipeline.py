@@ -332,7 +332,7 @@ def test_wrong_saturation(pipe, value):
         Image.new('LAB', (4, 4)),
         Image.new('I', (4, 4), 70000),
     ],
-    ids=str,
+    ids=lambda image: getattr(image, 'mode', None) or str(image),
 )
 def test_wrong_images(pipe, image):
     with pytest.raises(ColorizeError):
