@@ -3,9 +3,11 @@
 from .bev import DualAttentionBEV
 from .color_attention import ColorAttention
 from .colorizer import Colorizer
+from .critic import WassersteinCritic, WassersteinLoss
 from .dual_attention import DualAttention
 from .generator import MultiscalePyramidTransformer
 from .neck import PixelShuffleNeck
+from .perceptual_loss import VGG19PerceptualLoss
 
 __all__ = [
     'ColorAttention',
@@ -14,4 +16,7 @@ __all__ = [
     'DualAttentionBEV',
     'MultiscalePyramidTransformer',
     'PixelShuffleNeck',
+    'VGG19PerceptualLoss',
+    'WassersteinCritic',
+    'WassersteinLoss',
 ]

@@ -9,27 +9,10 @@ from mmengine.optim import OptimWrapper
 from mmengine.registry import MODELS
 from mmengine.structures import BaseDataElement
 from skimage import color
+from tiny import GENERATOR
 from torch import nn
 
 from dualattn_mm import Colorizer
-
-GENERATOR = dict(
-    type='MultiscalePyramidTransformer',
-    encoder=dict(
-        type='DualAttention',
-        in_channels=1,
-        arch=dict(embed_dims=(8, 8, 16, 16), depths=(1, 1, 1, 1), stem_channels=4),
-        window_size=4,
-        head_dim=8,
-        group_dim=8,
-        order=('fca', 'sda'),
-    ),
-    neck=dict(type='PixelShuffleNeck', in_channels=(8, 8, 16, 16), out_channels=(16, 16, 16)),
-    head=dict(
-        type='ColorAttention', in_channels=16, num_layers=2, num_heads=2, feedforward_channels=32
-    ),
-    num_queries=8,
-)
 
 
 class Constant(nn.Module):
