@@ -1,6 +1,10 @@
 # What tools/demo.sh trains: the mini preset on the few photos that ship inside scikit-image and
 # scikit-learn, in some minutes on two CPU cores. It learns those photos; it is no general model.
-_base_ = ['../_base_/color_dualattn_mini.py', '../_base_/color_runtime.py']
+_base_ = [
+    '../_base_/color_dualattn_mini.py',
+    '../_base_/color_photos.py',
+    '../_base_/color_runtime.py',
+]
 
 image_size = 160
 max_iters = 440
@@ -8,10 +12,8 @@ model = dict(generator=dict(image_size=image_size))
 train_dataloader = dict(
     batch_size=6,
     num_workers=0,
-    sampler=dict(type='InfiniteSampler', shuffle=True),
-    collate_fn=dict(type='default_collate'),
+    persistent_workers=False,
     dataset=dict(
-        type='ColorizationDataset',
         data_root='outputs/demo/photos',
         pipeline=[
             dict(type='LoadPhoto'),

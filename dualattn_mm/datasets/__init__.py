@@ -1,11 +1,12 @@
 """Photos for training the colorizer. Importing this registers data set and transforms."""
 
 from .photos import ColorizationDataset
-from .transforms import ColorizationCrop, LoadPhoto, PackColorization
+from .transforms import ColorizationCrop, ColorizationSquash, LoadPhoto, PackColorization
 
 __all__ = [
     'ColorizationCrop',
     'ColorizationDataset',
+    'ColorizationSquash',
     'LoadPhoto',
     'PackColorization',
 ]

@@ -49,6 +49,23 @@ class ColorizationCrop:
 
 
 @TRANSFORMS.register_module()
+class ColorizationSquash:
+    """Resize `img` to a square whatever its shape, as the published figures are measured.
+
+    Args:
+        size: side of the square.
+    """
+
+    def __init__(self, size: int) -> None:
+        from torchvision.transforms import v2
+
+        self.transform = v2.Resize((size, size), antialias=True)
+
+    def __call__(self, results: dict) -> dict:
+        return dict(results, img=self.transform(results['img']))
+
+
+@TRANSFORMS.register_module()
 class PackColorization:
     """Pack `img` as `inputs` and, in the sample, as `gt_img` (mmagic's field names)."""
 

@@ -1,7 +1,15 @@
-"""Hooks of the training loop. Importing this registers them."""
+"""Hooks of the training loop and its optimizers. Importing this registers them."""
 
+from .generator_ema import GeneratorEMAHook
+from .network_optimizers import NetworkOptimWrapperConstructor
 from .plain_checkpoint import PlainCheckpointHook
 from .progress import TrainingProgressHook
 from .time_limit import TimeLimitHook
 
-__all__ = ['PlainCheckpointHook', 'TimeLimitHook', 'TrainingProgressHook']
+__all__ = [
+    'GeneratorEMAHook',
+    'NetworkOptimWrapperConstructor',
+    'PlainCheckpointHook',
+    'TimeLimitHook',
+    'TrainingProgressHook',
+]

@@ -1,0 +1,19 @@
+# The paper's colorizer and its training (Sec. III-D, IV-A): 8 GPUs with 2 images each. The paper
+# averages no weights; a GeneratorEMAHook in custom_hooks would.
+_base_ = [
+    '../_base_/color_photos.py',
+    '../_base_/color_schedule_200k.py',
+    '../_base_/color_runtime.py',
+]
+
+default_scope = 'mmagic'
+model = dict(
+    type='Colorizer',
+    generator=dict(type='MultiscalePyramidTransformer', num_queries=64, image_size=256),
+    critic=dict(type='WassersteinCritic'),
+    l1_weight=0.1,
+    perceptual=dict(type='VGG19PerceptualLoss', loss_weight=5.0, weights='torchvision://vgg19'),
+    adversarial=dict(type='GANLoss', gan_type='wgan', loss_weight=1.0),  # mmagic's
+    n_critic=1,
+    weight_clip=0.01,
+)

@@ -1,0 +1,37 @@
+"""The moving average of the generator's weights."""
+
+from mmengine.hooks import EMAHook
+from mmengine.model import is_model_wrapper
+from mmengine.registry import HOOKS, MODELS
+from mmengine.runner import Runner
+
+_GENERATOR = 'generator.'
+
+
+@HOOKS.register_module()
+class GeneratorEMAHook(EMAHook):
+    """mmengine's EMAHook, with its arguments, for the generator alone.
+
+    Validation, testing and the `state_dict` of checkpoints have the average, so that everything
+    which reads a checkpoint uses it; resuming goes on from both. The critic is not averaged.
+    """
+
+    def before_run(self, runner: Runner) -> None:
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        generator = model.generator
+        self.src_model = generator.module if is_model_wrapper(generator) else generator
+        self.ema_model = MODELS.build(self.ema_cfg, default_args=dict(model=self.src_model))
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        if not (runner._resume and 'ema_state_dict' in checkpoint):
+            state = checkpoint['state_dict'].items()
+            own = {k.removeprefix(_GENERATOR): v for k, v in state if k.startswith(_GENERATOR)}
+            checkpoint = dict(state_dict=own)
+        super().after_load_checkpoint(runner, checkpoint)
+
+    def _swap_ema_state_dict(self, checkpoint: dict) -> None:
+        state, average = checkpoint['state_dict'], checkpoint['ema_state_dict']
+        for key in average:
+            if key.startswith('module.'):
+                own = _GENERATOR + key.removeprefix('module.')
+                state[own], average[key] = average[key], state[own]

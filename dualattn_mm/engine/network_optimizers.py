@@ -1,0 +1,46 @@
+"""One optimizer for each network of a model."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.model import is_model_wrapper
+from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapperDict
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
+from torch import nn
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class NetworkOptimWrapperConstructor:
+    """Build an OptimWrapperDict, with which mmengine logs and schedules every learning rate.
+
+    As mmagic's MultiOptimWrapperConstructor, without mmagic:
+    `optim_wrapper=dict(constructor='NetworkOptimWrapperConstructor', generator=..., critic=...)`.
+
+    Args:
+        optim_wrapper_cfg: by the name of the model's submodule, the config of its OptimWrapper.
+        paramwise_cfg: belongs into the single configs; mmengine passes None.
+    """
+
+    def __init__(self, optim_wrapper_cfg: Mapping[str, Any], paramwise_cfg: None = None) -> None:
+        if paramwise_cfg is not None:
+            raise ValueError('paramwise_cfg belongs into the optimizer wrapper of each network')
+        self.configs = optim_wrapper_cfg
+
+    def __call__(self, model: nn.Module) -> OptimWrapperDict:
+        """Build for a model, whose networks may be wrapped.
+
+        Raises:
+            ValueError: if a name is not that of a submodule.
+        """
+        if is_model_wrapper(model):
+            model = model.module
+        networks = dict(model.named_children())
+        unknown = sorted(set(self.configs) - set(networks))
+        if unknown:
+            raise ValueError(f'optim_wrapper names {unknown}, the model has {sorted(networks)}')
+        wrappers = {}
+        for name, config in self.configs.items():
+            config = dict(config)
+            paramwise_cfg = config.pop('paramwise_cfg', None)
+            wrappers[name] = DefaultOptimWrapperConstructor(config, paramwise_cfg)(networks[name])
+        return OptimWrapperDict(**wrappers)
