@@ -125,25 +125,32 @@ class DilatedAttention(_Attention):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, H, W, C) to (B, H, W, C)."""
-        batch, height, width, channels = x.shape
+        batch, height, width, _ = x.shape
         g = self.window_size
         pad_h, pad_w = -height % g, -width % g
         padded = bool(pad_h or pad_w)
-        qkv = self.project_qkv(x)
-        if padded:
+        mask = self._key_mask(height, width, x.device).repeat(batch, 1, 1, 1) if padded else None
+        # Nested, so that each of the large maps is freed as soon as the next one is there.
+        out = self._attend(self._windows(self.project_qkv(x), pad_h, pad_w), mask)
+        out = out.reshape(batch, -1, g * g, x.shape[-1])
+        out = dilated_reverse(out, g, height + pad_h, width + pad_w)
+        return self.proj(out[:, :height, :width] if padded else out)
+
+    def _windows(self, qkv: Tensor, pad_h: int, pad_w: int) -> Tensor:
+        if pad_h or pad_w:
             qkv = F.pad(qkv, (0, 0, 0, pad_w, 0, pad_h))
-        windows = dilated_partition(qkv, g)
+        return dilated_partition(qkv, self.window_size)
+
+    def _attend(self, windows: Tensor, mask: Tensor | None) -> Tensor:
+        """Map (B, windows, G * G, 3C) to (B * windows, G * G, heads, head_dim)."""
         # Views only: the fused attention takes strided heads, and returns them strided likewise.
         q, k, v = (
-            windows.reshape(-1, g * g, 3, channels // self.head_dim, self.head_dim)
+            windows.flatten(0, 1)
+            .unflatten(-1, (3, -1, self.head_dim))
             .permute(2, 0, 3, 1, 4)
             .unbind(0)
         )
-        mask = self._key_mask(height, width, x.device).repeat(batch, 1, 1, 1) if padded else None
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        out = out.transpose(1, 2).reshape(batch, -1, g * g, channels)
-        out = dilated_reverse(out, g, height + pad_h, width + pad_w)
-        return self.proj(out[:, :height, :width] if padded else out)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2)
 
     def _key_mask(self, height: int, width: int, device: torch.device) -> Tensor:
         """True where a window's key lies on the map: (windows, 1, 1, G * G)."""

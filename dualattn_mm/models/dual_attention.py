@@ -35,7 +35,8 @@ class Stem(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to (B, ceil(H/2), ceil(W/2), D0)."""
         x = self.conv1(x).permute(0, 2, 3, 1)
-        return recomputed(self._second_norm, recomputed(self._second_conv, x))
+        x = recomputed(self._second_conv, x)
+        return recomputed(self._second_norm, x)
 
     def _second_conv(self, x: Tensor) -> Tensor:
         return conv_nhwc(self.conv2, gelu_of_temporary(self.norm1(x)))
@@ -258,7 +259,8 @@ class DualAttention(BaseModule):
         x = self.stem(x.contiguous(memory_format=torch.channels_last))
         outs = []
         for i, stage in enumerate(self.stages):
-            x = stage['blocks'](self.downsamples[i](x))
+            x = self.downsamples[i](x)  # alone, so that the larger map before it is freed
+            x = stage['blocks'](x)
             if i not in self.out_indices:
                 continue
             norm = getattr(self, f'norm{i}')
