@@ -6,7 +6,12 @@ import torch
 from mmengine.dataset import default_collate
 from PIL import Image
 
-from dualattn_mm.datasets import ColorizationDataset, LoadPhoto, PackColorization
+from dualattn_mm.datasets import (
+    ColorizationDataset,
+    ColorizationSquash,
+    LoadPhoto,
+    PackColorization,
+)
 
 RNG = np.random.default_rng(0)
 PIPELINE = [
@@ -57,6 +62,16 @@ def test_crops_differ_from_draw_to_draw(photos):
     dataset = ColorizationDataset(data_root=str(photos), pipeline=PIPELINE)
     draws = {dataset[0]['inputs'].numpy().tobytes() for _ in range(8)}
     assert len(draws) > 4
+
+
+def test_squash_shows_the_whole_photo_in_a_square():
+    image = torch.zeros(3, 60, 120, dtype=torch.uint8)
+    image[:, :, 60:] = 200  # the right half
+    squashed = ColorizationSquash(16)(dict(img=image))['img']
+    assert squashed.shape == (3, 16, 16)
+    assert squashed.dtype == torch.uint8
+    assert squashed[:, :, :7].max() == 0
+    assert squashed[:, :, 9:].min() == 200
 
 
 def test_load_keeps_the_pixels(tmp_path):
