@@ -1,7 +1,13 @@
 """Photos for training the colorizer. Importing this registers data set and transforms."""
 
 from .photos import ColorizationDataset
-from .transforms import ColorizationCrop, ColorizationSquash, LoadPhoto, PackColorization
+from .transforms import (
+    ColorizationCrop,
+    ColorizationSquash,
+    LoadPhoto,
+    PackColorization,
+    SkipNearGray,
+)
 
 __all__ = [
     'ColorizationCrop',
@@ -9,4 +15,5 @@ __all__ = [
     'ColorizationSquash',
     'LoadPhoto',
     'PackColorization',
+    'SkipNearGray',
 ]

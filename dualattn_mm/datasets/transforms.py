@@ -9,6 +9,7 @@ from mmengine.registry import TRANSFORMS
 from mmengine.structures import BaseDataElement
 
 from ..apis.image_io import read_image, to_pixels
+from ..evaluation import colorfulness
 
 
 @TRANSFORMS.register_module()
@@ -23,6 +24,25 @@ class LoadPhoto:
             color = np.repeat(color[..., None], 3, axis=2)
         image = torch.from_numpy(np.ascontiguousarray(color.transpose(2, 0, 1)))
         return dict(results, img=image, ori_shape=tuple(image.shape[1:]))
+
+
+@TRANSFORMS.register_module()
+class SkipNearGray:
+    """Drop photos with little colour, which teach that gray is right; another takes their place.
+
+    Args:
+        min_colorfulness: the least of :func:`~dualattn_mm.evaluation.colorfulness` to be kept, of
+            the photo thinned out to some 256 pixels each way.
+    """
+
+    def __init__(self, min_colorfulness: float) -> None:
+        self.min_colorfulness = min_colorfulness
+
+    def __call__(self, results: dict) -> dict | None:
+        image = results['img']
+        step = max(1, min(image.shape[1:]) // 256)
+        thinned = image[:, ::step, ::step].permute(1, 2, 0).numpy()
+        return results if colorfulness(thinned) >= self.min_colorfulness else None
 
 
 @TRANSFORMS.register_module()

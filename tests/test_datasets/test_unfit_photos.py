@@ -1,0 +1,131 @@
+"""Lists of photos, photos that cannot be read, and photos without colour."""
+
+import os
+
+import numpy as np
+import pytest
+import torch
+from mmengine.dataset import pseudo_collate
+from PIL import Image
+from skimage import data
+from torch.utils.data import DataLoader
+
+from dualattn_mm.datasets import ColorizationDataset, SkipNearGray, photos
+from dualattn_mm.evaluation import colorfulness
+
+PIPELINE = [dict(type='LoadPhoto'), dict(type='PackColorization')]
+
+
+def make(folder, **kwargs):
+    return ColorizationDataset(data_root=str(folder), pipeline=PIPELINE, **kwargs)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Six photos, of which the second and the fifth are damaged."""
+    for i in range(6):
+        path = tmp_path / f'{i}.png'
+        pixels = np.random.default_rng(i).integers(0, 256, (20, 20, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(path)
+        if i in (1, 4):
+            path.write_bytes(path.read_bytes()[:600])
+    return tmp_path
+
+
+@pytest.fixture
+def skipped(tmp_path_factory, monkeypatch):
+    """The messages, also those of worker processes."""
+    log = tmp_path_factory.mktemp('log') / 'log.txt'
+    log.touch()
+
+    def record(message, logger, level):
+        with log.open('a') as file:
+            file.write(message + '\n')
+
+    monkeypatch.setattr(photos, 'print_log', record)
+    return lambda: log.read_text().splitlines()
+
+
+def names(dataset):
+    return [os.path.basename(dataset.get_data_info(i)['img_path']) for i in range(len(dataset))]
+
+
+def test_a_list_chooses_photos_and_their_order(folder):
+    (folder / 'train.txt').write_text('3.png\n\n  0.png \n')
+    dataset = make(folder, ann_file='train.txt')
+    assert names(dataset) == ['3.png', '0.png']
+    assert dataset[0]['data_samples'].img_path == str(folder / '3.png')
+
+
+def test_a_list_may_lie_elsewhere_and_have_whole_paths(folder, tmp_path_factory):
+    path = tmp_path_factory.mktemp('lists') / 'train.txt'
+    path.write_text(f'{folder / "2.png"}\n')
+    dataset = make('/nowhere', ann_file=str(path))
+    assert dataset[0]['data_samples'].img_path == str(folder / '2.png')
+
+
+@pytest.mark.parametrize('content', [None, '', ' \n\n'])
+def test_a_missing_or_empty_list_is_named(folder, content):
+    if content is not None:
+        (folder / 'train.txt').write_text(content)
+    with pytest.raises(FileNotFoundError, match=r'train\.txt'):
+        make(folder, ann_file='train.txt')
+
+
+@pytest.mark.filterwarnings('ignore:This DataLoader will create')
+@pytest.mark.parametrize('workers', [0, 2])
+def test_damaged_photos_are_replaced_and_named_once(folder, skipped, workers):
+    loader = DataLoader(make(folder), 2, num_workers=workers, collate_fn=pseudo_collate)
+    for _ in range(3):
+        seen = [s.img_path for batch in loader for s in batch['data_samples']]
+        assert len(seen) == 6
+        assert not {os.path.basename(path) for path in seen} & {'1.png', '4.png'}
+    lines = sorted(skipped())
+    assert len(lines) == 2
+    for line, name in zip(lines, ('1.png', '4.png'), strict=True):
+        assert line.startswith(f'skipped {folder / name}: ')
+
+
+def test_a_photo_that_is_gone_is_one_more(folder, skipped):
+    dataset = make(folder)
+    (folder / '3.png').unlink()
+    assert dataset[3]['data_samples'].img_path != str(folder / '3.png')
+    assert str(folder / '3.png') in skipped()[0]
+
+
+@pytest.mark.usefixtures('skipped')
+def test_too_many_damaged_photos_end_training_with_their_names(folder):
+    dataset = make(folder, max_broken=1)
+    assert dataset.prepare_data(1) is None
+    with pytest.raises(ValueError, match='max_broken=1') as info:
+        dataset.prepare_data(4)
+    assert '\n' not in str(info.value)
+    for name in ('1.png', '4.png'):
+        assert str(folder / name) in str(info.value)
+    assert '0.png' not in str(info.value)
+
+
+def test_a_test_does_not_go_on_without_a_photo(folder, skipped):
+    with pytest.raises(ValueError, match=r'1\.png: '):
+        make(folder, test_mode=True)[1]
+    assert not skipped()
+
+
+def test_near_gray_photos_are_dropped_by_their_colorfulness():
+    photo = data.astronaut()
+    image = torch.from_numpy(photo).permute(2, 0, 1)
+    value = colorfulness(photo)
+    assert SkipNearGray(0.9 * value)(dict(img=image)) == dict(img=image)
+    assert SkipNearGray(1.1 * value)(dict(img=image)) is None
+    gray = image[:1].expand(3, -1, -1)
+    assert SkipNearGray(0.1)(dict(img=gray)) is None
+
+
+def test_a_data_set_without_near_gray_photos(folder):
+    for name in ('1.png', '4.png'):
+        Image.new('RGB', (20, 20), 'gray').save(folder / name)
+    pipeline = [PIPELINE[0], dict(type='SkipNearGray', min_colorfulness=10), PIPELINE[1]]
+    dataset = ColorizationDataset(data_root=str(folder), pipeline=pipeline)
+    seen = {os.path.basename(dataset[i]['data_samples'].img_path) for i in range(6)}
+    assert len(seen) >= 4
+    assert not seen & {'1.png', '4.png'}
