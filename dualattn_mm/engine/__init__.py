@@ -4,12 +4,18 @@ from .generator_ema import GeneratorEMAHook
 from .network_optimizers import NetworkOptimWrapperConstructor
 from .plain_checkpoint import PlainCheckpointHook
 from .progress import TrainingProgressHook
+from .repeatable import RepeatableHook
+from .safe_checkpoint import SafeCheckpointHook
+from .strict_load import StrictLoadHook
 from .time_limit import TimeLimitHook
 
 __all__ = [
     'GeneratorEMAHook',
     'NetworkOptimWrapperConstructor',
     'PlainCheckpointHook',
+    'RepeatableHook',
+    'SafeCheckpointHook',
+    'StrictLoadHook',
     'TimeLimitHook',
     'TrainingProgressHook',
 ]

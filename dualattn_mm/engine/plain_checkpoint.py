@@ -1,13 +1,16 @@
 """Checkpoints of tensors and plain values, which torch.load reads with weights_only=True."""
 
+import re
 from typing import Any
 
 import numpy as np
 import torch
 from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
+from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
+from torch import nn
 
 _HISTORY = 'history_buffer'
 
@@ -37,9 +40,23 @@ def _from_plain(value: Any) -> Any:
     return HistoryBuffer(plain['log'].tolist(), plain['count'].tolist(), plain['max_length'])
 
 
+def _without_wrappers(state: dict[str, Any], model: nn.Module) -> dict[str, Any]:
+    """Name weights as a single process does: `generator.x`, not `generator.module.x`.
+
+    mmengine unwraps the whole model when saving, and also its parts when loading.
+    """
+    whole = model.module if is_model_wrapper(model) else model
+    wrapped = [name for name, part in whole.named_modules() if name and is_model_wrapper(part)]
+    for name in wrapped:
+        # EMAHook keeps its own copy of the model under `module.`.
+        pattern = re.compile(rf'^((?:module\.)?{re.escape(name)})\.module\.')
+        state = {pattern.sub(r'\1.', key): value for key, value in state.items()}
+    return state
+
+
 @HOOKS.register_module()
 class PlainCheckpointHook(Hook):
-    """Keep mmengine's checkpoints free of pickled objects.
+    """Keep mmengine's checkpoints free of pickled objects and of the number of processes.
 
     mmengine stores its log as HistoryBuffer objects, which torch >= 2.6 refuses to load by default;
     to allow them would open arbitrary code execution. This hook stores their numbers instead and
@@ -50,6 +67,8 @@ class PlainCheckpointHook(Hook):
     priority = 'LOWEST'
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        for key in {'state_dict', 'ema_state_dict'} & set(checkpoint):
+            checkpoint[key] = _without_wrappers(checkpoint[key], runner.model)
         for key, value in checkpoint.items():
             if key != 'state_dict':
                 checkpoint[key] = _to_plain(value)

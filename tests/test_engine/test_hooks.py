@@ -1,69 +1,16 @@
 """The hooks, in real training of a tiny model."""
 
-import os
 import pickle
 
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseModel
-from mmengine.runner import Runner
+from mmengine.registry import MODEL_WRAPPERS
+from mmengine.runner import load_checkpoint
 from torch import nn
-from torch.utils.data import Dataset
 
 from dualattn_mm.engine import PlainCheckpointHook
-
-
-class Points(Dataset):
-    """y = 2x, as one tensor per sample."""
-
-    def __len__(self):
-        return 64
-
-    def __getitem__(self, index):
-        return torch.tensor([index / 64, index / 32])
-
-
-class Line(BaseModel):
-    def __init__(self):
-        super().__init__()
-        self.linear = nn.Linear(1, 1)
-
-    def forward(self, data, mode):
-        return dict(loss=(self.linear(data[:, :1]) - data[:, 1:]).square().mean())
-
-
-def collate(batch):
-    return dict(data=torch.stack(batch))
-
-
-@pytest.fixture
-def make_runner(tmp_path):
-    def make(hooks, max_iters=8, name='run', **kwargs):
-        return Runner(
-            model=Line(),
-            work_dir=str(tmp_path / name),
-            train_dataloader=dict(
-                batch_size=4,
-                sampler=dict(type='InfiniteSampler', shuffle=True),
-                dataset=Points(),
-                collate_fn=collate,
-            ),
-            train_cfg=dict(by_epoch=False, max_iters=max_iters),
-            optim_wrapper=dict(optimizer=dict(type='Adam', lr=0.1)),
-            param_scheduler=dict(type='OneCycleLR', eta_max=0.1, total_steps=8, by_epoch=False),
-            default_hooks=dict(
-                checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=2),
-            ),
-            custom_hooks=hooks,
-            randomness=dict(seed=0),
-            log_level='ERROR',
-            experiment_name=f'{name}-{os.urandom(4).hex()}',
-            **kwargs,
-        )
-
-    return make
-
 
 PLAIN = dict(type='PlainCheckpointHook')
 
@@ -113,6 +60,37 @@ def test_a_config_inside_a_checkpoint_is_not_executed(make_runner, tmp_path):
     torch.save(checkpoint, path)
     make_runner([PLAIN], name='again', load_from=str(path), resume=True).train()
     assert not trace.exists()
+
+
+@MODEL_WRAPPERS.register_module()
+class Wrapper(nn.Module):
+    def __init__(self, module):
+        super().__init__()
+        self.module = module
+
+    def forward(self, x):
+        return self.module(x)
+
+
+class Pair(BaseModel):
+    """A model whose parts may be wrapped each, as MMSeparateDistributedDataParallel does."""
+
+    def __init__(self, wrap=nn.Identity):
+        super().__init__()
+        self.first = wrap(nn.Linear(1, 1))
+        self.second = wrap(nn.Linear(1, 1))
+
+    def forward(self, data, mode):
+        return dict(loss=(self.second(self.first(data[:, :1])) - data[:, 1:]).square().mean())
+
+
+def test_a_checkpoint_of_wrapped_parts_loads_everywhere(make_runner, tmp_path):
+    trained = make_runner([PLAIN, dict(type='EMAHook')], model=Pair(Wrapper)).train()
+    path = str(tmp_path / 'run' / 'iter_8.pth')
+    for wrap in (Wrapper, lambda part: part):
+        load_checkpoint(Pair(wrap), path, strict=True)
+    weights = torch.load(path, weights_only=True)['ema_state_dict']  # EMAHook exchanges the two
+    assert torch.equal(weights['module.first.weight'], trained.first.module.weight)
 
 
 def test_time_limit_ends_training_early(make_runner):

@@ -1,0 +1,164 @@
+"""Randomness that depends on where training is, not on how it came there."""
+
+import random
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from mmengine.dataset import InfiniteSampler
+from mmengine.dist import broadcast, get_dist_info
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from mmengine.runner import IterBasedTrainLoop, Runner
+from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
+
+_SAMPLE, _MODEL = 0, 1  # streams of random numbers
+
+
+def _seed_all(*numbers: int) -> None:
+    words = np.random.SeedSequence(numbers).generate_state(4)
+    random.seed(int(words[0]))
+    np.random.seed(int(words[1]))
+    torch.manual_seed(int(words[2]) << 32 | int(words[3]))
+
+
+class _Draw(NamedTuple):
+    """A sample to load, and its number over all processes."""
+
+    index: int
+    epoch: int
+    number: int
+
+
+class _NumberedDraws:
+    """A batch sampler that numbers the samples of another one.
+
+    Args:
+        batches: the batch sampler of this process.
+        endless: start over at the end, as mmengine does in training by iterations.
+        skipped: number of batches that are left out at the start.
+    """
+
+    def __init__(self, batches: BatchSampler, endless: bool, skipped: int = 0) -> None:
+        self.batches = batches
+        self.endless = endless
+        self.skipped = skipped
+        self.epoch = 0
+
+    @property
+    def sampler(self) -> Sampler:
+        return self.batches.sampler
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[list[_Draw]]:
+        rank, world_size = get_dist_info()
+        position = 0
+        for count, batch in enumerate(self._rounds()):
+            if count >= self.skipped:
+                # Samplers deal the samples out in turn: all processes together draw what one would.
+                numbers = range(rank + position * world_size, 1 << 62, world_size)
+                yield [_Draw(i, self.epoch, n) for i, n in zip(batch, numbers, strict=False)]
+            position += len(batch)
+
+    def _rounds(self) -> Iterator[list[int]]:
+        yield from self.batches
+        count = 0
+        while self.endless:
+            count += 1
+            if hasattr(self.sampler, 'set_epoch'):
+                self.sampler.set_epoch(count)
+            yield from self.batches
+
+
+class _SeededDataset(Dataset):
+    """Seeds what the transforms draw from before each sample; else the data set it is given."""
+
+    def __init__(self, dataset: Dataset, seed: int) -> None:
+        self.__dict__.update(_dataset=dataset, _seed=seed)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith('__'):  # asked for while it is unpickled in a worker
+            raise AttributeError(name)
+        return getattr(self._dataset, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._dataset, name, value)
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __getitem__(self, draw: _Draw | int) -> Any:
+        if not isinstance(draw, _Draw):
+            return self._dataset[draw]
+        _seed_all(self._seed, _SAMPLE, draw.epoch, draw.number)
+        return self._dataset[draw.index]
+
+
+@HOOKS.register_module()
+class RepeatableHook(Hook):
+    """Make a resumed training the same as one that was never interrupted.
+
+    Random numbers come from the seed and the place alone: in the data pipeline from the number of
+    the sample drawn, in the model from the process and the iteration. So neither the number of
+    workers nor of processes changes the samples, and resuming skips batches without loading them.
+    """
+
+    # Before hooks that look at the data loader.
+    priority = 'VERY_HIGH'
+
+    def before_train(self, runner: Runner) -> None:
+        # Rank 0's is what the checkpoint keeps; with diff_rank_seed the others' differ.
+        seed = torch.tensor(runner.seed)
+        broadcast(seed)
+        self.seed = int(seed)
+        self.rank = get_dist_info()[0]
+        loop = runner.train_loop
+        if loop.dataloader.batch_sampler is None:
+            return  # an iterable data set, which nothing can be numbered in
+        by_iterations = isinstance(loop, IterBasedTrainLoop)
+        done = runner.iter if by_iterations else 0
+        loop.dataloader = self._repeatable(loop.dataloader, by_iterations, done)
+        if by_iterations:
+            loop.dataloader_iterator = self._batches(loop.dataloader, done)
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        draws = runner.train_dataloader.batch_sampler
+        if isinstance(draws, _NumberedDraws):
+            draws.epoch = runner.epoch
+        _seed_all(self.seed, _MODEL, self.rank, runner.iter)
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None) -> None:
+        _seed_all(self.seed, _MODEL, self.rank, runner.iter)
+
+    @staticmethod
+    def _batches(loader: DataLoader, skipped: int) -> Iterator[Any]:
+        # mmengine's loop asks for the batches that it is to skip, and ignores them.
+        for _ in range(skipped):
+            yield None
+        yield from loader
+
+    def _repeatable(self, loader: DataLoader, endless: bool, skipped: int) -> DataLoader:
+        """The loader anew, since torch lets nothing of it be changed."""
+        batches = loader.batch_sampler
+        sampler = batches.sampler
+        if isinstance(sampler, InfiniteSampler):
+            # The old one may have handed out indices to workers that were started already, and
+            # without a seed in the config its seed is not that of the checkpoint.
+            batches.sampler = InfiniteSampler(sampler.dataset, sampler.shuffle, self.seed)
+        elif hasattr(sampler, 'seed'):
+            sampler.seed = self.seed
+        return DataLoader(
+            _SeededDataset(loader.dataset, self.seed),
+            batch_sampler=_NumberedDraws(batches, endless, skipped),
+            num_workers=loader.num_workers,
+            collate_fn=loader.collate_fn,
+            pin_memory=loader.pin_memory,
+            timeout=loader.timeout,
+            worker_init_fn=loader.worker_init_fn,
+            multiprocessing_context=loader.multiprocessing_context,
+            prefetch_factor=loader.prefetch_factor,
+            persistent_workers=loader.persistent_workers,
+        )

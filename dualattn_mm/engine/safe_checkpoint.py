@@ -1,0 +1,112 @@
+"""Checkpoints that a kill at any moment leaves complete."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from mmengine.dist import is_main_process
+from mmengine.fileio import LocalBackend, register_backend
+from mmengine.hooks import CheckpointHook
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+
+
+@register_backend('AtomicLocalBackend')
+class AtomicLocalBackend(LocalBackend):
+    """The local disk, on which a file appears whole or not at all."""
+
+    def put(self, obj: bytes, filepath: str | os.PathLike) -> None:
+        path = Path(filepath)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Not a random name: a run that goes on writes over what a killed one left.
+        temporary = path.with_name(f'.{path.name}.tmp')
+        with temporary.open('wb') as file:
+            file.write(obj)
+            file.flush()
+            os.fsync(file.fileno())  # else a power failure could keep the name and lose the bytes
+        os.replace(temporary, path)
+
+    def put_text(self, obj: str, filepath: str | os.PathLike, encoding: str = 'utf-8') -> None:
+        self.put(obj.encode(encoding), filepath)
+
+
+class _RemoveLater:
+    """A file backend that only notes what it is asked to remove."""
+
+    def __init__(self, backend: LocalBackend) -> None:
+        self._backend = backend
+        self._removals: list[Callable[[], None]] = []
+
+    def __getattr__(self, name: str):
+        return getattr(self._backend, name)
+
+    def remove(self, path: str) -> None:
+        self._removals.append(lambda: self._backend.remove(path))
+
+    def rmtree(self, path: str) -> None:
+        self._removals.append(lambda: self._backend.rmtree(path))
+
+    def remove_now(self) -> None:
+        for removal in self._removals:
+            removal()
+
+
+@HOOKS.register_module()
+class SafeCheckpointHook(CheckpointHook):
+    """mmengine's CheckpointHook, whose last checkpoint survives a kill at any moment.
+
+    A checkpoint is written under a temporary name and renamed, then `last_checkpoint` likewise, and
+    only then the ones that `max_keep_ckpts` or `save_best` no longer want are removed; mmengine
+    removes them first. Takes the arguments of CheckpointHook.
+    """
+
+    def before_train(self, runner: Runner) -> None:
+        local = '://' not in (self.out_dir or runner.work_dir)
+        if local and self.backend_args is None and self.file_client_args is None:
+            self.backend_args = dict(backend='AtomicLocalBackend')
+        super().before_train(runner)
+
+    def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
+        outdated = self._make_room(runner, step)
+        filename = self.filename_tmpl.format(step)
+        self.last_ckpt = self.file_backend.join_path(self.out_dir, filename)
+        runner.message_hub.update_info('last_ckpt', self.last_ckpt)
+        runner.save_checkpoint(
+            self.out_dir,
+            filename,
+            self.file_client_args,
+            save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+            meta=meta,
+            by_epoch=self.by_epoch,
+            backend_args=self.backend_args,
+            **self.args,
+        )
+        if not is_main_process():
+            return
+        pointer = os.path.join(runner.work_dir, 'last_checkpoint')
+        AtomicLocalBackend().put_text(self.last_ckpt, pointer)
+        if outdated is not None and self.file_backend.isfile(outdated):
+            self.file_backend.remove(outdated)
+
+    def _make_room(self, runner: Runner, step: int) -> str | None:
+        """Note that `step` is kept; returns the path of the checkpoint that goes for it, if any."""
+        # `save_best` writes a step a second time.
+        if self.max_keep_ckpts <= 0 or step in list(self.keep_ckpt_ids)[-1:]:
+            return None
+        outdated = None
+        if len(self.keep_ckpt_ids) == self.max_keep_ckpts:
+            name = self.filename_tmpl.format(self.keep_ckpt_ids.popleft())
+            outdated = self.file_backend.join_path(self.out_dir, name)
+        self.keep_ckpt_ids.append(step)
+        runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
+        return outdated
+
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
+        backend = self.file_backend
+        self.file_backend = later = _RemoveLater(backend)
+        try:
+            super()._save_best_checkpoint(runner, metrics)
+        finally:
+            self.file_backend = backend
+        later.remove_now()
