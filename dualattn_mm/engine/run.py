@@ -1,0 +1,199 @@
+"""Training and testing of any config: what tools/train.py and tools/test.py call.
+
+The config's default_scope decides which library it is for; without one mmengine alone is needed.
+"""
+
+import importlib.util
+import os
+import pickle
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import RUNNERS
+from mmengine.runner import Runner, find_latest_checkpoint
+
+from . import hooks_of_runs
+from .cpu_processes import start_cpu_processes
+from .errors import RunError
+
+# What a launcher sets for each process.
+_RANK = dict(pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_RANK')
+
+WRONG_USE, INTERRUPTED = 2, 130
+
+
+def run_tool(call: Callable[[], Any]) -> int:
+    """Call it, and turn what the user can put right into one line.
+
+    Returns:
+        The exit status: 0, 2 after an error of use, 130 when interrupted.
+    """
+    rank = next((os.environ[name] for name in _RANK.values() if name in os.environ), '0')
+    try:
+        call()
+    except (RunError, FileNotFoundError) as error:
+        where = f' (process {rank})' if rank != '0' else ''
+        print(f'error{where}: {_line(error)}', file=sys.stderr)
+        return WRONG_USE
+    except KeyboardInterrupt:
+        print('interrupted', file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def train(
+    config: str,
+    work_dir: str | None = None,
+    resume: str | None = None,
+    amp: bool = False,
+    auto_scale_lr: bool = False,
+    cfg_options: Mapping[str, Any] | None = None,
+    launcher: str = 'none',
+) -> None:
+    """Train what a config describes.
+
+    Args:
+        config: the config file.
+        work_dir: where logs and checkpoints go; by default the config's, or work_dirs/NAME.
+        resume: a checkpoint, or 'auto' for the last one in `work_dir`.
+        amp: use automatic mixed precision.
+        auto_scale_lr: scale the learning rate with the batch (the config's auto_scale_lr).
+        cfg_options: replaces values of the config, by dotted names.
+        launcher: what started the processes: 'none', 'pytorch', 'slurm' or 'mpi'.
+
+    Raises:
+        RunError: if the config or an option cannot be used.
+    """
+    cfg = _load_config(config, work_dir, cfg_options, launcher)
+    if amp:
+        _use_amp(cfg)
+    if auto_scale_lr:
+        if 'base_batch_size' not in (cfg.get('auto_scale_lr') or {}):
+            raise RunError(f'--auto-scale-lr: {config} has no auto_scale_lr.base_batch_size')
+        cfg.auto_scale_lr.enable = True
+    if resume is not None:
+        _resume(cfg, resume)
+    elif cfg.get('load_from'):
+        _check_file(cfg.load_from, 'load_from')
+    _run(cfg, 'train')
+
+
+def evaluate(
+    config: str,
+    checkpoint: str,
+    work_dir: str | None = None,
+    cfg_options: Mapping[str, Any] | None = None,
+    launcher: str = 'none',
+) -> dict[str, float]:
+    """Test a checkpoint on the config's test data; the arguments are those of `train`.
+
+    Returns:
+        The metrics by name.
+
+    Raises:
+        RunError: if the config, the checkpoint or an option cannot be used.
+    """
+    cfg = _load_config(config, work_dir, cfg_options, launcher)
+    if not cfg.get('test_dataloader'):
+        raise RunError(f'{config} says nothing of a test: it has no test_dataloader')
+    _check_file(checkpoint, 'checkpoint')
+    cfg.load_from, cfg.resume = checkpoint, False
+    return _run(cfg, 'test')
+
+
+def _load_config(
+    config: str, work_dir: str | None, cfg_options: Mapping[str, Any] | None, launcher: str
+) -> Config:
+    if not Path(config).is_file():
+        raise RunError(f'no config file {config}')
+    try:
+        cfg = Config.fromfile(config)
+        cfg.merge_from_dict(dict(cfg_options or {}))
+    except Exception as error:  # a config is a program: it can fail in any way
+        raise RunError(f'cannot use the config {config}: {_line(error)}') from error
+    scope = cfg.get('default_scope')
+    if scope and importlib.util.find_spec(scope) is None:
+        raise RunError(f'{config} is for {scope}, which is not installed: see the README')
+    cfg.launcher = launcher
+    cfg.work_dir = work_dir or cfg.get('work_dir') or str(Path('work_dirs', Path(config).stem))
+    _check_processes(launcher)
+    hooks_of_runs.add_to(cfg)
+    return cfg
+
+
+def _check_processes(launcher: str) -> None:
+    os.environ.setdefault('LOCAL_RANK', '0')
+    if launcher == 'none':
+        return
+    if _RANK[launcher] not in os.environ:
+        raise RunError(f'--launcher {launcher}: was not started by it; see tools/dist_train.sh')
+    gpus, wanted = torch.cuda.device_count(), int(os.environ.get('LOCAL_WORLD_SIZE', 1))
+    if 0 < gpus < wanted:
+        raise RunError(f'{wanted} processes were asked for, and this machine has {gpus} GPUs')
+
+
+def _check_file(path: str, what: str) -> None:
+    if '://' not in path and not Path(path).is_file():
+        raise RunError(f'no {what} {path}')
+
+
+def _resume(cfg: Config, resume: str) -> None:
+    cfg.resume = True
+    if resume != 'auto':
+        _check_file(resume, 'checkpoint')
+        cfg.load_from = resume
+        return
+    work_dir = Path(cfg.work_dir)
+    if not work_dir.is_dir():
+        raise RunError(f'nothing to resume from: there is no folder {work_dir}')
+    if not (work_dir / 'last_checkpoint').is_file():
+        # An earlier run can have ended before its first checkpoint.
+        print(f'no checkpoint in {work_dir} yet: training starts from the beginning', flush=True)
+        cfg.resume = False
+        return
+    last = Path(find_latest_checkpoint(cfg.work_dir))
+    # It holds the path as it was: of a folder that was moved, or seen from another directory.
+    found = next((path for path in (work_dir / last.name, last) if path.is_file()), None)
+    if found is None:
+        raise RunError(f'nothing to resume from: {work_dir}/last_checkpoint names {last}')
+    cfg.load_from = str(found)
+
+
+def _use_amp(cfg: Config) -> None:
+    if not torch.cuda.is_available():
+        raise RunError('--amp needs a GPU')
+    wrappers = [cfg.optim_wrapper]
+    if 'optimizer' not in cfg.optim_wrapper:  # one wrapper for each of several networks
+        wrappers = [v for v in cfg.optim_wrapper.values() if isinstance(v, ConfigDict)]
+    for wrapper in wrappers:
+        if wrapper.get('type', 'OptimWrapper') not in ('OptimWrapper', 'AmpOptimWrapper'):
+            raise RunError(f'--amp does not go with optim_wrapper.type {wrapper.type}')
+        wrapper.type = 'AmpOptimWrapper'
+        wrapper.setdefault('loss_scale', 'dynamic')
+
+
+def _run(cfg: Config, task: str) -> Any:
+    # torch < 2.6 would otherwise run the code inside a checkpoint.
+    os.environ.setdefault('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
+    if cfg.launcher != 'none' and not torch.cuda.is_available():
+        start_cpu_processes(cfg)
+    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    try:
+        return getattr(runner, task)()
+    except pickle.UnpicklingError as error:
+        raise RunError(
+            f'{cfg.load_from} is not loaded: it is damaged, or holds objects other than weights, '
+            f'which could run code ({_line(error)})'
+        ) from None
+
+
+def _line(error: BaseException) -> str:
+    """Class and first line of an error; an error meant for the user needs no class."""
+    text = next(iter(str(error).strip().splitlines()), '')
+    if isinstance(error, RunError | FileNotFoundError):
+        return text
+    return f'{type(error).__name__}: {text}'

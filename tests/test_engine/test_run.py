@@ -1,0 +1,195 @@
+"""What the tools do with configs and options, up to the Runner."""
+
+import os
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.evaluator import BaseMetric
+from mmengine.registry import METRICS
+from mmengine.runner import Runner
+
+from dualattn_mm.engine import arguments, run
+from dualattn_mm.engine.errors import RunError
+
+
+@METRICS.register_module()
+class MeanColor(BaseMetric):
+    def process(self, data_batch, data_samples):
+        self.results += [sample['pred_img'].mean().item() for sample in data_samples]
+
+    def compute_metrics(self, results):
+        return dict(mean=sum(results) / len(results), count=len(results))
+
+
+TESTING = """
+test_dataloader = dict(
+    batch_size=4,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=train_dataloader['dataset'],
+)
+test_cfg = dict()
+test_evaluator = dict(type='MeanColor')
+"""
+
+
+@pytest.fixture
+def built(monkeypatch):
+    """The configs that would have been run."""
+    seen = []
+    monkeypatch.setattr(Runner, 'from_cfg', classmethod(lambda cls, cfg: seen.append(cfg) or Idle))
+    return seen
+
+
+class Idle:
+    @staticmethod
+    def train():
+        pass
+
+
+def unique(name='run'):
+    return dict(experiment_name=f'{name}-{os.urandom(4).hex()}')
+
+
+def test_trains_resumes_and_tests(config, tmp_path):
+    work_dir = str(tmp_path / 'work')
+    config.write_text(config.read_text() + TESTING)
+    run.train(str(config), work_dir, cfg_options=dict(unique(), **{'train_cfg.max_iters': 2}))
+    run.train(str(config), work_dir, resume='auto', cfg_options=unique())
+    path = tmp_path / 'work' / 'iter_3.pth'
+    checkpoint = torch.load(path, weights_only=True)
+    assert checkpoint['meta']['iter'] == 3
+    steps = {int(state['step']) for state in checkpoint['optimizer']['state'].values()}
+    assert steps == {3}
+    kept = Config.fromfile(tmp_path / 'work' / 'tiny.py')
+    assert kept.default_hooks.checkpoint.type == 'SafeCheckpointHook'
+
+    metrics = run.evaluate(str(config), str(path), work_dir, cfg_options=unique())
+    assert metrics['count'] == 7
+    assert 0 < metrics['mean'] < 255
+    checkpoint['state_dict'].popitem()
+    torch.save(checkpoint, path)
+    with pytest.raises(RunError, match='does not fit the model: 1 missing'):
+        run.evaluate(str(config), str(path), work_dir, cfg_options=unique())
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        (None, 'no config file'),
+        ('1 / 0', 'division by zero'),
+        ('_base_ = "nix.py"', 'nix.py'),
+        ('default_scope = "mmnix"', 'is for mmnix, which is not installed'),
+        ('custom_imports = dict(imports=["mmnix"])', 'mmnix'),
+    ],
+)
+def test_configs_that_cannot_be_used(tmp_path, text, message):
+    path = tmp_path / 'config.py'
+    if text:
+        path.write_text(text)
+    with pytest.raises(RunError, match=message) as error:
+        run.train(str(path))
+    assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (dict(amp=True), '--amp needs a GPU'),
+        (dict(auto_scale_lr=True), 'no auto_scale_lr.base_batch_size'),
+        (dict(resume='auto'), 'nothing to resume from: there is no folder'),
+        (dict(resume='nix.pth'), 'no checkpoint nix.pth'),
+        (dict(cfg_options={'load_from': 'nix.pth'}), 'no load_from nix.pth'),
+        (dict(launcher='pytorch'), 'was not started by it'),
+        (dict(launcher='slurm'), 'was not started by it'),
+    ],
+)
+def test_options_that_cannot_be_used(config, tmp_path, monkeypatch, built, options, message):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    with pytest.raises(RunError, match=message):
+        run.train(str(config), str(tmp_path / 'work'), **options)
+    assert not built
+
+
+def test_tests_that_cannot_be_run(config, tmp_path, built):
+    with pytest.raises(RunError, match='no test_dataloader'):
+        run.evaluate(str(config), 'nix.pth')
+    config.write_text(config.read_text() + TESTING)
+    with pytest.raises(RunError, match=r'no checkpoint nix\.pth'):
+        run.evaluate(str(config), 'nix.pth')
+
+
+def test_a_run_that_ended_before_its_first_checkpoint_starts_anew(config, tmp_path, built, capsys):
+    run.train(str(config), str(tmp_path), resume='auto')
+    assert not built[0].resume
+    assert 'starts from the beginning' in capsys.readouterr().out
+
+
+def test_a_work_folder_that_was_moved_is_resumed(config, tmp_path, built):
+    (tmp_path / 'last_checkpoint').write_text('/where/it/was/iter_4.pth')
+    with pytest.raises(RunError, match='last_checkpoint names'):
+        run.train(str(config), str(tmp_path), resume='auto')
+    (tmp_path / 'iter_4.pth').touch()
+    run.train(str(config), str(tmp_path), resume='auto')
+    assert built[0].load_from == str(tmp_path / 'iter_4.pth')
+    assert built[0].resume
+
+
+def test_amp_for_one_and_for_several_optimizers(config, monkeypatch, built):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    run.train(str(config), amp=True)
+    assert built[0].optim_wrapper.type == 'AmpOptimWrapper'
+    several = """
+optim_wrapper = dict(
+    _delete_=True,
+    constructor='Several',
+    generator=dict(optimizer=dict(type='Adam')),
+    critic=dict(type='OptimWrapper', optimizer=dict(type='Adam')),
+)
+"""
+    config.with_name('several.py').write_text(f'_base_ = {str(config)!r}{several}')
+    run.train(str(config.with_name('several.py')), amp=True)
+    wrapper = built[1].optim_wrapper
+    assert wrapper.generator.type == wrapper.critic.type == 'AmpOptimWrapper'
+
+
+def test_hooks_are_added_once_and_keep_their_arguments(config, built):
+    config.write_text(
+        config.read_text() + "custom_hooks = [dict(type='StrictLoadHook', ignore=['x'])]\n"
+        'auto_scale_lr = dict(base_batch_size=16)\n'
+    )
+    run.train(str(config), auto_scale_lr=True)
+    (cfg,) = built
+    types = [hook.type for hook in cfg.custom_hooks]
+    assert sorted(types) == ['PlainCheckpointHook', 'RepeatableHook', 'StrictLoadHook']
+    assert cfg.custom_hooks[types.index('StrictLoadHook')].ignore == ['x']
+    assert cfg.default_hooks.checkpoint == dict(
+        type='SafeCheckpointHook', by_epoch=False, interval=1
+    )
+    assert cfg.auto_scale_lr.enable
+    assert cfg.work_dir == 'work_dirs/tiny'
+
+
+@pytest.mark.parametrize('error', [RunError('no such thing'), FileNotFoundError('no such thing')])
+def test_an_error_of_use_is_one_line(error, capsys):
+    def fail():
+        raise error
+
+    assert run.run_tool(fail) == 2
+    assert capsys.readouterr().err == 'error: no such thing\n'
+
+
+def test_another_error_shows_where_it_is():
+    with pytest.raises(ZeroDivisionError):
+        run.run_tool(lambda: 1 / 0)
+
+
+def test_arguments(capsys):
+    parser = arguments.make_parser('')
+    args = arguments.parse(parser, ['c.py', '--cfg-options', 'a.b=1', 'c=[1,2]', '--local-rank=1'])
+    assert args == dict(
+        config='c.py', work_dir=None, cfg_options={'a.b': 1, 'c': [1, 2]}, launcher='none'
+    )
+    with pytest.raises(SystemExit):
+        arguments.parse(parser, ['c.py', '--cfg-options', 'a'])
+    assert 'takes KEY=VALUE' in capsys.readouterr().err
