@@ -95,5 +95,5 @@ def cost_against_size(by_network: dict[str, list[Measurement]], title: str) -> b
 
 def _png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format='png', dpi=110)
+    figure.savefig(buffer, format='png', dpi=110, bbox_inches='tight')
     return buffer.getvalue()
