@@ -3,4 +3,8 @@ custom_imports = dict(
     imports=['dualattn_mm', 'dualattn_mm.datasets', 'dualattn_mm.engine'],
     allow_failed_imports=False,
 )
-custom_hooks = [dict(type='PlainCheckpointHook')]
+custom_hooks = [
+    dict(type='PlainCheckpointHook'),
+    dict(type='RepeatableHook'),
+    dict(type='StrictLoadHook'),
+]
