@@ -15,6 +15,6 @@ auto_scale_lr = dict(base_batch_size=16, enable=False)
 model_wrapper_cfg = dict(type='MMSeparateDistributedDataParallel')
 default_hooks = dict(
     logger=dict(type='LoggerHook', interval=100),
-    checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=5000, max_keep_ckpts=3),
+    checkpoint=dict(type='SafeCheckpointHook', by_epoch=False, interval=5000, max_keep_ckpts=3),
 )
 log_processor = dict(by_epoch=False)

@@ -33,7 +33,7 @@ custom_hooks = [
     dict(type='TrainingProgressHook', keys=('ab_l1',)),
 ]
 default_hooks = dict(
-    checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=40, max_keep_ckpts=2),
+    checkpoint=dict(type='SafeCheckpointHook', by_epoch=False, interval=40, max_keep_ckpts=2),
 )
 randomness = dict(seed=0)
 log_level = 'ERROR'  # the progress bar speaks; vis_data/ keeps the scalars

@@ -48,7 +48,7 @@ def test_wrong_channels_are_named(channels):
 @pytest.mark.parametrize('real', [True, False])
 def test_loss_is_mmagic_s(openmmlab, real, is_disc):
     theirs = openmmlab['mmagic'].MODELS.build(
-        dict(type='GANLoss', gan_type='wgan', loss_weight=0.3)
+        dict(type='mmagic.GANLoss', gan_type='wgan', loss_weight=0.3)
     )
     scores = torch.randn(5)
     expected = theirs(scores, real, is_disc)
