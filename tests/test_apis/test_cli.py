@@ -245,11 +245,12 @@ def interrupt():
 
 def test_ctrl_c_while_writing(photos, run, monkeypatch):
     save, begun, completed = Image.Image.save, [], []
+    saved = itertools.count(1)  # several threads save: each number is seen by one of them
 
     def slow(self, path, *args, **kwargs):
         begun.append(path)
         save(self, path, *args, **kwargs)
-        if len(begun) == 3:
+        if next(saved) == 3:
             interrupt()
         time.sleep(0.1)
         completed.append(path)
