@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Train the mini preset on a handful of packaged photos and colorize them.
-# Usage: bash tools/demo.sh [--fresh]
+# Colorize a handful of packaged photos; with --train, after training on them for some minutes.
+# Usage: bash tools/demo.sh [--train [--fresh]]
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 python=$(bash "$root/tools/env.sh" core | tail -n 1)

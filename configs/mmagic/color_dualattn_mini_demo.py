@@ -1,5 +1,5 @@
-# What tools/demo.sh trains: the mini preset on the few photos that ship inside scikit-image and
-# scikit-learn, in some minutes on two CPU cores. It learns those photos; it is no general model.
+# What tools/demo.sh --train trains: the mini preset on the few photos that ship inside scikit-image
+# and scikit-learn, in some minutes on two CPU cores. It learns those; it is no general model.
 _base_ = [
     '../_base_/color_dualattn_mini.py',
     '../_base_/color_photos.py',
@@ -14,7 +14,7 @@ train_dataloader = dict(
     num_workers=0,
     persistent_workers=False,
     dataset=dict(
-        data_root='outputs/demo/photos',
+        data_root='outputs/demo_train/photos',
         pipeline=[
             dict(type='LoadPhoto'),
             dict(type='ColorizationCrop', size=image_size, scale=(0.75, 1.0)),
@@ -37,4 +37,4 @@ default_hooks = dict(
 )
 randomness = dict(seed=0)
 log_level = 'ERROR'  # the progress bar speaks; vis_data/ keeps the scalars
-work_dir = 'outputs/demo/training'
+work_dir = 'outputs/demo_train/training'

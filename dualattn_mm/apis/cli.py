@@ -50,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         metavar='FILE',
         help='safetensors, or an mmengine checkpoint with --config '
-        '(default: outputs/demo/mpt.safetensors)',
+        '(default: the weights that come with the package)',
     )
     add(
         '--config',
@@ -73,7 +73,12 @@ def _parser() -> argparse.ArgumentParser:
         'a side',
     )
     add('--overwrite', action='store_true', help='replace results that exist (inputs never)')
-    add('--saturation', type=float, default=1.0, help='factor on the colours (default: 1)')
+    add(
+        '--saturation',
+        type=float,
+        help='factor on the colours: 0 gray, 1 as the network predicts (default: what suits the '
+        'weights, 1 unless they say otherwise)',
+    )
     return parser
 
 
@@ -102,7 +107,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    check_saturation(args.saturation)
+    if args.saturation is not None:
+        check_saturation(args.saturation)
     todo = plan(args.inputs, args.output, args.compare, args.overwrite)
     pipe = ColorizationPipeline(args.weights, args.config, args.device, args.size, args.batch_size)
     check_writable(args.output)
@@ -122,7 +128,9 @@ def _run(args: argparse.Namespace) -> int:
 class _Run:
     """Colorizes the planned files: read -> network -> write, which overlap."""
 
-    def __init__(self, pipe: ColorizationPipeline, saturation: float, overwrite: bool, jobs: int):
+    def __init__(
+        self, pipe: ColorizationPipeline, saturation: float | None, overwrite: bool, jobs: int
+    ):
         self.pipe, self.saturation, self.overwrite = pipe, saturation, overwrite
         self.done = self.failed = 0
         self.bar = tqdm(total=jobs, unit='image', disable=None)  # None: only on a terminal

@@ -1,4 +1,4 @@
-"""The demo: train the mini preset on a handful of photos, then colorize their gray versions."""
+"""The demo: colorize the gray versions of a handful of photos, or first train on them."""
 
 import shutil
 from collections.abc import Callable, Mapping
@@ -34,18 +34,14 @@ def packaged_photos() -> dict[str, np.ndarray]:
     return {name: load() for name, load in loaders.items()}
 
 
-def run_demo(outdir: Path, fresh: bool = False) -> None:
-    """Train for some minutes, colorize, and print what came out and where it is.
+def run_demo(outdir: Path, weights: Path | None = None) -> None:
+    """Colorize the gray versions of the packaged photos; print how well and where they are.
 
     Args:
-        outdir: gets photos/, training/, mpt.safetensors, gray/, colorized/ and gallery.png.
-        fresh: discard an earlier training in `outdir` instead of continuing it.
+        outdir: gets photos/, gray/, colorized/ and gallery.png.
+        weights: None takes those that come with the package.
     """
-    photos = {name: Image.fromarray(array) for name, array in packaged_photos().items()}
-    _save_all(photos, outdir / 'photos')
-    weights = outdir / 'mpt.safetensors'
-    train(outdir, weights, fresh)
-
+    photos = save_photos(outdir / 'photos')
     gray = {name: photo.convert('L') for name, photo in photos.items()}
     results = ColorizationPipeline(weights)(list(gray.values()))
     colorized = dict(zip(photos, results, strict=True))
@@ -61,7 +57,28 @@ def run_demo(outdir: Path, fresh: bool = False) -> None:
         captions=list(photos),
     )
     sheet.save(outdir / 'gallery.png')
-    print(f'pictures: {outdir / "gallery.png"}, {outdir / "colorized"}\nweights:  {weights}')
+    print(f'pictures: {outdir / "gallery.png"}, {outdir / "colorized"}')
+
+
+def train_demo(outdir: Path, fresh: bool = False) -> None:
+    """Train for some minutes on the packaged photos, then colorize them.
+
+    Args:
+        outdir: gets training/, mpt.safetensors and what `run_demo` makes.
+        fresh: discard an earlier training in `outdir` instead of continuing it.
+    """
+    save_photos(outdir / 'photos')
+    weights = outdir / 'mpt.safetensors'
+    train(outdir, weights, fresh)
+    run_demo(outdir, weights)
+    print(f'weights:  {weights}')
+
+
+def save_photos(folder: Path) -> dict[str, Image.Image]:
+    """Write the packaged photos as PNG and return them by name."""
+    photos = {name: Image.fromarray(array) for name, array in packaged_photos().items()}
+    _save_all(photos, folder)
+    return photos
 
 
 def train(outdir: Path, weights: Path, fresh: bool) -> None:

@@ -1,8 +1,10 @@
-"""The one exception that means: tell the user, no traceback."""
+"""The exception of colorizing, and of reading and writing pictures."""
+
+from ..errors import UserError
 
 
-class ColorizeError(ValueError):
-    """Something the user can put right; the message is one clear line."""
+class ColorizeError(UserError):
+    """A file, an option or weights that cannot be used."""
 
 
 def first_line(error: BaseException) -> str:

@@ -68,7 +68,7 @@ class ColorizationPipeline:
 
     ::
 
-        pipe = ColorizationPipeline('outputs/demo/mpt.safetensors')
+        pipe = ColorizationPipeline()
         pipe(Image.open('old.jpg')).save('new.jpg')
 
     An image is a PIL image of any mode but 32-bit and LAB (its EXIF orientation and ICC profile
@@ -81,7 +81,7 @@ class ColorizationPipeline:
     clipped per channel.
 
     Args:
-        weights: see `load_generator`; None takes the demo's.
+        weights: see `load_generator`; None takes those that come with the package.
         config: config file for weights that do not describe their network.
         device: 'auto' (CUDA where there is one), 'cpu', 'cuda' or 'cuda:N'.
         size: side of the square in which colour is predicted, in pixels, at least 32. The image
@@ -130,13 +130,14 @@ class ColorizationPipeline:
             self.size = getattr(generator, 'image_size', DEFAULT_SIZE)
 
     def __call__(
-        self, images: AnyImage | Sequence[AnyImage], saturation: float = 1.0
+        self, images: AnyImage | Sequence[AnyImage], saturation: float | None = None
     ) -> AnyImage | list[AnyImage]:
         """Colorize an image, or a list or tuple of images of any sizes.
 
         Args:
             images: see the class.
-            saturation: factor on ab, finite, >= 0; 0 gives the gray image.
+            saturation: factor on ab, finite, >= 0; 0 gives the gray image. None: what suits the
+                weights (`generator.saturation`; 1 unless they say otherwise).
 
         Returns:
             The colorized image, or a list of them.
@@ -150,7 +151,9 @@ class ColorizationPipeline:
         [result] = self.stream([images], saturation)
         return result
 
-    def stream(self, images: Iterable[AnyImage], saturation: float = 1.0) -> Iterator[AnyImage]:
+    def stream(
+        self, images: Iterable[AnyImage], saturation: float | None = None
+    ) -> Iterator[AnyImage]:
         """Colorize one image after the other, holding no more than three batches of them in memory.
 
         Colour conversion of the next and the last batch overlaps with the network. `images` is
@@ -159,7 +162,8 @@ class ColorizationPipeline:
         and errors as in `__call__`; an error, one of `images` too, comes after the results of all
         images before it.
         """
-        check_saturation(saturation)
+        if saturation is not None:
+            check_saturation(saturation)
         outcomes = overlap(
             map(partial(_take, copy=True), images),
             self._prepare,
@@ -206,8 +210,10 @@ class ColorizationPipeline:
         return ab
 
     @torch.inference_mode()
-    def finish(self, photo: Photo, ab: Tensor, saturation: float = 1.0) -> AnyImage:
+    def finish(self, photo: Photo, ab: Tensor, saturation: float | None = None) -> AnyImage:
         """Third step: join the colour (2, size, size) to the lightness of the original."""
+        if saturation is None:
+            saturation = getattr(self.generator, 'saturation', 1.0)
         with _memory_errors('an image of this size'):
             result = _join(photo, ab, saturation)
         if photo.info is None:

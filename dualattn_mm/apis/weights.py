@@ -27,8 +27,8 @@ from torch.overrides import TorchFunctionMode
 from .errors import ColorizeError, first_line
 
 FORMAT = 'dualattn_mm.generator.v1'
-DEFAULT_WEIGHTS = Path('outputs/demo/mpt.safetensors')
-_CHECKOUT = Path(__file__).resolve().parents[2]
+# The mini preset, trained on photos; docs/model_card.md says how and what it can do.
+DEFAULT_WEIGHTS = Path(__file__).resolve().parents[1] / 'assets' / 'mpt_mini.safetensors'
 
 
 def save_generator(
@@ -87,7 +87,8 @@ def load_generator(
 
     Args:
         weights: a file of `save_generator`, or an mmengine checkpoint of a `Colorizer` (read with
-            weights_only: nothing in it is executed). None: `default_weights()`.
+            weights_only: nothing in it is executed). None: `DEFAULT_WEIGHTS`, which come with the
+            package.
         config: an mmengine config file whose `model.generator` describes the network. It is
             Python code that runs: use files you trust. Needed for a checkpoint; goes before the
             description inside a safetensors file.
@@ -101,12 +102,12 @@ def load_generator(
         ColorizeError: if a file is missing, cannot be read, or weights and network do not match
             (naming the first keys).
     """
-    path = default_weights() if weights is None else Path(weights)
+    path = Path(DEFAULT_WEIGHTS if weights is None else weights)
     if not path.is_file():
         raise ColorizeError(f'no weights file {path}')
     state, generator_cfg = _read(path)
     if config is not None:
-        generator_cfg = _read_config(Path(config))
+        generator_cfg = read_generator_cfg(config)
     if generator_cfg is None:
         raise ColorizeError(
             f'{path} does not describe its network: pass the config file it was trained with '
@@ -117,19 +118,24 @@ def load_generator(
     return generator.float().eval().to(device)
 
 
-def default_weights() -> Path:
-    """The demo's weights, under the current directory or else in the checkout.
+def read_generator_cfg(config: str | os.PathLike) -> dict[str, Any]:
+    """The `model.generator` of a config file, which is Python code that runs.
 
     Raises:
-        ColorizeError: if there are none.
+        ColorizeError: if there is none.
     """
-    for path in (DEFAULT_WEIGHTS, _CHECKOUT / DEFAULT_WEIGHTS):
-        if path.is_file():
-            return path
-    raise ColorizeError(
-        f'no weights: {DEFAULT_WEIGHTS} does not exist; run `bash tools/demo.sh` to train them, '
-        'or pass --weights'
-    )
+    path = Path(config)
+    if not path.is_file():
+        raise ColorizeError(f'no config file {path}')
+    try:
+        cfg = Config.fromfile(path, format_python_code=False)
+    except Exception as error:  # a config is a program: it can fail in any way
+        reason = f'{type(error).__name__}: {first_line(error)}'
+        raise ColorizeError(f'cannot read the config {path}: {reason}') from error
+    generator_cfg = (cfg.get('model') or {}).get('generator')
+    if not isinstance(generator_cfg, dict):
+        raise ColorizeError(f'the config {path} has no model.generator')
+    return generator_cfg.to_dict()
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict | None]:
@@ -232,20 +238,6 @@ def _read_checkpoint(path: Path) -> dict[str, Tensor]:
     if not state:
         raise ColorizeError(f'{path} holds no generator.* weights: not a checkpoint of a Colorizer')
     return state
-
-
-def _read_config(path: Path) -> dict:
-    if not path.is_file():
-        raise ColorizeError(f'no config file {path}')
-    try:
-        cfg = Config.fromfile(path, format_python_code=False)
-    except Exception as error:  # a config is a program: it can fail in any way
-        reason = f'{type(error).__name__}: {first_line(error)}'
-        raise ColorizeError(f'cannot read the config {path}: {reason}') from error
-    generator_cfg = (cfg.get('model') or {}).get('generator')
-    if not isinstance(generator_cfg, dict):
-        raise ColorizeError(f'the config {path} has no model.generator')
-    return generator_cfg
 
 
 class _NoDraws(TorchFunctionMode):

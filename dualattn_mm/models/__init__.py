@@ -8,6 +8,7 @@ from .dual_attention import DualAttention
 from .generator import MultiscalePyramidTransformer
 from .neck import PixelShuffleNeck
 from .perceptual_loss import VGG19PerceptualLoss
+from .rebalanced_loss import RebalancedColorLoss
 
 __all__ = [
     'ColorAttention',
@@ -16,6 +17,7 @@ __all__ = [
     'DualAttentionBEV',
     'MultiscalePyramidTransformer',
     'PixelShuffleNeck',
+    'RebalancedColorLoss',
     'VGG19PerceptualLoss',
     'WassersteinCritic',
     'WassersteinLoss',

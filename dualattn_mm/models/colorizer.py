@@ -34,6 +34,8 @@ class Colorizer(BaseModel):
         adversarial: config of the loss of the critic's scores, with the signature of
             :class:`~dualattn_mm.models.critic.WassersteinLoss` or mmagic's GANLoss.
         l1_weight: factor of the L1 loss on ab in CIELAB units (eq. 12; the paper's lambda is 0.1).
+        color: config of a further loss of predicted and true ab in CIELAB units, such as
+            :class:`~dualattn_mm.models.rebalanced_loss.RebalancedColorLoss`; None for no such loss.
         n_critic: the critic's steps for each of the generator's.
         weight_clip: the critic's weights are kept in [-weight_clip, weight_clip].
         data_preprocessor: config; by default uint8 RGB images are batched and divided by 255.
@@ -50,6 +52,7 @@ class Colorizer(BaseModel):
         perceptual: Mapping[str, Any] | None = None,
         adversarial: Mapping[str, Any] = ADVERSARIAL,
         l1_weight: float = 0.1,
+        color: Mapping[str, Any] | None = None,
         n_critic: int = 1,
         weight_clip: float = 0.01,
         data_preprocessor: Mapping[str, Any] | None = None,
@@ -66,6 +69,7 @@ class Colorizer(BaseModel):
         self.critic = None if critic is None else MODELS.build(dict(critic))
         self.perceptual = None if perceptual is None else MODELS.build(dict(perceptual))
         self.adversarial = None if critic is None else MODELS.build(dict(adversarial))
+        self.color = None if color is None else MODELS.build(dict(color))
         self.l1_weight = l1_weight
         self.n_critic = n_critic
         self.weight_clip = weight_clip
@@ -157,6 +161,8 @@ class Colorizer(BaseModel):
         """The generator's losses."""
         l1 = F.l1_loss(ab, true_ab)
         losses = dict(loss_l1=self.l1_weight * l1, ab_l1=l1.detach())
+        if self.color is not None:
+            losses['loss_color'] = self.color(ab, true_ab)
         if self.perceptual is not None:
             losses['loss_perceptual'] = self.perceptual(images, true_images)
         if self.critic is not None:

@@ -1,5 +1,6 @@
 """The colorizing network: lightness in, colour out."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,6 +43,8 @@ class MultiscalePyramidTransformer(BaseModule):
         image_size: side of the square images that the weights are trained on (Sec. IV-A). Any size
             is taken, but the channel attention's logits grow with it, so this one serves best;
             :class:`~dualattn_mm.apis.ColorizationPipeline` takes it unless told otherwise.
+        saturation: factor on the colours that suits the weights, which the pipeline takes likewise.
+            The network's own output has none of it.
         init_cfg: mmengine's initialisation.
 
     Raises:
@@ -56,6 +59,7 @@ class MultiscalePyramidTransformer(BaseModule):
         head: Mapping[str, Any] = HEAD,
         num_queries: int = 64,
         image_size: int = 256,
+        saturation: float = 1.0,
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -63,7 +67,9 @@ class MultiscalePyramidTransformer(BaseModule):
         require(
             'num_queries' not in head, 'head', dict(head), 'without num_queries: pass it beside'
         )
+        require(0 <= saturation < math.inf, 'saturation', saturation, 'a finite number, 0 or more')
         self.image_size = image_size
+        self.saturation = saturation
         self.encoder = MODELS.build(dict(encoder))
         self.neck = MODELS.build(dict(neck))
         self.head = MODELS.build(dict(head, num_queries=num_queries))

@@ -9,6 +9,7 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from ..errors import UserError
 from .checks import require
 
 TORCHVISION = 'torchvision://vgg19'
@@ -49,7 +50,7 @@ class VGG19PerceptualLoss(BaseModule):
 
         Raises:
             FileNotFoundError: if there are no weights, in one line that says what to do.
-            ValueError: if the file holds no weights of VGG19.
+            UserError: if the file holds no weights of VGG19.
         """
         if self._vgg is None:
             self._vgg = (_features(self.weights),)
@@ -99,7 +100,7 @@ def _features(weights: str) -> nn.Sequential:
         features.load_state_dict(state, strict=True, assign=True)
     except RuntimeError as error:
         reason = ' '.join(str(error).split())[:200]
-        raise ValueError(f'{weights} does not hold the weights of VGG19: {reason}') from None
+        raise UserError(f'{weights} does not hold the weights of VGG19: {reason}') from None
     features = features[: max(LAYER_WEIGHTS) + 1].float().eval().requires_grad_(False)
     for layer in features:
         if isinstance(layer, nn.ReLU):
@@ -125,7 +126,8 @@ def _read(weights: str) -> dict[str, Tensor]:
         raise FileNotFoundError(f'no file {path}: the perceptual loss needs the weights of VGG19')
     try:
         state = torch.load(path, map_location='cpu', weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError):
+    except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, ValueError):
         state = None
-    require(isinstance(state, dict), 'weights', weights, 'a state dict that torch.save wrote')
+    if not isinstance(state, dict):
+        raise UserError(f'{weights} does not hold the weights of VGG19: torch.load reads no state dict')
     return state

@@ -1,4 +1,5 @@
 import fcntl
+import itertools
 import os
 import pty
 import re
@@ -214,16 +215,6 @@ def test_wrong_arguments(photos, capsys):
         lines = capsys.readouterr().err.splitlines()
         assert len(lines) == 1
         assert lines[0].startswith('error: ')
-
-
-def test_no_default_weights(photos, run, monkeypatch):
-    from dualattn_mm.apis import weights as weights_module
-
-    monkeypatch.setattr(weights_module, '_CHECKOUT', Path('nowhere'))
-    status, _, err = run('in', '-o', 'out', weights_=None)
-    assert status == 2
-    assert len(err) == 1
-    assert 'tools/demo.sh' in err[0]
 
 
 def test_messages_are_in_the_order_of_the_files(photos, run):

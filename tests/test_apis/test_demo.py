@@ -32,9 +32,18 @@ def short(tmp_path, monkeypatch):
     return write
 
 
-def test_demo_from_nothing_and_again(tmp_path, short, capsys):
+def test_with_the_weights_that_ship(tmp_path, capsys):
+    demo.run_demo(tmp_path)
+    rows = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines()[2:8]}
+    assert sorted(rows) == NAMES
+    for name, row in rows.items():
+        assert float(row[3]) > 5, name  # colourfulness
+        assert (tmp_path / 'colorized' / f'{name}.png').is_file()
+
+
+def test_training_from_nothing_and_again(tmp_path, short, capsys):
     out = tmp_path / 'out'
-    demo.run_demo(out)
+    demo.train_demo(out)
     printed = capsys.readouterr().out
     for name in NAMES:
         original = Image.open(out / 'photos' / f'{name}.png')
@@ -54,11 +63,11 @@ def test_demo_from_nothing_and_again(tmp_path, short, capsys):
     weights = out / 'mpt.safetensors'
     before = weights.read_bytes()
     ColorizationPipeline(weights)  # they describe their own network
-    demo.run_demo(out)
+    demo.train_demo(out)
     assert 'complete' in capsys.readouterr().out
     assert weights.read_bytes() == before
     weights.write_bytes(b'of an earlier training')
-    demo.run_demo(out, fresh=True)
+    demo.train_demo(out, fresh=True)
     ColorizationPipeline(weights)
     assert 'complete' not in capsys.readouterr().out
 

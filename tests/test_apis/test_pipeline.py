@@ -234,6 +234,15 @@ def test_saturation(pipe):
     assert np.abs(lab[..., 1:] - (18, -30)).max() < 1
 
 
+def test_saturation_that_suits_the_weights(uniform_color):
+    gray = np.full((8, 8), 120, np.uint8)
+    generator = uniform_color()
+    generator.saturation = 1.5
+    pipe = ColorizationPipeline.from_generator(generator, size=32)
+    assert np.abs(rgb2lab(pipe(gray))[..., 1:] - (18, -30)).max() < 1
+    assert np.abs(rgb2lab(pipe(gray, saturation=1.0))[..., 1:] - (12, -20)).max() < 1
+
+
 def test_color_is_clamped_before_the_conversion(uniform_color, rng):
     gray = rng.integers(0, 256, (16, 16), dtype=np.uint8)
     wild = ColorizationPipeline.from_generator(uniform_color((1e30, -1e30)), size=32)
@@ -309,7 +318,7 @@ def test_absent_cuda(weights, monkeypatch):
         ColorizationPipeline(weights, device='cuda')
 
 
-@pytest.mark.parametrize('value', [-0.1, float('nan'), float('inf'), '1', None])
+@pytest.mark.parametrize('value', [-0.1, float('nan'), float('inf'), '1'])
 def test_wrong_saturation(pipe, value):
     with pytest.raises(ColorizeError, match='saturation'):
         pipe(np.zeros((4, 4), np.uint8), saturation=value)

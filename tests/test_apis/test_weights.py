@@ -331,16 +331,12 @@ def test_missing_files(tmp_path, weights):
         load_generator(weights, tmp_path / 'none.py')
 
 
-def test_default_weights(tmp_path, monkeypatch, generator, weights):
-    here, checkout = tmp_path / 'here', tmp_path / 'checkout'
-    here.mkdir()
-    monkeypatch.chdir(here)
-    monkeypatch.setattr(weights_module, '_CHECKOUT', checkout)
-    with pytest.raises(ColorizeError, match=r'bash tools/demo\.sh.*--weights'):
+def test_default_weights(tmp_path, monkeypatch, generator):
+    """Those of the package, wherever one stands."""
+    monkeypatch.chdir(tmp_path)
+    shipped = load_generator()
+    assert sum(p.numel() for p in shipped.parameters()) == 5_668_160
+    assert weights_module.DEFAULT_WEIGHTS.stat().st_size <= 16e6
+    monkeypatch.setattr(weights_module, 'DEFAULT_WEIGHTS', tmp_path / 'x.safetensors')
+    with pytest.raises(ColorizeError, match=r'no weights file .*x\.safetensors'):
         load_generator()
-    save_generator(checkout / 'outputs/demo/mpt.safetensors', generator, CFG)
-    assert_same(load_generator(), generator)
-    weights_here = here / 'outputs/demo/mpt.safetensors'
-    weights_here.parent.mkdir(parents=True)
-    weights.rename(weights_here)
-    assert type(load_generator()).__name__ == 'UniformColor'

@@ -1,0 +1,84 @@
+"""From a training's checkpoint to a file that colorizes by itself."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.registry import MODELS
+from safetensors import safe_open
+
+from dualattn_mm.apis import ColorizationPipeline, load_generator
+
+TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'publish_weights.py'
+
+
+@pytest.fixture
+def generator(tiny, perturb):
+    return perturb(MODELS.build(tiny)).eval()
+
+
+@pytest.fixture
+def config(tmp_path, tiny):
+    path = tmp_path / 'config.py'
+    path.write_text(f'model = dict(type="Colorizer", generator={dict(tiny, image_size=64)!r})')
+    return path
+
+
+@pytest.fixture
+def checkpoint(tmp_path, generator):
+    path = tmp_path / 'iter_9.pth'
+    state = {f'generator.{key}': value for key, value in generator.state_dict().items()}
+    torch.save(dict(meta={}, state_dict=dict(state, **{'critic.x': torch.ones(1)})), path)
+    return path
+
+
+def call(*args):
+    run = subprocess.run(
+        [sys.executable, TOOL, *map(str, args)], capture_output=True, text=True, timeout=60
+    )
+    return run.returncode, run.stderr.splitlines()
+
+
+def test_publish(tmp_path, generator, config, checkpoint):
+    out = tmp_path / 'new' / 'mpt.safetensors'
+    assert call(config, checkpoint, '-o', out, '--saturation', '1.25', '--half') == (0, [])
+    with safe_open(out, 'pt') as file:
+        assert {file.get_tensor(key).dtype for key in file.keys()} == {torch.float16}  # noqa: SIM118
+    loaded = load_generator(out)
+    assert (loaded.image_size, loaded.saturation) == (64, 1.25)
+    for key, value in generator.state_dict().items():
+        assert torch.equal(loaded.state_dict()[key], value.half().float()), key
+
+    gray = np.random.default_rng(0).integers(0, 256, (40, 50), dtype=np.uint8)
+    pipe = ColorizationPipeline(out)
+    assert pipe.size == 64
+    np.testing.assert_array_equal(pipe(gray), pipe(gray, saturation=1.25))
+    assert (pipe(gray) != pipe(gray, saturation=1.0)).any()
+
+    # A published file can be published again, with what differs.
+    again = tmp_path / 'again.safetensors'
+    assert call(config, out, '-o', again) == (0, [])
+    assert load_generator(again).saturation == 1.0
+
+
+@pytest.mark.parametrize(
+    ('change', 'word'),
+    [
+        (dict(config='none.py'), 'no config file none.py'),
+        (dict(checkpoint='none.pth'), 'no weights file none.pth'),
+        (dict(saturation='-1'), 'saturation'),
+        (dict(output='/proc/none/mpt.safetensors'), '/proc/none'),
+    ],
+)
+def test_wrong_use_is_one_line(tmp_path, config, checkpoint, change, word):
+    use = dict(config=config, checkpoint=checkpoint, output=tmp_path / 'x', saturation='1') | change
+    status, lines = call(
+        use['config'], use['checkpoint'], '-o', use['output'], '--saturation', use['saturation']
+    )
+    assert (status, len(lines)) == (2, 1)
+    assert lines[0].startswith('error: ')
+    assert word in lines[0]
+    assert not (tmp_path / 'x').exists()
