@@ -1,5 +1,7 @@
-"""The exception that the tools show as one line."""
+"""The exception of the tools for training and testing."""
+
+from ..errors import UserError
 
 
-class RunError(ValueError):
-    """Something the user can put right; the message is one clear line."""
+class RunError(UserError):
+    """A config, an option or a file that training and testing cannot use."""

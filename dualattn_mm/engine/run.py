@@ -7,6 +7,7 @@ import importlib.util
 import os
 import pickle
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner, find_latest_checkpoint
 
+from ..errors import UserError
 from . import hooks_of_runs
 from .cpu_processes import start_cpu_processes
 from .errors import RunError
@@ -35,7 +37,7 @@ def run_tool(call: Callable[[], Any]) -> int:
     rank = next((os.environ[name] for name in _RANK.values() if name in os.environ), '0')
     try:
         call()
-    except (RunError, FileNotFoundError) as error:
+    except (UserError, FileNotFoundError) as error:
         where = f' (process {rank})' if rank != '0' else ''
         print(f'error{where}: {_line(error)}', file=sys.stderr)
         return WRONG_USE
@@ -184,16 +186,33 @@ def _run(cfg: Config, task: str) -> Any:
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     try:
         return getattr(runner, task)()
-    except pickle.UnpicklingError as error:
-        raise RunError(
-            f'{cfg.load_from} is not loaded: it is damaged, or holds objects other than weights, '
-            f'which could run code ({_line(error)})'
-        ) from None
+    except Exception as error:
+        file = _file_being_loaded(error)
+        if file is None:
+            raise
+        what = 'it is damaged, or no checkpoint'
+        if isinstance(error, pickle.UnpicklingError):
+            what = 'it is damaged, or holds objects other than weights, which could run code'
+        raise RunError(f'{file} is not loaded: {what} ({_line(error)})') from None
+
+
+def _file_being_loaded(error: Exception) -> str | None:
+    """The file that torch.load failed on; None where the error comes from something else.
+
+    torch tells damage by errors of many classes, which a mistake in a program has as well.
+    """
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_code is torch.load.__code__:
+            return str(frame.f_locals['f'])
+    return None
 
 
 def _line(error: BaseException) -> str:
     """Class and first line of an error; an error meant for the user needs no class."""
-    text = next(iter(str(error).strip().splitlines()), '')
-    if isinstance(error, RunError | FileNotFoundError):
-        return text
-    return f'{type(error).__name__}: {text}'
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    if not isinstance(error, UserError | FileNotFoundError):
+        return ': '.join((type(error).__name__, *lines[:1]))
+    if lines and lines[0].startswith('Caught ') and lines[0].endswith('.'):
+        # Of a data loader's worker: torch puts its whole traceback into the message.
+        return lines[-1].partition(': ')[2]
+    return next(iter(lines), type(error).__name__)

@@ -33,6 +33,11 @@ class StrictLoadHook(Hook):
         self.ignore = [re.compile(pattern) for pattern in ignore]
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        if runner._resume and not {'meta', 'message_hub'} <= set(checkpoint):
+            raise RunError(
+                f'{runner._load_from} holds weights, but no state of a training to resume: '
+                'load_from=FILE starts a new training with them'
+            )
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         try:
             # mmengine's own comparison, which knows old names that modules translate.

@@ -129,5 +129,7 @@ def _read(weights: str) -> dict[str, Tensor]:
     except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, ValueError):
         state = None
     if not isinstance(state, dict):
-        raise UserError(f'{weights} does not hold the weights of VGG19: torch.load reads no state dict')
+        raise UserError(
+            f'{weights} does not hold the weights of VGG19: torch.load reads no state dict'
+        )
     return state

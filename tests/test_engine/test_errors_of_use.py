@@ -1,0 +1,174 @@
+"""What the user can put right is one line, wherever it is found; a mistake in a program is not."""
+
+import pickle
+import zipfile
+
+import pytest
+import torch
+from mmengine.registry import TRANSFORMS
+from test_run import TESTING, unique
+
+from dualattn_mm.apis.errors import ColorizeError
+from dualattn_mm.engine import run
+from dualattn_mm.engine.errors import RunError
+
+
+@TRANSFORMS.register_module()
+class Mistake:
+    """A program with a mistake, in the data pipeline."""
+
+    def __call__(self, results):
+        return results['no such key']
+
+
+@pytest.fixture
+def status(config, tmp_path, capfd):
+    """Trains as tools/train.py does; gives the exit status and what stands on stderr."""
+
+    def status_(**options):
+        work_dir = str(tmp_path / 'work')
+        resume = options.pop('resume', None)
+        code = run.run_tool(
+            lambda: run.train(
+                str(config), work_dir, resume=resume, cfg_options=dict(unique(), **options)
+            )
+        )
+        return code, capfd.readouterr().err
+
+    return status_
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+@pytest.mark.filterwarnings('ignore:This DataLoader will create')
+def test_too_many_damaged_photos(status, tmp_path, workers):
+    for name in ('1.png', '4.png'):
+        (tmp_path / 'photos' / name).write_bytes(b'no photo')
+    options = {
+        'train_dataloader.num_workers': workers,
+        'train_dataloader.dataset.max_broken': 1,
+        'train_cfg.max_iters': 50,
+    }
+    code, err = status(**options)
+    assert code == 2
+    (line,) = [line for line in err.splitlines() if 'error' in line]
+    assert line.startswith('error: 2 photos cannot be read, more than max_broken=1: ')
+    for name in ('1.png', '4.png'):
+        assert str(tmp_path / 'photos' / name) in line
+    assert 'Traceback' not in err
+
+
+@pytest.mark.parametrize('workers', [0, 1])
+def test_a_mistake_in_the_pipeline_shows_where_it_is(status, workers):
+    with pytest.raises(KeyError) as info:
+        status(
+            **{
+                'train_dataloader.num_workers': workers,
+                'train_dataloader.dataset.pipeline': [dict(type='Mistake')],
+            }
+        )
+    assert 'no such key' in str(info.value)
+
+
+@pytest.mark.parametrize(
+    ('state', 'message'),
+    [
+        (dict(weight=torch.zeros(2)), 'does not hold the weights of VGG19: '),
+        ([1, 2], 'does not hold the weights of VGG19: '),
+        (b'PK damaged', 'does not hold the weights of VGG19: '),
+        (None, 'no file '),
+    ],
+)
+def test_wrong_weights_of_vgg19(status, tmp_path, state, message):
+    path = tmp_path / 'vgg.pth'
+    if isinstance(state, bytes):
+        path.write_bytes(state)
+    elif state is not None:
+        torch.save(state, path)
+    code, err = status(**{'model.perceptual': dict(type='VGG19PerceptualLoss', weights=str(path))})
+    assert code == 2
+    assert err.startswith('error: ')
+    assert message in err
+    assert str(path) in err
+    assert err.count('\n') == 1
+
+
+def truncated(content):
+    return content[: len(content) // 2]
+
+
+def with_a_flipped_byte(content):
+    middle = content.index(b'data.pkl') + 100
+    return content[:middle] + bytes([content[middle] ^ 0xFF]) + content[middle + 1 :]
+
+
+DAMAGE = {
+    'truncated': truncated,
+    'empty': lambda content: b'',
+    'text': lambda content: b'<html>not found</html>',
+    'flipped': with_a_flipped_byte,
+}
+
+
+@pytest.fixture
+def checkpoint(config, tmp_path):
+    path = tmp_path / 'work' / 'iter_1.pth'
+    run.train(str(config), str(path.parent), cfg_options={**unique(), 'train_cfg.max_iters': 1})
+    return path
+
+
+@pytest.mark.parametrize('damage', DAMAGE)
+def test_damaged_checkpoints_are_named(status, config, tmp_path, capfd, checkpoint, damage):
+    bad = checkpoint.with_name('bad.pth')
+    bad.write_bytes(DAMAGE[damage](checkpoint.read_bytes()))
+    config.write_text(config.read_text() + TESTING)
+    capfd.readouterr()
+
+    def test():
+        return run.evaluate(str(config), str(bad), str(tmp_path / 't'), cfg_options=unique())
+
+    calls = (
+        lambda: status(load_from=str(bad)),
+        lambda: status(resume=str(bad)),
+        lambda: (run.run_tool(test), capfd.readouterr().err),
+    )
+    for call in calls:
+        code, err = call()
+        assert code == 2
+        assert err.startswith(f'error: {bad} is not loaded: it is damaged')
+        assert err.count('\n') == 1
+
+
+def test_a_zip_file_that_is_no_checkpoint(status, tmp_path):
+    path = tmp_path / 'photos.zip'
+    with zipfile.ZipFile(path, 'w') as file:
+        file.writestr('a.txt', 'a')
+    code, err = status(load_from=str(path))
+    assert (code, err.count('\n')) == (2, 1)
+    assert err.startswith(f'error: {path} is not loaded')
+
+
+def test_weights_alone_are_nothing_to_resume(status, checkpoint):
+    weights = checkpoint.with_name('weights.pth')
+    torch.save(dict(state_dict=torch.load(checkpoint, weights_only=True)['state_dict']), weights)
+    assert status(load_from=str(weights))[0] == 0
+    code, err = status(resume=str(weights))
+    assert code == 2
+    assert err.startswith(f'error: {weights} holds weights, but no state of a training to resume')
+    assert err.count('\n') == 1
+
+
+def test_an_error_of_loading_is_not_confused_with_one_of_training(config, tmp_path, monkeypatch):
+    def fail(*args, **kwargs):
+        raise RuntimeError('a mistake')
+
+    monkeypatch.setattr('dualattn_mm.models.colorizer.rgb_to_lab', fail)
+    with pytest.raises(RuntimeError, match='a mistake'):
+        run.train(str(config), str(tmp_path / 'work'), cfg_options=unique())
+
+
+@pytest.mark.parametrize('error', [RunError('no'), ColorizeError('no'), FileNotFoundError('no')])
+def test_errors_of_the_user_survive_pickling(error):
+    """As they must to come from another process."""
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is type(error)
+    assert str(again) == 'no'
