@@ -50,7 +50,10 @@ setup(
     python_requires='>=3.10,<3.13',
     install_requires=requirements('core'),
     extras_require={
-        **{name: requirements(name) for name in (*LIBRARIES, 'mmdet3d-cpu', 'demo', 'benchmark')},
+        **{
+            name: requirements(name)
+            for name in (*LIBRARIES, 'mmdet3d-cpu', 'demo', 'benchmark', 'evaluation')
+        },
         'tests': requirements('tests') + requirements('benchmark'),
         'all': [line for name in LIBRARIES for line in requirements(name)],
     },

@@ -19,7 +19,7 @@ from dualattn_mm.configs_dir import configs_dir
 ROOT = Path(__file__).resolve().parents[1]
 EXTRAS = {
     *('mmagic', 'mmpretrain', 'mmdet', 'mmdet3d', 'all', 'mmdet3d-cpu'),
-    *('demo', 'benchmark', 'tests'),
+    *('demo', 'benchmark', 'evaluation', 'tests'),
 }
 
 

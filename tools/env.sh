@@ -173,9 +173,12 @@ headless_if_needed() {
     pip install --progress-bar off --no-deps --force-reinstall "opencv-python-headless==$release"
 }
 
-core_packages() { install torch core demo && headless_if_needed; }
+core_packages() { install torch core demo evaluation && headless_if_needed; }
 
-core_check() { imports 'torch torchvision mmengine.runner cv2 PIL safetensors tqdm skimage sklearn'; }
+core_check() {
+  imports 'torch torchvision mmengine.runner cv2 PIL safetensors tqdm skimage sklearn' &&
+    imports 'lpips torch_fidelity torchmetrics'
+}
 
 # The CUDA toolkit's folder, if mmcv's CUDA ops can be built: a GPU that torch can use, and an nvcc of
 # torch's CUDA version.
@@ -250,7 +253,8 @@ build_mmcv() {
 libraries() {
   local sparse=mmdet3d-cpu
   ! mmcv_uses_gpu || sparse=''
-  install torch core demo mmagic mmpretrain mmdet mmdet3d $sparse benchmark tests && headless_if_needed
+  install torch core demo evaluation mmagic mmpretrain mmdet mmdet3d $sparse benchmark tests &&
+    headless_if_needed
 }
 
 full_check() { imports 'mmcv.ops mmdet.models mmpretrain.models mmdet3d.models mmagic.models pytest'; }

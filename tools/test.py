@@ -11,7 +11,15 @@ from dualattn_mm.engine.run import evaluate, run_tool
 
 def main() -> int:
     parser = make_parser(__doc__)
-    parser.add_argument('checkpoint', metavar='CHECKPOINT', help='checkpoint file or URL')
+    parser.add_argument(
+        'checkpoint',
+        metavar='CHECKPOINT',
+        help='checkpoint file or URL; for the colorizer also safetensors of its generator',
+    )
+    parser.add_argument('--out', metavar='FILE', help='write the metrics as JSON')
+    parser.add_argument(
+        '--show-dir', metavar='FOLDER', help='save the predictions as PNG (colorizer)'
+    )
     args = parse(parser)
     return run_tool(lambda: evaluate(**args))
 

@@ -4,6 +4,7 @@
 _base_ = [
     '../_base_/color_dualattn_mini.py',
     '../_base_/color_photos.py',
+    '../_base_/color_test.py',
     '../_base_/color_schedule_200k.py',
     '../_base_/color_runtime.py',
 ]
@@ -22,6 +23,15 @@ train_dataloader = dict(
         pipeline=[
             dict(type='LoadPhoto'),
             dict(type='ColorizationCrop', size=image_size),
+            dict(type='PackColorization'),
+        ],
+    ),
+)
+test_dataloader = dict(
+    dataset=dict(
+        pipeline=[
+            dict(type='LoadPhoto'),
+            dict(type='ColorizationSquash', size=image_size),
             dict(type='PackColorization'),
         ],
     ),

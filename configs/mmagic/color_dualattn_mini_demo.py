@@ -3,6 +3,7 @@
 _base_ = [
     '../_base_/color_dualattn_mini.py',
     '../_base_/color_photos.py',
+    '../_base_/color_test.py',
     '../_base_/color_runtime.py',
 ]
 
@@ -18,6 +19,15 @@ train_dataloader = dict(
         pipeline=[
             dict(type='LoadPhoto'),
             dict(type='ColorizationCrop', size=image_size, scale=(0.75, 1.0)),
+            dict(type='PackColorization'),
+        ],
+    ),
+)
+test_dataloader = dict(
+    dataset=dict(
+        pipeline=[
+            dict(type='LoadPhoto'),
+            dict(type='ColorizationSquash', size=image_size),
             dict(type='PackColorization'),
         ],
     ),

@@ -3,6 +3,7 @@
 _base_ = [
     '../_base_/color_dualattn_mini.py',
     '../_base_/color_photos.py',
+    '../_base_/color_test.py',
     '../_base_/color_runtime.py',
 ]
 
@@ -38,6 +39,15 @@ train_dataloader = dict(
                 ),
             ),
             dict(type='ColorizationDataset', data_root='data/scenes/train', pipeline=pipeline),
+        ],
+    ),
+)
+test_dataloader = dict(
+    dataset=dict(
+        pipeline=[
+            dict(type='LoadPhoto'),
+            dict(type='ColorizationSquash', size=128),
+            dict(type='PackColorization'),
         ],
     ),
 )

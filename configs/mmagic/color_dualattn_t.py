@@ -2,6 +2,7 @@
 # averages no weights; a GeneratorEMAHook in custom_hooks would.
 _base_ = [
     '../_base_/color_photos.py',
+    '../_base_/color_test.py',
     '../_base_/color_schedule_200k.py',
     '../_base_/color_runtime.py',
 ]

@@ -2,6 +2,7 @@
 
 from .photos import ColorizationDataset
 from .transforms import (
+    ColorizationCenterSquare,
     ColorizationCrop,
     ColorizationSquash,
     LoadPhoto,
@@ -10,6 +11,7 @@ from .transforms import (
 )
 
 __all__ = [
+    'ColorizationCenterSquare',
     'ColorizationCrop',
     'ColorizationDataset',
     'ColorizationSquash',

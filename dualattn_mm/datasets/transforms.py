@@ -69,6 +69,17 @@ class ColorizationCrop:
 
 
 @TRANSFORMS.register_module()
+class ColorizationCenterSquare:
+    """Cut the largest square out of the middle of `img`."""
+
+    def __call__(self, results: dict) -> dict:
+        from torchvision.transforms.v2 import functional
+
+        image = results['img']
+        return dict(results, img=functional.center_crop(image, [min(image.shape[1:])] * 2))
+
+
+@TRANSFORMS.register_module()
 class ColorizationSquash:
     """Resize `img` to a square whatever its shape, as the published figures are measured.
 

@@ -8,16 +8,20 @@ import os
 import pickle
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.hooks import Hook
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner, find_latest_checkpoint
 
 from ..errors import UserError
+from ..evaluation import generator_file
+from ..evaluation.pictures import SavePicturesHook
+from ..evaluation.report import ReportHook, check_output
 from . import hooks_of_runs
 from .cpu_processes import start_cpu_processes
 from .errors import RunError
@@ -90,8 +94,16 @@ def evaluate(
     work_dir: str | None = None,
     cfg_options: Mapping[str, Any] | None = None,
     launcher: str = 'none',
+    out: str | None = None,
+    show_dir: str | None = None,
 ) -> dict[str, float]:
-    """Test a checkpoint on the config's test data; the arguments are those of `train`.
+    """Test a checkpoint on the config's test data, and print the metrics as a table.
+
+    Args:
+        checkpoint: mmengine's; for a colorizer also a file of `save_generator`.
+        out: a JSON file for the metrics, with config, checkpoint and number of images.
+        show_dir: a folder for the predictions of a colorizer, as PNG.
+        config, work_dir, cfg_options, launcher: those of `train`.
 
     Returns:
         The metrics by name.
@@ -103,8 +115,24 @@ def evaluate(
     if not cfg.get('test_dataloader'):
         raise RunError(f'{config} says nothing of a test: it has no test_dataloader')
     _check_file(checkpoint, 'checkpoint')
+    hooks: list[Hook] = [ReportHook(config, checkpoint, out)]
+    if out is not None:
+        check_output(out)
+    if show_dir is not None:
+        _need_colorizer(cfg, config, '--show-dir')
+        hooks.append(SavePicturesHook(show_dir))
     cfg.load_from, cfg.resume = checkpoint, False
-    return _run(cfg, 'test')
+    if checkpoint.endswith(generator_file.SUFFIX):
+        _need_colorizer(cfg, config, checkpoint)
+        hooks.append(generator_file.GeneratorFileHook(checkpoint))
+        cfg.load_from = None
+    return _run(cfg, 'test', hooks)
+
+
+def _need_colorizer(cfg: Config, config: str, what: str) -> None:
+    kind = (cfg.get('model') or {}).get('type')
+    if kind != 'Colorizer':
+        raise RunError(f'{what} is for a Colorizer, and the model of {config} is {kind}')
 
 
 def _load_config(
@@ -178,12 +206,14 @@ def _use_amp(cfg: Config) -> None:
         wrapper.setdefault('loss_scale', 'dynamic')
 
 
-def _run(cfg: Config, task: str) -> Any:
+def _run(cfg: Config, task: str, hooks: Sequence[Hook] = ()) -> Any:
     # torch < 2.6 would otherwise run the code inside a checkpoint.
     os.environ.setdefault('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
     if cfg.launcher != 'none' and not torch.cuda.is_available():
         start_cpu_processes(cfg)
     runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    for hook in hooks:
+        runner.register_hook(hook)
     try:
         return getattr(runner, task)()
     except Exception as error:

@@ -1,5 +1,22 @@
-"""Metrics of colorization."""
+"""Metrics of colorization. Importing this registers them; what they need is imported in use."""
 
-from .colorfulness import colorfulness
+from .color import ColorizationABError, ColorizationCF
+from .colorfulness import VARIANTS, colorfulness, mean_colorfulness
+from .fid import ColorizationFID
+from .fidelity import ColorizationPSNR, ColorizationSSIM
+from .image_metric import ImageMetric, to_bytes
+from .perceptual import ColorizationLPIPS
 
-__all__ = ['colorfulness']
+__all__ = [
+    'VARIANTS',
+    'ColorizationABError',
+    'ColorizationCF',
+    'ColorizationFID',
+    'ColorizationLPIPS',
+    'ColorizationPSNR',
+    'ColorizationSSIM',
+    'ImageMetric',
+    'colorfulness',
+    'mean_colorfulness',
+    'to_bytes',
+]

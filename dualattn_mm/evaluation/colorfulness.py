@@ -1,23 +1,65 @@
-"""Colourfulness of an image."""
+"""Colourfulness of an image and of a set of images."""
+
+from collections.abc import Iterable
 
 import numpy as np
 
+VARIANTS = ('signed', 'absolute', 'colorformer')
+_LEAST_OF_COLORFORMER = 1.0
 
-def colorfulness(image: np.ndarray) -> float:
+
+def colorfulness(image: np.ndarray, variant: str = 'signed') -> float:
     """Hasler and Suesstrunk, "Measuring colourfulness in natural images", 2003, eq. 7 (M^(3)).
 
     Args:
         image: (H, W, 3), uint8 sRGB.
+        variant: 'signed' takes the differences R - G and (R + G) / 2 - B as they are, which is the
+            published definition and that of the paper's figures. 'absolute' takes their absolute
+            values, as the scripts of DDColor and ColorFormer do; it is never larger in the spread
+            and never smaller in the mean, so its figures cannot be compared with the former.
+            'colorformer' is 'absolute' for one image; see :func:`mean_colorfulness`.
 
     Returns:
         0 for gray, about 15 for slightly, 33 moderately, 59 quite, 109 extremely colorful.
 
     Raises:
-        ValueError: if the shape or dtype is not as above.
+        ValueError: if the shape or dtype is not as above, or for another variant.
     """
+    check_variant(variant)
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ValueError(f'image must be (H, W, 3) uint8, got {image.shape} {image.dtype}')
     red, green, blue = image.astype(np.float64).reshape(-1, 3).T
     rg = red - green
     yb = (red + green) / 2 - blue
+    if variant != 'signed':
+        rg, yb = np.abs(rg), np.abs(yb)
     return float(np.hypot(rg.std(), yb.std()) + 0.3 * np.hypot(rg.mean(), yb.mean()))
+
+
+def mean_colorfulness(values: Iterable[float], variant: str = 'signed') -> float:
+    """CF of a data set: the mean over its images.
+
+    Args:
+        values: :func:`colorfulness` of every image.
+        variant: 'colorformer' leaves images of at most 1 out, as ColorFormer's script does; the
+            others leave none out.
+
+    Returns:
+        The mean; 0 if 'colorformer' leaves no image.
+
+    Raises:
+        ValueError: for another variant, or if there is no value.
+    """
+    check_variant(variant)
+    values = list(values)
+    if not values:
+        raise ValueError('there is no image to take the mean of')
+    if variant == 'colorformer':
+        values = [value for value in values if value > _LEAST_OF_COLORFORMER] or [0.0]
+    return float(np.mean(values))
+
+
+def check_variant(variant: str) -> None:
+    """Raise ValueError for a variant that is none of `VARIANTS`."""
+    if variant not in VARIANTS:
+        raise ValueError(f'variant={variant!r} is not possible: it must be one of {VARIANTS}')

@@ -1,0 +1,5 @@
+# CelebA-HQ; which photos is for the folder to say (docs/datasets.md). CF of the truth: 42.75
+# (published).
+_base_ = 'test_imagenet_val50k.py'
+
+test_dataloader = dict(dataset=dict(data_root='data/celeba_hq/val'))

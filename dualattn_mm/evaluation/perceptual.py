@@ -1,0 +1,56 @@
+"""LPIPS of every image, by the package of its authors."""
+
+import re
+
+from mmengine.registry import METRICS
+from torch import Tensor
+
+from .image_metric import MeanOverImages
+from .pretrained import library, misfit, quiet_stdout, read_weights, weights_file
+
+WEIGHTS = 'https://download.pytorch.org/models/alexnet-owt-7be5be79.pth'
+_DIGEST = '7be5be79'
+_WHAT = "LPIPS' AlexNet"
+
+
+@METRICS.register_module()
+class ColorizationLPIPS(MeanOverImages):
+    """Learned perceptual image patch similarity (Zhang et al. 2018: v0.1, AlexNet), mean of images.
+
+    Needs the weights of AlexNet when it is made, that is, before any image is processed; the
+    learned factors come with the package. The smaller the more alike; 0 for equal images.
+
+    Args:
+        weights: file with the state dict of torchvision's `alexnet()`
+            (alexnet-owt-7be5be79.pth); None downloads it once.
+        **kwargs: those of :class:`~dualattn_mm.evaluation.ImageMetric`.
+
+    Raises:
+        UserError: if the weights or a library are missing, in one line.
+    """
+
+    name = 'LPIPS'
+
+    def __init__(self, weights: str | None = None, **kwargs) -> None:
+        super().__init__(**kwargs)
+        lpips = library('lpips')
+        argument = 'weights=FILE of ColorizationLPIPS, or --lpips-weights FILE of tools/measure.py'
+        path = weights_file(weights, WEIGHTS, _DIGEST, _WHAT, argument)
+        state = read_weights(path, _WHAT)
+        with quiet_stdout():
+            # pnet_rand: AlexNet's weights are those of the file, no download of its own.
+            self.network = lpips.LPIPS(net='alex', pnet_rand=True, verbose=False)
+        trunk = self.network.net
+        # It numbers layers as torchvision does, within slices of its own.
+        names = {key: re.sub(r'^slice\d+', 'features', key) for key in trunk.state_dict()}
+        missing = [name for name in names.values() if name not in state]
+        if missing:
+            raise misfit(path, _WHAT, RuntimeError(f'{", ".join(missing[:3])} missing'))
+        try:
+            trunk.load_state_dict({key: state[name] for key, name in names.items()}, strict=True)
+        except RuntimeError as error:
+            raise misfit(path, _WHAT, error) from None
+
+    def of_image(self, prediction: Tensor, truth: Tensor) -> Tensor:
+        network = self.network.to(prediction.device)
+        return network(prediction[None] / 255, truth[None] / 255, normalize=True)
