@@ -6,6 +6,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 _MARGIN = 8
 _LABEL_HEIGHT = 24
+_FONT_SIZE = 15
+_ALIKE = 0.03  # widths that differ by less are one: networks round sizes
 
 
 def gallery(
@@ -13,9 +15,11 @@ def gallery(
 ) -> Image.Image:
     """Put pictures side by side: one labelled column per method, one captioned row per photo.
 
+    A column is as wide as its widest picture and its label, and pictures stand in its middle. In a
+    row, a picture that is up to 3% wider or narrower than the first is brought to its width.
+
     Args:
-        columns: by label, the pictures of a column from top to bottom; the pictures of a row have
-            one aspect ratio.
+        columns: by label, the pictures of a column from top to bottom.
         captions: one per row, written below it.
         height: of every picture, in pixels.
 
@@ -23,28 +27,24 @@ def gallery(
         An RGB image.
 
     Raises:
-        ValueError: if the numbers of pictures and captions differ.
+        ValueError: if there is no column, or the numbers of pictures and captions differ.
     """
     if {len(images) for images in columns.values()} != {len(captions)}:
         counts = {label: len(images) for label, images in columns.items()}
         raise ValueError(f'every column needs one picture per caption ({len(captions)}): {counts}')
-    rows = [
-        [
-            image.convert('RGB').resize((round(image.width * height / image.height), height))
-            for image in row
-        ]
-        for row in zip(*columns.values(), strict=True)
+    rows = [_row(row, height) for row in zip(*columns.values(), strict=True)]
+    font = ImageFont.load_default(size=_FONT_SIZE)
+    widths = [
+        max(round(font.getlength(label)), *(row[i].width for row in rows), 0)
+        for i, label in enumerate(columns)
     ]
-    widths = [max(image.width for image in column) for column in zip(*rows, strict=True)]
-    lefts = [_MARGIN + sum(widths[:i]) + i * _MARGIN for i in range(len(widths))]
+    lefts = [sum(widths[:i]) + (i + 1) * _MARGIN for i in range(len(widths))]
+    longest = max((round(font.getlength(caption)) for caption in captions), default=0)
+    right = max(lefts[-1] + widths[-1], lefts[0] + longest)
     step = height + _LABEL_HEIGHT + _MARGIN
-    sheet = Image.new(
-        'RGB',
-        (lefts[-1] + widths[-1] + _MARGIN, _LABEL_HEIGHT + _MARGIN + len(rows) * step),
-        'white',
-    )
+    size = right + _MARGIN, _LABEL_HEIGHT + _MARGIN + len(rows) * step
+    sheet = Image.new('RGB', size, 'white')
     draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(size=15)
     for label, left, width in zip(columns, lefts, widths, strict=True):
         draw.text((left + width / 2, _MARGIN), label, 'black', font, anchor='mt')
     for i, (row, caption) in enumerate(zip(rows, captions, strict=True)):
@@ -53,3 +53,25 @@ def gallery(
             sheet.paste(image, (left + (width - image.width) // 2, top))
         draw.text((lefts[0], top + height + 4), caption, 'dimgray', font)
     return sheet
+
+
+def fit(image: Image.Image, height: int) -> Image.Image:
+    """The picture at a height, in RGB."""
+    return _resized(image, _width(image, height), height)
+
+
+def _row(images: Sequence[Image.Image], height: int) -> list[Image.Image]:
+    first = _width(images[0], height)
+    widths = [_width(image, height) for image in images]
+    widths = [first if abs(width - first) <= _ALIKE * first else width for width in widths]
+    return [_resized(image, width, height) for image, width in zip(images, widths, strict=True)]
+
+
+def _width(image: Image.Image, height: int) -> int:
+    return max(1, round(image.width * height / image.height))
+
+
+def _resized(image: Image.Image, width: int, height: int) -> Image.Image:
+    image = image.convert('RGB')
+    # Bicubic, which also averages what it reduces.
+    return image if image.size == (width, height) else image.resize((width, height))

@@ -1,0 +1,149 @@
+"""Results of several methods on the same photos, side by side (the paper's Fig. 1, 4 to 6)."""
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from mmengine.fileio import list_dir_or_file
+from PIL import Image
+
+from ..apis.errors import ColorizeError, first_line
+from ..apis.image_io import IMAGE_SUFFIXES, SUFFIXES, write_image
+from ..datasets import LoadPhoto
+from .gallery import fit, gallery
+from .tensors import to_picture, to_tensor, without_color
+
+_NAMED = 5  # names in a message
+
+
+class Column(NamedTuple):
+    """A column of the sheet.
+
+    label: what stands above it.
+    folder: its pictures, searched with subfolders.
+    gray: show them without their colour, as a colorizer sees them.
+    """
+
+    label: str
+    folder: Path
+    gray: bool = False
+
+
+def compare(
+    columns: Sequence[Column],
+    output: Path,
+    files: Sequence[str] = (),
+    rows: int = 6,
+    height: int = 240,
+) -> int:
+    """Write a gallery of the pictures that several folders have in common.
+
+    Pictures belong together if their paths below their folders are the same but for the suffix.
+
+    Args:
+        columns: from left to right.
+        output: the sheet: a PNG or JPEG file, which is replaced if it exists.
+        files: paths below the folders, with or without a suffix, from top to bottom.
+        rows: without `files`, so many of the pictures that are in all columns, spread evenly over
+            the order of their paths.
+        height: of every picture, in pixels.
+
+    Returns:
+        The number of rows.
+
+    Raises:
+        ColorizeError: if a column lacks one of `files`, or the columns have no picture in common;
+            if a folder or file cannot be read, or the sheet not be written.
+    """
+    suffixes = {suffix: name for name in ('PNG', 'JPEG') for suffix in SUFFIXES[name]}
+    format_ = suffixes.get(output.suffix.lower())
+    if format_ is None:
+        raise ColorizeError(f'{output} must end in one of {" ".join(suffixes)}')
+    double = [label for label, n in Counter(column.label for column in columns).items() if n > 1]
+    if double:
+        raise ColorizeError(f'two columns are called {double[0]!r}')
+    found = [_pictures(column.folder) for column in columns]
+    names = _chosen(columns, found, files) if files else _common(columns, found, rows)
+    paths = [[_only(pictures[name]) for name in names] for pictures in found]
+    if any(output.resolve() == path.resolve() for column in paths for path in column):
+        raise ColorizeError(f'{output} is one of the pictures and would be overwritten')
+    pictures = {
+        column.label: [_load(path, height, column.gray) for path in paths_]
+        for column, paths_ in zip(columns, paths, strict=True)
+    }
+    sheet = gallery(pictures, names, height)
+    try:
+        write_image(sheet, output, format_, overwrite=True)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, 'strerror', None) or first_line(error)
+        raise ColorizeError(f'{output} cannot be written: {reason}') from None
+    return len(names)
+
+
+def spread(count: int, total: int) -> list[int]:
+    """Up to `count` of the numbers below `total`, evenly spread from 0 on."""
+    count = min(count, total)
+    return [i * total // count for i in range(count)]
+
+
+def _pictures(folder: Path) -> dict[str, list[Path]]:
+    """By relative path without suffix, the files; several where only the suffix differs."""
+    if not folder.is_dir():
+        raise ColorizeError(f'no folder {folder}')
+    found: dict[str, list[Path]] = {}
+    for path in sorted(list_dir_or_file(folder, list_dir=False, recursive=True)):
+        if path.lower().endswith(IMAGE_SUFFIXES):
+            found.setdefault(_name(path), []).append(folder / path)
+    if not found:
+        raise ColorizeError(f'no image in {folder}')
+    return found
+
+
+def _name(path: str) -> str:
+    path = Path(path)
+    return (path.with_suffix('') if path.suffix.lower() in IMAGE_SUFFIXES else path).as_posix()
+
+
+def _only(paths: list[Path]) -> Path:
+    if len(paths) > 1:
+        raise ColorizeError(f'{paths[0]} and {paths[1]} are two pictures of one name')
+    return paths[0]
+
+
+def _chosen(columns: Sequence[Column], found: Sequence[dict], files: Sequence[str]) -> list[str]:
+    names = [_name(file) for file in files]
+    lacks = []
+    for column, pictures in zip(columns, found, strict=True):
+        missing = [name for name in names if name not in pictures]
+        if missing:
+            lacks.append(f'{column.label} ({column.folder}) has no {_shortened(missing)}')
+    if lacks:
+        raise ColorizeError('; '.join(lacks))
+    return names
+
+
+def _common(columns: Sequence[Column], found: Sequence[dict], rows: int) -> list[str]:
+    names = sorted(set.intersection(*map(set, found)))
+    folders = ', '.join(str(column.folder) for column in columns)
+    if not names:
+        raise ColorizeError(f'no picture is in all of {folders}')
+    others = sorted(set().union(*found) - set(names))
+    if others:
+        print(f'left out, because not in all columns: {_shortened(others)}', file=sys.stderr)
+    return [names[i] for i in spread(rows, len(names))]
+
+
+def _shortened(names: Sequence[str]) -> str:
+    more = f' and {len(names) - _NAMED} more' if len(names) > _NAMED else ''
+    return ', '.join(names[:_NAMED]) + more
+
+
+def _load(path: Path, height: int, gray: bool) -> Image.Image:
+    try:
+        image = LoadPhoto()(dict(img_path=path))['img']
+    except ColorizeError as error:
+        raise ColorizeError(f'{path}: {error}') from None
+    picture = fit(to_picture(image), height)  # as it is shown: photos are large
+    return to_picture(without_color(to_tensor(picture))) if gray else picture

@@ -1,0 +1,184 @@
+"""Folders of results, side by side."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage.color import rgb2lab
+
+from dualattn_mm.apis.errors import ColorizeError
+from dualattn_mm.visualization import comparison
+from dualattn_mm.visualization.comparison import Column, compare, spread
+
+TOOL = Path(__file__).parents[2] / 'tools' / 'gallery.py'
+LACKS = r'^a \(.*/a\) has no class0/x; b \(.*/b\) has no class0/photo\.2, class0/x$'
+COLORS = [(200, 30, 30), (30, 200, 30), (30, 30, 200), (200, 200, 30)]
+
+
+@pytest.fixture
+def columns(tmp_path):
+    """Four photos of one colour each in folders below `a` (PNG) and `b` (BMP; rows reversed)."""
+    for label, order, suffix in (('a', COLORS, 'png'), ('b', COLORS[::-1], 'bmp')):
+        for i, color in enumerate(order):
+            path = tmp_path / label / f'class{i % 2}' / f'photo.{i}.{suffix}'
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new('RGB', (30, 20), color).save(path)
+    return [Column(label, tmp_path / label) for label in 'ab']
+
+
+def seen(path, rows, count, height=20):
+    """The colour in the middle of every picture of a sheet of equal pictures."""
+    sheet = np.asarray(Image.open(path).convert('RGB'))
+    step = (sheet.shape[0] - 32) // rows
+    middles = [32 + i * step + height // 2 for i in range(rows)]
+    return [
+        [tuple(int(v) for v in sheet[y, 8 + j * 38 + 15]) for j in range(count)] for y in middles
+    ]
+
+
+def test_pictures_of_one_name_stand_in_one_row(columns, tmp_path):
+    assert compare(columns, tmp_path / 'out.png', height=20) == 4
+    # By path: class0/photo.0, class0/photo.2, class1/photo.1, class1/photo.3.
+    order = [0, 2, 1, 3]
+    expected = [[COLORS[i], COLORS[3 - i]] for i in order]
+    assert seen(tmp_path / 'out.png', 4, 2) == expected
+
+
+def test_files_choose_pictures_and_their_order(columns, tmp_path):
+    files = ['class1/photo.3.png', 'class0/photo.0']
+    assert compare(columns, tmp_path / 'out.png', files, height=20) == 2
+    assert seen(tmp_path / 'out.png', 2, 2) == [[COLORS[3], COLORS[0]], [COLORS[0], COLORS[3]]]
+
+
+def test_what_a_column_lacks_is_named(columns, tmp_path, capsys):
+    (tmp_path / 'b' / 'class0' / 'photo.2.bmp').unlink()
+    with pytest.raises(ColorizeError, match=LACKS):
+        compare(columns, tmp_path / 'out.png', ['class0/photo.2', 'class0/x', 'class0/photo.0'])
+    assert not (tmp_path / 'out.png').exists()
+    assert compare(columns, tmp_path / 'out.png', rows=2, height=20) == 2
+    assert capsys.readouterr().err == 'left out, because not in all columns: class0/photo.2\n'
+    assert seen(tmp_path / 'out.png', 2, 2) == [[COLORS[0], COLORS[3]], [COLORS[1], COLORS[2]]]
+
+
+def test_a_column_without_colour(columns, tmp_path):
+    columns[0] = columns[0]._replace(gray=True)
+    compare(columns, tmp_path / 'out.png', ['class0/photo.0'], height=20)
+    ((gray, _),) = seen(tmp_path / 'out.png', 1, 2)
+    assert len(set(gray)) == 1
+    lightness = [rgb2lab(np.uint8([[color]]))[0, 0, 0] for color in (gray, COLORS[0])]
+    assert lightness[0] == pytest.approx(lightness[1], abs=0.3)
+
+
+def test_photos_are_upright_and_of_eight_bits(columns, tmp_path):
+    photo = Image.new('RGB', (30, 20), 'red')
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees
+    photo.save(tmp_path / 'a' / 'x.png', exif=exif)
+    Image.fromarray(np.full((30, 20), 0x8080, np.uint16)).save(tmp_path / 'b' / 'x.png')
+    compare(columns, tmp_path / 'out.png', ['x'], height=30)
+    sheet = np.asarray(Image.open(tmp_path / 'out.png'))
+    assert (sheet == (255, 0, 0)).all(axis=-1).sum() == 20 * 30
+    assert (sheet == (128, 128, 128)).all(axis=-1).sum() >= 20 * 30 - 30
+
+
+def damage(folder):
+    (folder / 'a' / 'class0' / 'photo.0.png').write_bytes(b'no picture')
+
+
+def repeat(folder):
+    (folder / 'a' / 'class0' / 'photo.0.bmp').write_bytes(b'')
+
+
+def rename(folder):
+    (folder / 'b').rename(folder / 'c')
+    (folder / 'b').mkdir()
+    Image.new('RGB', (2, 2)).save(folder / 'b' / 'other.png')
+
+
+def empty(folder):
+    (folder / 'b').rename(folder / 'c')
+    (folder / 'b').mkdir()
+
+
+@pytest.mark.parametrize(
+    ('change', 'output', 'message'),
+    [
+        (damage, 'out.png', 'photo.0.png: not a JPEG'),
+        (repeat, 'out.png', 'are two pictures of one name'),
+        (rename, 'out.png', 'no picture is in all of '),
+        (empty, 'out.png', 'no image in '),
+        (None, 'out.gif', 'out.gif must end in one of .png'),
+        (None, 'a/class0/photo.0.png', 'is one of the pictures'),
+        (None, 'a/class0/photo.0.png/out.png', 'cannot be written: '),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(columns, tmp_path, change, output, message):
+    if change:
+        change(tmp_path)
+    before = (tmp_path / 'a' / 'class0' / 'photo.0.png').read_bytes()
+    with pytest.raises(ColorizeError) as info:
+        compare(columns, tmp_path / output)
+    assert message in str(info.value)
+    assert '\n' not in str(info.value)
+    assert (tmp_path / 'a' / 'class0' / 'photo.0.png').read_bytes() == before
+
+
+def test_columns_need_names_of_their_own(columns, tmp_path):
+    with pytest.raises(ColorizeError, match="two columns are called 'a'"):
+        compare([columns[0], columns[0]], tmp_path / 'out.png')
+
+
+def test_a_sheet_is_whole_or_as_it_was(columns, tmp_path, monkeypatch):
+    compare(columns, tmp_path / 'out.png')
+    before = (tmp_path / 'out.png').read_bytes()
+    monkeypatch.setattr(os, 'replace', lambda *a: (_ for _ in ()).throw(OSError(28, 'disk full')))
+    with pytest.raises(ColorizeError, match=r'out\.png cannot be written: disk full'):
+        compare(columns, tmp_path / 'out.png', rows=1)
+    assert (tmp_path / 'out.png').read_bytes() == before
+    assert {path.name for path in tmp_path.iterdir()} == {'a', 'b', 'out.png'}
+
+
+def test_photos_are_made_small_as_they_are_read(columns, monkeypatch, tmp_path):
+    sizes = []
+    drawn = comparison.gallery
+
+    def record(pictures, *args):
+        sizes.extend(image.size for column in pictures.values() for image in column)
+        return drawn(pictures, *args)
+
+    monkeypatch.setattr(comparison, 'gallery', record)
+    compare(columns, tmp_path / 'out.png', height=10)
+    assert set(sizes) == {(15, 10)}
+
+
+@pytest.mark.parametrize(
+    ('count', 'total', 'expected'),
+    [(3, 9, [0, 3, 6]), (6, 2, [0, 1]), (2, 5, [0, 2]), (1, 7, [0]), (3, 0, [])],
+)
+def test_spread(count, total, expected):
+    assert spread(count, total) == expected
+
+
+def call(*words, cwd):
+    command = [sys.executable, TOOL, *words]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
+
+
+def test_the_tool(columns, tmp_path):
+    words = '--gray input=a --column A=b --column true=a -o sheets/out.png --rows 2 --height 20'
+    done = call(*words.split(), cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, '')
+    assert done.stdout == '2 rows of 3 pictures -> sheets/out.png\n'
+    for gray, other, true in seen(tmp_path / 'sheets' / 'out.png', 2, 3):
+        assert len(set(gray)) == 1
+        assert COLORS.index(other) + COLORS.index(true) == 3
+    failed = call('--column', 'a=nix', '-o', 'out.png', cwd=tmp_path)
+    assert (failed.returncode, failed.stdout, failed.stderr) == (2, '', 'error: no folder nix\n')
+    for words in (['--column', 'a'], ['--column', 'a=b', '--rows', '0'], ['--gray', 'a=b']):
+        failed = call(*words, '-o', 'out.png', cwd=tmp_path)
+        assert failed.returncode == 2
+        assert 'Traceback' not in failed.stderr

@@ -1,0 +1,71 @@
+"""Compare methods' results: tools/gallery.py --column NAME=FOLDER ... -o out.png (see --help)."""
+
+import argparse
+import sys
+from functools import partial
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from dualattn_mm.engine.run import run_tool
+from dualattn_mm.visualization.comparison import Column, compare
+
+
+def column(text: str, gray: bool) -> Column:
+    label, equals, folder = text.partition('=')
+    if not (equals and folder):
+        raise argparse.ArgumentTypeError(f'{text!r} is not NAME=FOLDER')
+    return Column(label, Path(folder), gray)
+
+
+def natural(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f'{text!r} is not a whole number above 0')
+    return int(text)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description='Write a sheet of pictures: one labelled column per folder, one row per photo. '
+        'Columns stand in the order given. Pictures belong together if their paths below the '
+        'folders are the same but for the suffix.',
+        epilog='Example: tools/gallery.py --gray input=photos --column A=colored_a '
+        '--column original=photos -o out.png',
+    )
+    add = parser.add_argument
+    columns = dict(action='append', metavar='NAME=FOLDER', dest='columns', required=True)
+    add('--column', type=partial(column, gray=False), help='a column; may be repeated', **columns)
+    columns['required'] = False
+    add(
+        '--gray',
+        type=partial(column, gray=True),
+        help='a column of photos without their colour, as a colorizer sees them',
+        **columns,
+    )
+    add('-o', '--output', required=True, type=Path, metavar='FILE', help='a PNG or JPEG file')
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        '--files',
+        nargs='+',
+        default=(),
+        metavar='PATH',
+        help='the pictures, as paths below the folders, with or without a suffix',
+    )
+    which.add_argument(
+        '--rows',
+        type=natural,
+        default=6,
+        help='so many of the pictures that all folders have, evenly spread (default: %(default)s)',
+    )
+    add('--height', type=natural, default=240, help='of every picture, in pixels (%(default)s)')
+    args = parser.parse_args()
+
+    def run() -> None:
+        rows = compare(**vars(args))
+        print(f'{rows} rows of {len(args.columns)} pictures -> {args.output}')
+
+    return run_tool(run)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
