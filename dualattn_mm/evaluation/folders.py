@@ -1,0 +1,155 @@
+"""Folders of saved pictures, measured with the metrics of a test."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from mmengine.fileio import list_dir_or_file
+from torch import Tensor
+from tqdm import tqdm
+
+from ..apis.errors import ColorizeError
+from ..apis.image_io import IMAGE_SUFFIXES
+from ..datasets.transforms import ColorizationSquash, LoadPhoto
+from ..errors import UserError
+from .colorfulness import colorfulness, mean_colorfulness
+from .image_metric import ImageMetric
+
+_NAMED = 3  # names in a message
+
+
+def measure(
+    truth: Path,
+    methods: Mapping[str, Path],
+    metrics: Callable[[], Sequence[ImageMetric]],
+    size: int | None = None,
+    device: str | torch.device = 'cpu',
+) -> dict[str, dict[str, float]]:
+    """Measure saved results of any methods against the originals.
+
+    A result belongs to the original whose path below its folder is the same but for the suffix.
+
+    Args:
+        truth: the folder of the originals, searched with subfolders.
+        methods: by name, the folder of a method's results.
+        metrics: makes the metrics, anew for every method.
+        size: squash results and originals to this square first; None compares them as they are.
+        device: where networks among the metrics run.
+
+    Returns:
+        By method, the figures by name.
+
+    Raises:
+        UserError: if a folder lacks pictures or has others, a file cannot be read, or, without
+            `size`, a result has another size than its original.
+    """
+    originals = pictures_by_name(truth)
+    results = {method: pictures_by_name(folder) for method, folder in methods.items()}
+    for method, pictures in results.items():
+        _check_names(method, methods[method], pictures, truth, originals)
+    metrics_of = {method: metrics() for method in methods}
+    for name, original in tqdm(originals.items(), unit='image', disable=None):
+        gt_img = read_picture(original, size).to(device)
+        for method, pictures in results.items():
+            pred_img = read_picture(pictures[name], size).to(device)
+            if pred_img.shape != gt_img.shape:
+                sizes = [f'{i.shape[2]}x{i.shape[1]}' for i in (pred_img, gt_img)]
+                raise UserError(
+                    f'{pictures[name]} is {sizes[0]}, and {original} is {sizes[1]}: '
+                    '--size squashes both to one size'
+                )
+            for metric in metrics_of[method]:
+                metric.process(None, [dict(pred_img=pred_img, gt_img=gt_img)])
+    return {
+        method: {k: v for metric in of_it for k, v in metric.evaluate(len(originals)).items()}
+        for method, of_it in metrics_of.items()
+    }
+
+
+def colorfulness_of_folder(
+    folder: Path, variant: str = 'signed', size: int | None = None
+) -> tuple[float, int, list[str]]:
+    """CF of the pictures below a folder.
+
+    Args:
+        folder: searched with subfolders.
+        variant: see :func:`~dualattn_mm.evaluation.colorfulness`.
+        size: squash the pictures to this square first.
+
+    Returns:
+        The mean, the number of pictures it is of, and a line for each that cannot be read.
+
+    Raises:
+        UserError: if there is no folder, or no picture that can be read.
+    """
+    values, failed = [], []
+    for path in tqdm(pictures_below(folder), unit='image', disable=None):
+        try:
+            pixels = read_picture(path, size).permute(1, 2, 0).numpy()
+        except ColorizeError as error:
+            failed.append(str(error))
+        else:
+            values.append(colorfulness(pixels, variant))
+    if not values:
+        raise UserError(f'no picture of {folder} can be read: {failed[0]}')
+    return mean_colorfulness(values, variant), len(values), failed
+
+
+def pictures_below(folder: Path) -> list[Path]:
+    """All pictures below a folder and its subfolders, in order of their paths.
+
+    Raises:
+        UserError: if there is no folder, or none in it.
+    """
+    if not folder.is_dir():
+        raise UserError(f'no folder {folder}')
+    found = list_dir_or_file(folder, list_dir=False, recursive=True)
+    names = sorted(name for name in found if name.lower().endswith(IMAGE_SUFFIXES))
+    if not names:
+        raise UserError(f'no picture below {folder}')
+    return [folder / name for name in names]
+
+
+def pictures_by_name(folder: Path) -> dict[str, Path]:
+    """Pictures by their path below the folder without suffix.
+
+    Raises:
+        UserError: as `pictures_below`, or if two differ in the suffix alone.
+    """
+    pictures: dict[str, Path] = {}
+    for path in pictures_below(folder):
+        other = pictures.setdefault(path.relative_to(folder).with_suffix('').as_posix(), path)
+        if other != path:
+            raise UserError(f'{other} and {path} differ in the suffix alone')
+    return pictures
+
+
+def read_picture(path: Path, size: int | None = None) -> Tensor:
+    """(3, H, W) uint8 RGB, squashed to a square if there is a size.
+
+    Raises:
+        ColorizeError: if it cannot be read, with its path.
+    """
+    try:
+        picture = LoadPhoto()(dict(img_path=path))
+    except ColorizeError as error:
+        raise ColorizeError(f'{path}: {error}') from None
+    return (picture if size is None else ColorizationSquash(size)(picture))['img']
+
+
+def _check_names(
+    method: str, folder: Path, pictures: Mapping, truth: Path, originals: Mapping
+) -> None:
+    missing = [name for name in originals if name not in pictures]
+    extra = [name for name in pictures if name not in originals]
+    parts = []
+    if missing:
+        parts.append(f'{len(missing)} of {len(originals)} are missing ({_shortened(missing)})')
+    if extra:
+        parts.append(f'{len(extra)} have no original in {truth} ({_shortened(extra)})')
+    if parts:
+        raise UserError(f'{method} ({folder}): {"; ".join(parts)}')
+
+
+def _shortened(names: Sequence[str]) -> str:
+    return ', '.join(names[:_NAMED]) + ', ...' * (len(names) > _NAMED)

@@ -1,0 +1,85 @@
+"""Measure saved results: python tools/measure.py TRUTH NAME=FOLDER ... (see --help)."""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import torch
+
+from dualattn_mm import evaluation
+from dualattn_mm.engine.run import run_tool
+from dualattn_mm.evaluation.folders import measure
+from dualattn_mm.evaluation.report import check_output, methods_table, print_table, write_json
+
+
+def method(text: str) -> tuple[str, Path]:
+    name, equals, folder = text.partition('=')
+    if not (name and equals and folder):
+        raise argparse.ArgumentTypeError(f'{text!r} is not NAME=FOLDER')
+    return name, Path(folder)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description='Measure folders of colorized pictures against a folder of the originals. '
+        'Pictures belong together if their paths below the folders are the same but for the '
+        'suffix.'
+    )
+    add = parser.add_argument
+    add('truth', type=Path, metavar='TRUTH', help='folder of the originals')
+    add('methods', type=method, nargs='+', metavar='NAME=FOLDER', help="a method's results")
+    add(
+        '--size',
+        type=int,
+        help='squash all pictures to this square first (the published protocol: 256); otherwise '
+        'results must have the size of their originals',
+    )
+    add('--out', type=Path, metavar='FILE', help='write the figures as JSON')
+    add('--variant', choices=evaluation.VARIANTS, default='signed', help='of CF (%(default)s)')
+    add('--fid', action='store_true', help='also FID')
+    add('--fid-weights', metavar='FILE', help="Inception's weights for --fid, downloaded otherwise")
+    add('--lpips', action='store_true', help='also LPIPS')
+    add('--lpips-weights', metavar='FILE', help="AlexNet's weights for --lpips")
+    return parser
+
+
+def main() -> int:
+    parser = make_parser()
+    args = parser.parse_args()
+    methods = dict(args.methods)
+    if len(methods) < len(args.methods):
+        parser.error('two methods have one name')
+    if args.size is not None and args.size < 1:
+        parser.error(f'--size must be at least 1, not {args.size}')
+
+    def metrics() -> list[evaluation.ImageMetric]:
+        chosen = [
+            evaluation.ColorizationCF(args.variant),
+            evaluation.ColorizationPSNR(),
+            evaluation.ColorizationSSIM(),
+            evaluation.ColorizationABError(),
+        ]
+        if args.fid or args.fid_weights:
+            chosen.append(evaluation.ColorizationFID(args.fid_weights))
+        if args.lpips or args.lpips_weights:
+            chosen.append(evaluation.ColorizationLPIPS(args.lpips_weights))
+        return chosen
+
+    def run() -> None:
+        if args.out is not None:
+            check_output(args.out)
+        device = 'cuda' if torch.cuda.is_available() else 'cpu'
+        rows = measure(args.truth, methods, metrics, args.size, device)
+        print_table(methods_table(rows))
+        if args.out is not None:
+            about = dict(truth=args.truth, size=args.size, variant=args.variant)
+            folders = {name: dict(folder=methods[name], metrics=rows[name]) for name in rows}
+            write_json(args.out, dict(about, methods=folders))
+
+    return run_tool(run)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
