@@ -74,7 +74,7 @@ def train(
     Raises:
         RunError: if the config or an option cannot be used.
     """
-    cfg = _load_config(config, work_dir, cfg_options, launcher)
+    cfg = _prepare_config(config, work_dir, cfg_options, launcher)
     if amp:
         _use_amp(cfg)
     if auto_scale_lr:
@@ -111,7 +111,7 @@ def evaluate(
     Raises:
         RunError: if the config, the checkpoint or an option cannot be used.
     """
-    cfg = _load_config(config, work_dir, cfg_options, launcher)
+    cfg = _prepare_config(config, work_dir, cfg_options, launcher)
     if not cfg.get('test_dataloader'):
         raise RunError(f'{config} says nothing of a test: it has no test_dataloader')
     _check_file(checkpoint, 'checkpoint')
@@ -135,9 +135,16 @@ def _need_colorizer(cfg: Config, config: str, what: str) -> None:
         raise RunError(f'{what} is for a Colorizer, and the model of {config} is {kind}')
 
 
-def _load_config(
-    config: str, work_dir: str | None, cfg_options: Mapping[str, Any] | None, launcher: str
-) -> Config:
+def load_config(config: str, cfg_options: Mapping[str, Any] | None = None) -> Config:
+    """Read a config file whose library is installed.
+
+    Args:
+        config: the config file; Python code that runs.
+        cfg_options: replaces values of the config, by dotted names.
+
+    Raises:
+        RunError: if it cannot be used.
+    """
     if not Path(config).is_file():
         raise RunError(f'no config file {config}')
     try:
@@ -148,6 +155,13 @@ def _load_config(
     scope = cfg.get('default_scope')
     if scope and importlib.util.find_spec(scope) is None:
         raise RunError(f'{config} is for {scope}, which is not installed: see the README')
+    return cfg
+
+
+def _prepare_config(
+    config: str, work_dir: str | None, cfg_options: Mapping[str, Any] | None, launcher: str
+) -> Config:
+    cfg = load_config(config, cfg_options)
     cfg.launcher = launcher
     cfg.work_dir = work_dir or cfg.get('work_dir') or str(Path('work_dirs', Path(config).stem))
     _check_processes(launcher)
