@@ -1,6 +1,6 @@
 """Metrics of colorization. Importing this registers them; what they need is imported in use."""
 
-from .color import ColorizationABError, ColorizationCF
+from .color import ColorizationABError, ColorizationCF, ColorizationHue
 from .colorfulness import VARIANTS, colorfulness, mean_colorfulness
 from .fid import ColorizationFID
 from .fidelity import ColorizationPSNR, ColorizationSSIM
@@ -12,6 +12,7 @@ __all__ = [
     'ColorizationABError',
     'ColorizationCF',
     'ColorizationFID',
+    'ColorizationHue',
     'ColorizationLPIPS',
     'ColorizationPSNR',
     'ColorizationSSIM',

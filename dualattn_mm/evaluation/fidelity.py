@@ -34,7 +34,8 @@ class ColorizationPSNR(MeanOverImages):
 class ColorizationSSIM(MeanOverImages):
     """Structural similarity (Wang et al. 2004: Gaussian window of 11, sigma 1.5); mean over images.
 
-    Each channel is compared alone, and the mean is taken.
+    The mean is over the three channels, each compared alone, and over the windows that lie within
+    the image, as in the authors' program (torchmetrics' own mean counts mirrored borders, too).
     """
 
     name = 'SSIM'
@@ -47,4 +48,7 @@ class ColorizationSSIM(MeanOverImages):
         if min(truth.shape[1:]) < _WINDOW:
             size = 'x'.join(map(str, truth.shape[1:]))
             raise UserError(f'SSIM needs images of at least {_WINDOW} pixels a side, not {size}')
-        return self._ssim(prediction[None].double(), truth[None].double(), data_range=255.0)
+        pair = prediction[None].double(), truth[None].double()
+        _, whole = self._ssim(*pair, data_range=255.0, return_full_image=True)
+        border = _WINDOW // 2
+        return whole[..., border:-border, border:-border].mean()

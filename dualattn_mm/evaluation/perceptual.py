@@ -1,12 +1,13 @@
 """LPIPS of every image, by the package of its authors."""
 
 import re
+import warnings
 
 from mmengine.registry import METRICS
 from torch import Tensor
 
 from .image_metric import MeanOverImages
-from .pretrained import library, misfit, quiet_stdout, read_weights, weights_file
+from .pretrained import library, misfit, read_weights, weights_file
 
 WEIGHTS = 'https://download.pytorch.org/models/alexnet-owt-7be5be79.pth'
 _DIGEST = '7be5be79'
@@ -37,7 +38,8 @@ class ColorizationLPIPS(MeanOverImages):
         argument = 'weights=FILE of ColorizationLPIPS, or --lpips-weights FILE of tools/measure.py'
         path = weights_file(weights, WEIGHTS, _DIGEST, _WHAT, argument)
         state = read_weights(path, _WHAT)
-        with quiet_stdout():
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # it uses an argument that torchvision renamed
             # pnet_rand: AlexNet's weights are those of the file, no download of its own.
             self.network = lpips.LPIPS(net='alex', pnet_rand=True, verbose=False)
         trunk = self.network.net

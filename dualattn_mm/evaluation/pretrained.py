@@ -4,7 +4,6 @@ import importlib
 import os
 import pickle
 import sys
-from contextlib import redirect_stdout
 from pathlib import Path
 from types import ModuleType
 
@@ -83,8 +82,3 @@ def misfit(path: Path, what: str, error: RuntimeError) -> UserError:
     """The error for weights that `load_state_dict` refused."""
     reason = ' '.join(str(error).split())[:200]
     return UserError(f'{path} does not hold the weights of {what}: {reason}')
-
-
-def quiet_stdout() -> redirect_stdout:
-    """Lets a library's chatter go to standard error, where it spoils no table."""
-    return redirect_stdout(sys.stderr)
