@@ -8,3 +8,15 @@ custom_hooks = [
     dict(type='RepeatableHook'),
     dict(type='StrictLoadHook'),
 ]
+default_hooks = dict(
+    logger=dict(type='LoggerHook', interval=100),
+    checkpoint=dict(type='SafeCheckpointHook', by_epoch=False, interval=5000, max_keep_ckpts=3),
+    # Gray | predicted | original of six photos of a folder that training does not see, to
+    # work_dirs/NAME/TIME/vis_data/vis_image. Without a folder there is no gallery;
+    # --cfg-options default_hooks.gallery.dataset.data_root=FOLDER names it.
+    gallery=dict(type='ColorGalleryHook', interval=1000, dataset=dict(data_root=None)),
+)
+# Files. TensorBoard as well (pip install tensorboard): vis_backends of both types, as in
+# ../mmagic/color_dualattn_t.py.
+visualizer = dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')])
+log_processor = dict(by_epoch=False)

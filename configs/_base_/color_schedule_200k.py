@@ -13,8 +13,3 @@ param_scheduler = dict(
 auto_scale_lr = dict(base_batch_size=16, enable=False)
 # With several processes: the two networks have backward passes of their own.
 model_wrapper_cfg = dict(type='MMSeparateDistributedDataParallel')
-default_hooks = dict(
-    logger=dict(type='LoggerHook', interval=100),
-    checkpoint=dict(type='SafeCheckpointHook', by_epoch=False, interval=5000, max_keep_ckpts=3),
-)
-log_processor = dict(by_epoch=False)

@@ -18,3 +18,6 @@ model = dict(
     n_critic=1,
     weight_clip=0.01,
 )
+# mmagic brings TensorBoard.
+visualizer = dict(vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')])
+default_hooks = dict(gallery=dict(interval=5000, dataset=dict(data_root='data/imagenet/val')))

@@ -1,5 +1,6 @@
 """Hooks of the training loop and its optimizers. Importing this registers them."""
 
+from .color_gallery import ColorGalleryHook
 from .generator_ema import GeneratorEMAHook
 from .network_optimizers import NetworkOptimWrapperConstructor
 from .plain_checkpoint import PlainCheckpointHook
@@ -10,6 +11,7 @@ from .strict_load import StrictLoadHook
 from .time_limit import TimeLimitHook
 
 __all__ = [
+    'ColorGalleryHook',
     'GeneratorEMAHook',
     'NetworkOptimWrapperConstructor',
     'PlainCheckpointHook',

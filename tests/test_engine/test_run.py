@@ -164,7 +164,7 @@ def test_hooks_are_added_once_and_keep_their_arguments(config, built):
     assert sorted(types) == ['PlainCheckpointHook', 'RepeatableHook', 'StrictLoadHook']
     assert cfg.custom_hooks[types.index('StrictLoadHook')].ignore == ['x']
     assert cfg.default_hooks.checkpoint == dict(
-        type='SafeCheckpointHook', by_epoch=False, interval=1
+        type='SafeCheckpointHook', by_epoch=False, interval=1, max_keep_ckpts=3
     )
     assert cfg.auto_scale_lr.enable
     assert cfg.work_dir == 'work_dirs/tiny'
