@@ -60,7 +60,8 @@ class ColorizationFID(ImageMetric):
         if len(results) < 2:
             raise UserError('FID needs at least two images')
         given = _Given(results[0].shape[1])
-        distance = self._distance(feature=given)
+        # It would wait for the other processes, which are not here.
+        distance = self._distance(feature=given, sync_on_compute=False)
         for start in range(0, len(results), _AT_ONCE):
             pairs = torch.stack(results[start : start + _AT_ONCE]).double()
             distance.update(pairs[:, 0], real=False)
