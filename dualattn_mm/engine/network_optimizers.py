@@ -9,6 +9,30 @@ from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 
 
+class NetworkOptimWrapperDict(OptimWrapperDict):
+    """One that knows where training is.
+
+    mmengine's does not: gradients gathered over several iterations are lost if training ends
+    between two steps, and a resumed training gathers from another iteration on.
+    """
+
+    def initialize_count_status(self, model: nn.Module, cur_iter: int, max_iters: int) -> None:
+        """Tell each wrapper; called by the Runner before training.
+
+        Args:
+            model: the model, whose `n_critic`, if it has one, is the number of calls of the wrapper
+                `critic` in an iteration; all others have one.
+            cur_iter: iterations done.
+            max_iters: iterations in all.
+        """
+        whole = model.module if is_model_wrapper(model) else model
+        for name, wrapper in self.items():
+            calls = getattr(whole, 'n_critic', 1) if name == 'critic' else 1
+            wrapper.initialize_count_status(
+                getattr(whole, name), calls * cur_iter, calls * max_iters
+            )
+
+
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class NetworkOptimWrapperConstructor:
     """Build an OptimWrapperDict, with which mmengine logs and schedules every learning rate.
@@ -43,4 +67,4 @@ class NetworkOptimWrapperConstructor:
             config = dict(config)
             paramwise_cfg = config.pop('paramwise_cfg', None)
             wrappers[name] = DefaultOptimWrapperConstructor(config, paramwise_cfg)(networks[name])
-        return OptimWrapperDict(**wrappers)
+        return NetworkOptimWrapperDict(**wrappers)

@@ -2,6 +2,8 @@
 
 import time
 
+import torch
+from mmengine.dist import broadcast
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
@@ -22,7 +24,10 @@ class TimeLimitHook(Hook):
         self.end = time.monotonic() + self.seconds
 
     def after_train_iter(self, runner: Runner, batch_idx, data_batch=None, outputs=None) -> None:
-        if time.monotonic() < self.end or runner.train_loop.stop_training:
+        # By the first process's clock: one that ended alone would leave the others waiting.
+        over = torch.tensor(time.monotonic() >= self.end, dtype=torch.int)
+        broadcast(over)
+        if not over or runner.train_loop.stop_training:
             return
         runner.train_loop.stop_training = True
         runner.logger.info(f'time limit of {self.seconds:.0f} s reached at step {runner.iter + 1}')

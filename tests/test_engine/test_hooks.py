@@ -1,16 +1,19 @@
 """The hooks, in real training of a tiny model."""
 
 import pickle
+from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import pytest
 import torch
+import torch.multiprocessing as mp
 from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseModel
 from mmengine.registry import MODEL_WRAPPERS
 from mmengine.runner import load_checkpoint
-from torch import nn
+from torch import distributed, nn
 
-from dualattn_mm.engine import PlainCheckpointHook
+from dualattn_mm.engine import PlainCheckpointHook, TimeLimitHook
 
 PLAIN = dict(type='PlainCheckpointHook')
 
@@ -110,3 +113,20 @@ def test_progress_bar_shows_steps_and_loss(make_runner, capfd):
     err = capfd.readouterr().err
     assert '8/8' in err
     assert 'loss=' in err
+
+
+def _limited(rank, folder):
+    distributed.init_process_group('gloo', f'file://{folder}/store', rank=rank, world_size=2)
+    hook = TimeLimitHook(seconds=(600, 0)[rank])
+    runner = MagicMock(iter=0, train_loop=SimpleNamespace(stop_training=False))
+    hook.before_train(runner)
+    for first_is_over in (False, True):
+        if first_is_over and rank == 0:
+            hook.end = 0
+        hook.after_train_iter(runner, 0)
+        assert runner.train_loop.stop_training == first_is_over
+    distributed.destroy_process_group()
+
+
+def test_processes_whose_clocks_differ_end_together(tmp_path):
+    mp.spawn(_limited, (tmp_path,), nprocs=2)
