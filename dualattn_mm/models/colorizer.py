@@ -90,7 +90,7 @@ class Colorizer(BaseModel):
         Returns:
             'tensor': (B, 3, H, W), sRGB in [0, 1]. 'loss': the generator's losses by name, and
             `ab_l1`, the mean of |Delta ab| in CIELAB units. 'predict': the samples with `pred_img`
-            (3, H, W), RGB in [0, 255].
+            (3, H, W), RGB in [0, 255], also as `output.pred_img`.
 
         Raises:
             ValueError: for another mode.
@@ -110,7 +110,8 @@ class Colorizer(BaseModel):
         if data_samples is None:
             data_samples = [BaseDataElement() for _ in images]
         for sample, image in zip(data_samples, images, strict=True):
-            sample.set_field(image * 255, 'pred_img')
+            sample.pred_img = image * 255
+            sample.output = BaseDataElement(pred_img=sample.pred_img)  # where mmagic's metrics look
         return list(data_samples)
 
     def train_step(

@@ -1,0 +1,3 @@
+_base_ = 'cls_dualattn_t.py'
+
+model = dict(backbone=dict(arch='small', drop_path_rate=0.2))  # the rate is chosen
