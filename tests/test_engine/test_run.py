@@ -170,6 +170,31 @@ def test_hooks_are_added_once_and_keep_their_arguments(config, built):
     assert cfg.work_dir == 'work_dirs/tiny'
 
 
+NEW_STYLE = """
+from mmengine.config import read_base
+from mmengine.hooks import CheckpointHook
+from dualattn_mm.engine import StrictLoadHook
+custom_hooks = [dict(type=StrictLoadHook, ignore=['x'])]
+default_hooks = dict(checkpoint=dict(type=CheckpointHook, interval=3))
+"""
+SCOPED = """
+custom_hooks = [dict(type='mmengine.StrictLoadHook', ignore=['x'])]
+default_hooks = dict(checkpoint=dict(type='mmengine.CheckpointHook', interval=3))
+"""
+
+
+@pytest.mark.parametrize('text', [NEW_STYLE, SCOPED])
+def test_hooks_are_known_however_a_config_names_them(tmp_path, built, text):
+    path = tmp_path / 'config.py'
+    path.write_text(text)
+    run.train(str(path), str(tmp_path))
+    (cfg,) = built
+    # A second one, without the first's arguments, would stop what the first lets pass.
+    assert len(cfg.custom_hooks) == 3
+    assert [hook.ignore for hook in cfg.custom_hooks if 'ignore' in hook] == [['x']]
+    assert cfg.default_hooks.checkpoint == dict(type='SafeCheckpointHook', interval=3)
+
+
 @pytest.mark.parametrize('error', [RunError('no such thing'), FileNotFoundError('no such thing')])
 def test_an_error_of_use_is_one_line(error, capsys):
     def fail():
