@@ -270,6 +270,33 @@ class DualAttention(BaseModule):
                 outs.append(norm(x).permute(0, 3, 1, 2))
         return tuple(outs)
 
+    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
+        """Where a parameter stands, for mmpretrain's layer-wise decay of the learning rate.
+
+        Layers are the stem, each half-block (so the tiny network has as many as Swin-T: 12), and
+        all that follows: the outputs' norms and the head. A stage's down-sampling goes with its
+        first half-block.
+
+        Args:
+            param_name: the parameter's name in the whole model.
+            prefix: what names of this backbone's parameters start with.
+
+        Returns:
+            The layer, 0 for the stem, and the number of layers.
+        """
+        depth, layers = 0, {'stem.': 0}
+        for i, stage in enumerate(self.stages):
+            layers[f'downsamples.{i}.'] = depth + 1
+            for j, block in enumerate(stage['blocks']):
+                for kind, _ in block.named_children():
+                    depth += 1
+                    layers[f'stages.{i}.blocks.{j}.{kind}.'] = depth
+        last = depth + 1
+        if not param_name.startswith(prefix):
+            return last, last + 1
+        name = param_name[len(prefix) :]
+        return next((n for start, n in layers.items() if name.startswith(start)), last), last + 1
+
     def train(self, mode: bool = True) -> 'DualAttention':
         """Set the mode, but leave frozen parts in evaluation mode."""
         super().train(mode)
