@@ -1,5 +1,6 @@
 """The tools as processes: killed and resumed, several at once, started by torchrun or Slurm."""
 
+import json
 import os
 import random
 import socket
@@ -9,8 +10,13 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS
+from PIL import Image
+from torchvision.transforms.v2 import Resize
 
 TOOLS = Path(__file__).parents[2] / 'tools'
 
@@ -140,7 +146,9 @@ def test_a_port_in_use_is_one_line(config, start):
     assert output.count('\n') == 1
 
 
-def test_slurm(config, tmp_path, start):
+@pytest.fixture
+def slurm(tmp_path):
+    """What a task of a one-task job has in its environment, and an `srun` that starts it here."""
     srun = tmp_path / 'bin' / 'srun'
     srun.parent.mkdir()
     srun.write_text(
@@ -158,12 +166,15 @@ def test_slurm(config, tmp_path, start):
         MASTER_PORT=free_port(),
     )
     settings = dict(GPUS='1', GPUS_PER_NODE='1', CPUS_PER_TASK='2', SRUN_ARGS='--gres=none --qos=x')
+    return dict(task, **settings)
+
+
+def test_slurm(config, tmp_path, start, slurm):
     output = finish(
         start(
             *('bash', TOOLS / 'slurm_train.sh', 'part', 'job', config, 'work'),
             *('--cfg-options', 'train_cfg.max_iters=1'),
-            **task,
-            **settings,
+            **slurm,
         )
     )
     assert output.startswith(
@@ -172,3 +183,118 @@ def test_slurm(config, tmp_path, start):
     )
     assert 'no GPU: 1 processes' in output
     assert (tmp_path / 'work' / 'iter_1.pth').is_file()
+
+
+COUNTING = """
+import json
+from mmengine.evaluator import BaseMetric
+from mmengine.registry import METRICS
+
+
+@METRICS.register_module()
+class Counting(BaseMetric):
+    def process(self, data_batch, data_samples):
+        self.results += [(s['img_path'], s['pred_img'].mean().item()) for s in data_samples]
+
+    def compute_metrics(self, results):
+        with open('seen.json', 'w') as file:
+            json.dump(results, file)
+        return dict(count=len(results))
+"""
+TESTING = """
+custom_imports = dict(
+    imports=['dualattn_mm', 'dualattn_mm.datasets', 'dualattn_mm.engine', 'counting'],
+    allow_failed_imports=False,
+)
+test_dataloader = dict(
+    batch_size=2,
+    num_workers=0,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type='ColorizationDataset',
+        data_root=train_dataloader['dataset']['data_root'],
+        test_mode=True,
+        pipeline=[
+            dict(type='LoadPhoto'),
+            dict(type='ColorizationSquash', size=32),
+            dict(type='PackColorization'),
+        ],
+    ),
+)
+test_cfg = dict()
+test_evaluator = dict(type='Counting')
+"""
+
+
+def test_tests_in_several_processes_and_under_slurm(config, tmp_path, start, slurm):
+    model = MODELS.build(Config.fromfile(config).model).eval()
+    (tmp_path / 'counting.py').write_text(COUNTING)
+    config.write_text(config.read_text() + TESTING)
+    torch.save(dict(state_dict=model.state_dict()), tmp_path / 'weights.pth')
+    expected = {}
+    for path in sorted((tmp_path / 'photos').iterdir()):
+        image = torch.from_numpy(np.array(Image.open(path))).permute(2, 0, 1)[None]
+        with torch.no_grad():
+            squashed = Resize((32, 32), antialias=True)(image)
+            expected[str(path)] = 255 * model(squashed / 255).mean().item()
+
+    def seen():
+        results = json.loads((tmp_path / 'seen.json').read_text())
+        (tmp_path / 'seen.json').unlink()
+        assert len(results) == 7
+        return dict(results)
+
+    arguments = [config, 'weights.pth']
+    path = dict(PYTHONPATH=str(tmp_path))
+    command = ['bash', TOOLS / 'dist_test.sh', *arguments, 2]
+    output = finish(start(*command, PORT=free_port(), **path))
+    assert 'no GPU: 2 processes' in output
+    # Seven photos over two processes: none is missing, and none counts twice.
+    assert seen() == pytest.approx(expected, abs=1e-2)
+
+    output = finish(
+        start('bash', TOOLS / 'slurm_test.sh', 'part', 'job', *arguments, **slurm, **path)
+    )
+    assert output.startswith('srun -p part --job-name=job --gres=gpu:1 --ntasks=1 ')
+    assert seen() == pytest.approx(expected, abs=1e-2)
+
+
+def test_damaged_weights_in_several_processes(config, tmp_path, start):
+    (tmp_path / 'counting.py').write_text(COUNTING)
+    config.write_text(config.read_text() + TESTING)
+    (tmp_path / 'weights.pth').write_bytes(b'PK' + bytes(100))
+    command = ['bash', TOOLS / 'dist_test.sh', config, 'weights.pth', 2]
+    output = finish(start(*command, PORT=free_port(), PYTHONPATH=str(tmp_path)), 1)
+    assert 'weights.pth is not loaded: it is damaged' in output
+    assert 'Traceback' not in output
+
+
+GALLERY = """
+model['critic'] = dict(type='WassersteinCritic', channels=(4, 8))
+optim_wrapper = dict(
+    constructor='NetworkOptimWrapperConstructor',
+    generator=dict(optimizer=dict(type='Adam', lr=1e-3)),
+    critic=dict(optimizer=dict(type='RMSprop', lr=5e-5)),
+)
+model_wrapper_cfg = dict(type='MMSeparateDistributedDataParallel')
+custom_hooks = [
+    dict(type='PlainCheckpointHook'),
+    dict(type='RepeatableHook'),
+    dict(type='GeneratorEMAHook', momentum=0.1),
+]
+"""
+
+
+@pytest.mark.parametrize('critic', [False, True])
+def test_a_gallery_in_two_processes(config, tmp_path, start, critic):
+    config.write_text(config.read_text() + (GALLERY if critic else ''))
+    photos = f'default_hooks.gallery.dataset.data_root={tmp_path / "photos"}'
+    options = [photos, 'default_hooks.gallery.interval=2', 'model.generator.image_size=32']
+    for name, words in (('with', options), ('without', options[2:])):
+        command = ['bash', TOOLS / 'dist_train.sh', config, 2, '--work-dir', name]
+        finish(start(*command, '--cfg-options', *words, PORT=free_port()))
+    one, other = (weights(tmp_path / name / 'iter_3.pth') for name in ('with', 'without'))
+    torch.testing.assert_close(one, other, rtol=0, atol=0)
+    sheets = sorted(path.name for path in tmp_path.glob('with/*/vis_data/vis_image/*'))
+    assert sheets == ['gallery_2.png', 'gallery_3.png']
+    assert not list(tmp_path.glob('without/*/vis_data/vis_image/*'))
