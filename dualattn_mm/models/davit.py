@@ -139,7 +139,8 @@ def convert_davit(
     arch = _find_arch(dims, davit_depths) if arch is None else arch
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = DualAttention(arch, out_indices=sorted(out_indices))
+        # No parameter depends on the widths of heads and groups; 1 divides all.
+        model = DualAttention(arch, head_dim=1, group_dim=1, out_indices=sorted(out_indices))
     depths = tuple(len(stage['blocks']) for stage in model.stages)
     if len(depths) != num_stages:
         raise ValueError(f'the DaViT has {num_stages} stages, and arch has {len(depths)}')
