@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine import DefaultScope
 from mmengine.logging import HistoryBuffer
 from mmengine.registry import MODELS
 from mmengine.runner import load_checkpoint
@@ -86,18 +87,15 @@ def test_what_the_user_reads(converted):
 
 def test_loads_into_mmpretrains_classifier(openmmlab, converted, davit):
     path, _ = converted
-    model = openmmlab['mmpretrain'].MODELS.build(
-        dict(
-            type='mmpretrain.ImageClassifier',
-            backbone=dict(
-                type='DualAttention',
-                out_indices=(3,),
-                gap_before_final_norm=True,
-                fca_scale='group',
-            ),
-            head=dict(type='mmpretrain.LinearClsHead', num_classes=7, in_channels=DIMS[-1]),
-        )
+    classifier = dict(
+        type='ImageClassifier',
+        backbone=dict(
+            type='DualAttention', out_indices=(3,), gap_before_final_norm=True, fca_scale='group'
+        ),
+        head=dict(type='LinearClsHead', num_classes=7, in_channels=DIMS[-1]),
     )
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model = MODELS.build(classifier)
     load_checkpoint(model, str(path), strict=True)
     assert torch.equal(model.head.fc.weight, davit['head.fc.weight'])
     assert torch.equal(model.backbone.norm3.bias, davit['head.norm.bias'])

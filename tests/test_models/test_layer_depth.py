@@ -2,6 +2,9 @@
 
 import pytest
 import torch
+from mmengine import DefaultScope
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import MODELS
 from torch import nn
 
 from dualattn_mm import DualAttention
@@ -35,30 +38,27 @@ def test_as_many_layers_as_swin():
 
 
 def test_optimizer_of_a_classifier(openmmlab):
-    registry = openmmlab['mmpretrain']
-    model = registry.MODELS.build(
-        dict(
-            type='mmpretrain.ImageClassifier',
-            backbone=dict(
-                type='DualAttention',
-                arch='tiny',
-                out_indices=(3,),
-                gap_before_final_norm=True,
-                frozen_stages=0,
-            ),
-            head=dict(type='mmpretrain.LinearClsHead', num_classes=5, in_channels=768),
-        )
+    classifier = dict(
+        type='ImageClassifier',
+        backbone=dict(
+            type='DualAttention',
+            arch='tiny',
+            out_indices=(3,),
+            gap_before_final_norm=True,
+            frozen_stages=0,
+        ),
+        head=dict(type='LinearClsHead', num_classes=5, in_channels=768),
     )
-    constructor = registry.OPTIM_WRAPPER_CONSTRUCTORS.build(
-        dict(
-            type='mmpretrain.LearningRateDecayOptimWrapperConstructor',
-            optim_wrapper_cfg=dict(
-                type='OptimWrapper', optimizer=dict(type='AdamW', lr=1.0, weight_decay=0.05)
-            ),
-            paramwise_cfg=dict(layer_decay_rate=0.5, norm_decay_mult=0.0, flat_decay_mult=0.0),
-        )
+    optim_wrapper = dict(
+        type='OptimWrapper',
+        optimizer=dict(type='AdamW', lr=1.0, weight_decay=0.05),
+        constructor='LearningRateDecayOptimWrapperConstructor',
+        paramwise_cfg=dict(layer_decay_rate=0.5, norm_decay_mult=0.0, flat_decay_mult=0.0),
     )
-    groups = {g['param_name']: g for g in constructor(model).optimizer.param_groups}
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model = MODELS.build(classifier)
+        groups = build_optim_wrapper(model, optim_wrapper).optimizer.param_groups
+    groups = {group['param_name']: group for group in groups}
     parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
     assert set(groups) == set(parameters)
     assert not any(name.startswith('backbone.stem.') for name in groups)  # frozen
