@@ -1,0 +1,29 @@
+# ImageNet val with mmagic's own loop, metrics and pictures, for its tools/test.py. Its evaluator
+# reads the samples that its PackInputs makes. `test_pipeline` is what its ColorizationInferencer
+# does with a photo.
+_base_ = 'test_imagenet_val50k.py'
+
+test_pipeline = [dict(type='LoadPhoto'), dict(type='PackInputs')]
+test_dataloader = dict(
+    dataset=dict(
+        pipeline=[
+            dict(type='LoadPhoto'),
+            dict(type='ColorizationSquash', size=256),
+            dict(type='CopyValues', src_keys=['img'], dst_keys=['gt']),  # becomes gt_img
+            dict(type='PackInputs'),
+        ],
+    ),
+)
+test_cfg = dict(type='MultiTestLoop')
+test_evaluator = dict(
+    _delete_=True, type='Evaluator', metrics=[dict(type='PSNR'), dict(type='SSIM')]
+)
+visualizer = dict(
+    type='ConcatImageVisualizer',
+    fn_key='img_path',
+    img_keys=['gt_img', 'pred_img'],
+    bgr2rgb=True,
+)
+# With these the hook's mmengine would build the training's data set too.
+train_cfg = train_dataloader = optim_wrapper = param_scheduler = None
+custom_hooks = [*_base_.custom_hooks, dict(type='BasicVisualizationHook', interval=1)]

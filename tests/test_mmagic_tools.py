@@ -1,0 +1,130 @@
+"""The colorizer's configs under mmagic's own tools, metrics, pictures and inferencer."""
+
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS
+from PIL import Image
+from skimage.data import astronaut, chelsea, coffee
+from skimage.metrics import peak_signal_noise_ratio
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = ROOT / 'configs' / 'mmagic'
+TINY = dict(
+    _delete_=True,
+    type='MultiscalePyramidTransformer',
+    num_queries=4,
+    encoder=dict(
+        type='DualAttention',
+        arch=dict(embed_dims=(8, 8, 16, 16), depths=(1, 1, 1, 1), stem_channels=8),
+        in_channels=1,
+        window_size=2,
+        head_dim=8,
+        group_dim=8,
+    ),
+    neck=dict(type='PixelShuffleNeck', in_channels=(8, 8, 16, 16), out_channels=(16, 8, 8)),
+    head=dict(
+        type='ColorAttention', in_channels=8, num_layers=1, num_heads=2, feedforward_channels=16
+    ),
+)
+MODEL = f'model = dict(perceptual=None, critic=dict(channels=(4, 4)), generator={TINY!r})\n'
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / 'photos'
+    folder.mkdir()
+    for name, image in (('a', astronaut()), ('b', chelsea()), ('c', coffee())):
+        Image.fromarray(image[::4, ::4]).save(folder / f'{name}.png')
+    return folder
+
+
+def run_tool(name, *args, cwd):
+    spec = importlib.util.find_spec('mmagic')
+    if spec is None:
+        pytest.skip('not installed: mmagic')
+    tool = Path(spec.submodule_search_locations[0], '.mim', 'tools', f'{name}.py')
+    env = dict(os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1')
+    command = [sys.executable, tool, *map(str, args)]
+    run = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stderr[-3000:]
+    return run.stdout + run.stderr
+
+
+def build(cfg):
+    """The model without mmagic."""
+    return MODELS.build(dict(cfg.model, adversarial=dict(type='WassersteinLoss')))
+
+
+def test_train_and_test(tmp_path, photos):
+    config = tmp_path / 'train.py'
+    config.write_text(
+        f'_base_ = {str(CONFIGS / "color_dualattn_t.py")!r}\n{MODEL}'
+        'train_dataloader = dict(num_workers=0, persistent_workers=False, dataset=dict(\n'
+        f'    data_root={str(photos)!r}, pipeline=[dict(type="LoadPhoto"),\n'
+        '    dict(type="ColorizationCrop", size=64), dict(type="PackColorization")]))\n'
+        'train_cfg = dict(max_iters=2)\n'
+        'default_hooks = dict(logger=dict(interval=1), gallery=dict(interval=2,\n'
+        f'    dataset=dict(data_root={str(photos)!r})))\n'
+    )
+    work_dir = tmp_path / 'work'
+    log = run_tool('train', config, '--work-dir', work_dir, cwd=tmp_path)
+    for name in ('loss_l1', 'loss_adversarial', 'loss_critic'):
+        assert re.search(rf'\[2/2\].*{name}: -?\d', log), name
+    checkpoint = work_dir / 'iter_2.pth'
+    assert len(list(work_dir.glob('*/vis_data/vis_image/*'))) == 1  # the gallery
+    assert list(work_dir.glob('*/vis_data/events*'))  # TensorBoard's
+
+    test = tmp_path / 'test.py'
+    test.write_text(
+        f'_base_ = {str(CONFIGS / "test_mmagic.py")!r}\n{MODEL}'
+        'test_dataloader = dict(batch_size=2, num_workers=0, dataset=dict(\n'
+        f'    data_root={str(photos)!r}))\n'
+    )
+    out = tmp_path / 'out.json'
+    run_tool(
+        'test', test, checkpoint, '--work-dir', tmp_path / 'tested', '--out', out, cwd=tmp_path
+    )
+    model = MODELS.build(
+        dict(Config.fromfile(test).model, adversarial=dict(type='WassersteinLoss'))
+    )
+    model.load_state_dict(torch.load(checkpoint, weights_only=True)['state_dict'])
+    values = []
+    for path in sorted(photos.iterdir()):
+        image = np.asarray(Image.open(path).resize((256, 256), Image.Resampling.BILINEAR))
+        batch = torch.from_numpy(image / 255).permute(2, 0, 1)[None].float()
+        with torch.no_grad():
+            result = model.eval()(batch)[0].permute(1, 2, 0).double().numpy()
+        values.append(peak_signal_noise_ratio(image / 255, result, data_range=1))
+    figures = json.loads(out.read_text())
+    assert figures['PSNR'] == pytest.approx(np.mean(values), abs=0.05)
+    assert 0 < figures['SSIM'] < 1
+    [a] = tested.rglob('a_*.png')
+    assert Image.open(a).size == (512, 256)  # truth | prediction
+
+
+def test_inferencer(tmp_path, photos, openmmlab):
+    from mmagic.apis.inferencers.colorization_inferencer import ColorizationInferencer
+
+    config = tmp_path / 'test.py'
+    config.write_text(f'_base_ = {str(CONFIGS / "test_mmagic.py")!r}\n{MODEL}')
+    cfg = Config.fromfile(config)
+    model = build(cfg).eval()
+    checkpoint = tmp_path / 'x.pth'
+    torch.save(dict(meta={}, state_dict=model.state_dict()), checkpoint)
+    inferencer = ColorizationInferencer(cfg, str(checkpoint), device='cpu')
+    photo, out = photos / 'b.png', tmp_path / 'new' / 'b.png'
+    inferencer(img=str(photo), result_out_dir=str(out))
+    image = torch.from_numpy(np.asarray(Image.open(photo)) / 255).permute(2, 0, 1)[None].float()
+    with torch.no_grad():
+        expected = model(image)[0].permute(1, 2, 0).numpy() * 255
+    np.testing.assert_allclose(np.asarray(Image.open(out)), expected, atol=0.51)
