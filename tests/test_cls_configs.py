@@ -37,9 +37,10 @@ def macs(arch, side, window, classes=1000):
         side = up(half, 2) if stage == 0 else up(side, 2)
         tokens = side**2
         total += tokens * before * width * (9 if stage == 0 else 4)
-        projections = tokens * (3 * width**2 + 27 * width + width**2 + 8 * width**2)
+        layers = tokens * (3 * width**2 + 27 * width + width**2 + 8 * width**2)
         padded = (window * up(side, window)) ** 2
-        total += count * (2 * projections + 2 * padded * width * window**2 + 2 * tokens * width * 32)
+        products = 2 * padded * width * window**2 + 2 * tokens * width * 32
+        total += count * (2 * layers + products)
         before = width
     return total + before * classes
 

@@ -90,13 +90,9 @@ def test_train_and_test(tmp_path, photos):
         'test_dataloader = dict(batch_size=2, num_workers=0, dataset=dict(\n'
         f'    data_root={str(photos)!r}))\n'
     )
-    out = tmp_path / 'out.json'
-    run_tool(
-        'test', test, checkpoint, '--work-dir', tmp_path / 'tested', '--out', out, cwd=tmp_path
-    )
-    model = MODELS.build(
-        dict(Config.fromfile(test).model, adversarial=dict(type='WassersteinLoss'))
-    )
+    out, tested = tmp_path / 'out.json', tmp_path / 'tested'
+    run_tool('test', test, checkpoint, '--work-dir', tested, '--out', out, cwd=tmp_path)
+    model = build(Config.fromfile(test))
     model.load_state_dict(torch.load(checkpoint, weights_only=True)['state_dict'])
     values = []
     for path in sorted(photos.iterdir()):

@@ -5,13 +5,10 @@ configuration to build it from. An mmengine checkpoint (.pth) holds the whole `C
 `generator.*` is taken, and a config file says what network that is.
 """
 
-import contextlib
 import json
 import os
-import pickle
 import re
 import uuid
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +21,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from ..errors import UserError
+from .checkpoint_file import read_checkpoint
 from .errors import ColorizeError, first_line
 
 FORMAT = 'dualattn_mm.generator.v1'
@@ -178,56 +177,15 @@ def _check_types(cfg: Any) -> None:
             _check_types(value)
 
 
-class _Ignored:
-    """Stands for an object of a checkpoint that is of no interest here."""
-
-    def __new__(cls, *args: Any) -> '_Ignored':
-        return super().__new__(cls)
-
-    def __init__(self, *args: Any):
-        pass
-
-    def __setstate__(self, state: Any):
-        pass
-
-
-# mmengine stores its training log beside the weights, in classes that weights_only does not allow.
-# They are read as `_Ignored`, so that still nothing but this module's stub is ever called.
-_TRAINING_LOG = [
-    type(name, (_Ignored,), {'__module__': module})
-    for module, name in (
-        ('mmengine.logging.history_buffer', 'HistoryBuffer'),
-        ('builtins', 'getattr'),
-        ('numpy', 'ndarray'),
-        ('numpy', 'dtype'),
-        ('numpy.core.multiarray', '_reconstruct'),
-        ('numpy.core.multiarray', 'scalar'),
-        ('numpy._core.multiarray', '_reconstruct'),
-        ('numpy._core.multiarray', 'scalar'),
-    )
-]
-
-
 def _read_checkpoint(path: Path) -> dict[str, Tensor]:
     """The `generator.*` part of an mmengine checkpoint, without that prefix.
 
     With an EMAHook, `state_dict` already holds the averaged weights.
     """
-    allowed = getattr(torch.serialization, 'safe_globals', None)  # torch >= 2.5
     try:
-        with allowed(_TRAINING_LOG) if allowed else contextlib.nullcontext():
-            # mmap: the optimizer's state and the critic's stay on the disk
-            mapped = zipfile.is_zipfile(path)
-            checkpoint = torch.load(str(path), map_location='cpu', weights_only=True, mmap=mapped)
-    except pickle.UnpicklingError as error:
-        found = re.search(r'(?:GLOBAL|class) ([\w.]+)', str(error))
-        reason = f' ({found[1]})' if found else ''
-        raise ColorizeError(
-            f'{path} is not loaded: it is damaged, or holds objects other than weights{reason}, '
-            'which could run code'
-        ) from None
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, TypeError) as error:
-        raise ColorizeError(f'{path} is not a weights file: {first_line(error)}') from None
+        checkpoint = read_checkpoint(path)
+    except UserError as error:
+        raise ColorizeError(str(error)) from None
     model = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else {}
     pattern = re.compile(r'(?:module\.)?generator\.(?:module\.)?(.+)')
     state = {

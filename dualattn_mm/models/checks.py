@@ -2,15 +2,17 @@
 
 from collections.abc import Sequence
 
+from ..errors import UserError
+
 
 def require(ok: bool, name: str, value: object, allowed: str) -> None:
-    """Raise ValueError, naming the argument, its value and what is allowed, unless `ok`."""
+    """Raise UserError, naming the argument, its value and what is allowed, unless `ok`."""
     if not ok:
-        raise ValueError(f'{name}={value!r} is not possible: it must be {allowed}')
+        raise UserError(f'{name}={value!r} is not possible: it must be {allowed}')
 
 
 def require_natural(**arguments: object) -> None:
-    """Raise ValueError unless every argument is a whole number of at least 1."""
+    """Raise UserError, a ValueError, unless every argument is a whole number of at least 1."""
     for name, value in arguments.items():
         require(_is_natural(value), name, value, 'a whole number of at least 1')
 
