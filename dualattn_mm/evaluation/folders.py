@@ -144,12 +144,13 @@ def _check_names(
     extra = [name for name in pictures if name not in originals]
     parts = []
     if missing:
-        parts.append(f'{len(missing)} of {len(originals)} are missing ({_shortened(missing)})')
+        parts.append(f'{len(missing)} of {len(originals)} are missing ({shortened(missing)})')
     if extra:
-        parts.append(f'{len(extra)} have no original in {truth} ({_shortened(extra)})')
+        parts.append(f'{len(extra)} have no original in {truth} ({shortened(extra)})')
     if parts:
         raise UserError(f'{method} ({folder}): {"; ".join(parts)}')
 
 
-def _shortened(names: Sequence[str]) -> str:
+def shortened(names: Sequence[str]) -> str:
+    """The first of some names, for a message."""
     return ', '.join(names[:_NAMED]) + ', ...' * (len(names) > _NAMED)

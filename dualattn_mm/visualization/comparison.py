@@ -6,16 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from mmengine.fileio import list_dir_or_file
 from PIL import Image
 
-from ..apis.errors import ColorizeError, first_line
+from ..apis.errors import first_line
 from ..apis.image_io import IMAGE_SUFFIXES, SUFFIXES, write_image
-from ..datasets import LoadPhoto
+from ..errors import UserError
+from ..evaluation.folders import pictures_by_name, read_picture, shortened
 from .gallery import fit, gallery
 from .tensors import to_picture, to_tensor, without_color
-
-_NAMED = 5  # names in a message
 
 
 class Column(NamedTuple):
@@ -54,21 +52,21 @@ def compare(
         The number of rows.
 
     Raises:
-        ColorizeError: if a column lacks one of `files`, or the columns have no picture in common;
+        UserError: if a column lacks one of `files`, or the columns have no picture in common;
             if a folder or file cannot be read, or the sheet not be written.
     """
     suffixes = {suffix: name for name in ('PNG', 'JPEG') for suffix in SUFFIXES[name]}
     format_ = suffixes.get(output.suffix.lower())
     if format_ is None:
-        raise ColorizeError(f'{output} must end in one of {" ".join(suffixes)}')
+        raise UserError(f'{output} must end in one of {" ".join(suffixes)}')
     double = [label for label, n in Counter(column.label for column in columns).items() if n > 1]
     if double:
-        raise ColorizeError(f'two columns are called {double[0]!r}')
-    found = [_pictures(column.folder) for column in columns]
+        raise UserError(f'two columns are called {double[0]!r}')
+    found = [pictures_by_name(column.folder) for column in columns]
     names = _chosen(columns, found, files) if files else _common(columns, found, rows)
-    paths = [[_only(pictures[name]) for name in names] for pictures in found]
+    paths = [[pictures[name] for name in names] for pictures in found]
     if any(output.resolve() == path.resolve() for column in paths for path in column):
-        raise ColorizeError(f'{output} is one of the pictures and would be overwritten')
+        raise UserError(f'{output} is one of the pictures and would be overwritten')
     pictures = {
         column.label: [_load(path, height, column.gray) for path in paths_]
         for column, paths_ in zip(columns, paths, strict=True)
@@ -78,7 +76,7 @@ def compare(
         write_image(sheet, output, format_, overwrite=True)
     except (OSError, ValueError) as error:
         reason = getattr(error, 'strerror', None) or first_line(error)
-        raise ColorizeError(f'{output} cannot be written: {reason}') from None
+        raise UserError(f'{output} cannot be written: {reason}') from None
     return len(names)
 
 
@@ -88,28 +86,9 @@ def spread(count: int, total: int) -> list[int]:
     return [i * total // count for i in range(count)]
 
 
-def _pictures(folder: Path) -> dict[str, list[Path]]:
-    """By relative path without suffix, the files; several where only the suffix differs."""
-    if not folder.is_dir():
-        raise ColorizeError(f'no folder {folder}')
-    found: dict[str, list[Path]] = {}
-    for path in sorted(list_dir_or_file(folder, list_dir=False, recursive=True)):
-        if path.lower().endswith(IMAGE_SUFFIXES):
-            found.setdefault(_name(path), []).append(folder / path)
-    if not found:
-        raise ColorizeError(f'no image in {folder}')
-    return found
-
-
 def _name(path: str) -> str:
     path = Path(path)
     return (path.with_suffix('') if path.suffix.lower() in IMAGE_SUFFIXES else path).as_posix()
-
-
-def _only(paths: list[Path]) -> Path:
-    if len(paths) > 1:
-        raise ColorizeError(f'{paths[0]} and {paths[1]} are two pictures of one name')
-    return paths[0]
 
 
 def _chosen(columns: Sequence[Column], found: Sequence[dict], files: Sequence[str]) -> list[str]:
@@ -118,9 +97,9 @@ def _chosen(columns: Sequence[Column], found: Sequence[dict], files: Sequence[st
     for column, pictures in zip(columns, found, strict=True):
         missing = [name for name in names if name not in pictures]
         if missing:
-            lacks.append(f'{column.label} ({column.folder}) has no {_shortened(missing)}')
+            lacks.append(f'{column.label} ({column.folder}) has no {shortened(missing)}')
     if lacks:
-        raise ColorizeError('; '.join(lacks))
+        raise UserError('; '.join(lacks))
     return names
 
 
@@ -128,22 +107,14 @@ def _common(columns: Sequence[Column], found: Sequence[dict], rows: int) -> list
     names = sorted(set.intersection(*map(set, found)))
     folders = ', '.join(str(column.folder) for column in columns)
     if not names:
-        raise ColorizeError(f'no picture is in all of {folders}')
+        raise UserError(f'no picture is in all of {folders}')
     others = sorted(set().union(*found) - set(names))
     if others:
-        print(f'left out, because not in all columns: {_shortened(others)}', file=sys.stderr)
+        print(f'left out, because not in all columns: {shortened(others)}', file=sys.stderr)
     return [names[i] for i in spread(rows, len(names))]
 
 
-def _shortened(names: Sequence[str]) -> str:
-    more = f' and {len(names) - _NAMED} more' if len(names) > _NAMED else ''
-    return ', '.join(names[:_NAMED]) + more
-
-
 def _load(path: Path, height: int, gray: bool) -> Image.Image:
-    try:
-        image = LoadPhoto()(dict(img_path=path))['img']
-    except ColorizeError as error:
-        raise ColorizeError(f'{path}: {error}') from None
+    image = read_picture(path)
     picture = fit(to_picture(image), height)  # as it is shown: photos are large
     return to_picture(without_color(to_tensor(picture))) if gray else picture

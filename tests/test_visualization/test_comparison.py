@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from skimage.color import rgb2lab
 
-from dualattn_mm.apis.errors import ColorizeError
+from dualattn_mm.errors import UserError
 from dualattn_mm.visualization import comparison
 from dualattn_mm.visualization.comparison import Column, compare, spread
 
@@ -56,7 +56,7 @@ def test_files_choose_pictures_and_their_order(columns, tmp_path):
 
 def test_what_a_column_lacks_is_named(columns, tmp_path, capsys):
     (tmp_path / 'b' / 'class0' / 'photo.2.bmp').unlink()
-    with pytest.raises(ColorizeError, match=LACKS):
+    with pytest.raises(UserError, match=LACKS):
         compare(columns, tmp_path / 'out.png', ['class0/photo.2', 'class0/x', 'class0/photo.0'])
     assert not (tmp_path / 'out.png').exists()
     assert compare(columns, tmp_path / 'out.png', rows=2, height=20) == 2
@@ -108,9 +108,9 @@ def empty(folder):
     ('change', 'output', 'message'),
     [
         (damage, 'out.png', 'photo.0.png: not a JPEG'),
-        (repeat, 'out.png', 'are two pictures of one name'),
+        (repeat, 'out.png', 'differ in the suffix alone'),
         (rename, 'out.png', 'no picture is in all of '),
-        (empty, 'out.png', 'no image in '),
+        (empty, 'out.png', 'no picture below '),
         (None, 'out.gif', 'out.gif must end in one of .png'),
         (None, 'a/class0/photo.0.png', 'is one of the pictures'),
         (None, 'a/class0/photo.0.png/out.png', 'cannot be written: '),
@@ -120,7 +120,7 @@ def test_what_cannot_be_done_is_one_line(columns, tmp_path, change, output, mess
     if change:
         change(tmp_path)
     before = (tmp_path / 'a' / 'class0' / 'photo.0.png').read_bytes()
-    with pytest.raises(ColorizeError) as info:
+    with pytest.raises(UserError) as info:
         compare(columns, tmp_path / output)
     assert message in str(info.value)
     assert '\n' not in str(info.value)
@@ -128,7 +128,7 @@ def test_what_cannot_be_done_is_one_line(columns, tmp_path, change, output, mess
 
 
 def test_columns_need_names_of_their_own(columns, tmp_path):
-    with pytest.raises(ColorizeError, match="two columns are called 'a'"):
+    with pytest.raises(UserError, match="two columns are called 'a'"):
         compare([columns[0], columns[0]], tmp_path / 'out.png')
 
 
@@ -136,7 +136,7 @@ def test_a_sheet_is_whole_or_as_it_was(columns, tmp_path, monkeypatch):
     compare(columns, tmp_path / 'out.png')
     before = (tmp_path / 'out.png').read_bytes()
     monkeypatch.setattr(os, 'replace', lambda *a: (_ for _ in ()).throw(OSError(28, 'disk full')))
-    with pytest.raises(ColorizeError, match=r'out\.png cannot be written: disk full'):
+    with pytest.raises(UserError, match=r'out\.png cannot be written: disk full'):
         compare(columns, tmp_path / 'out.png', rows=1)
     assert (tmp_path / 'out.png').read_bytes() == before
     assert {path.name for path in tmp_path.iterdir()} == {'a', 'b', 'out.png'}
