@@ -73,14 +73,6 @@ def test_metafile(name, models):
     assert 'Results' not in model  # nothing has been trained
 
 
-def test_index_names_the_metafiles(models):
-    index = yaml.safe_load((ROOT / 'model-index.yml').read_text())['Import']
-    assert sorted(index) == sorted(
-        path.relative_to(ROOT).as_posix() for path in (ROOT / 'configs').rglob('metafile.yml')
-    )
-    assert sorted(models) == sorted(NAMES)
-
-
 @pytest.mark.parametrize('arch', 'tsb')
 def test_counted(arch, openmmlab):
     parts, shape = complexity_of_config(config(f'cls_dualattn_{arch}'))
