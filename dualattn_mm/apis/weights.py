@@ -8,7 +8,6 @@ configuration to build it from. An mmengine checkpoint (.pth) holds the whole `C
 import json
 import os
 import re
-import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ..errors import UserError
+from ..whole_file import write_whole
 from .checkpoint_file import read_checkpoint
 from .errors import ColorizeError, first_line
 
@@ -60,15 +60,8 @@ def save_generator(
     if 'type' not in generator_cfg:
         raise ColorizeError('generator_cfg has no `type`')
     stored = {key: _plain_copy(value, dtype) for key, value in state.items()}
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f'.{uuid.uuid4().hex}.tmp'
-    try:
-        # not save_file: its files can be read by their owner alone
-        temporary.write_bytes(save(stored, {'format': FORMAT, 'generator': description}))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    # not save_file: its files can be read by their owner alone
+    write_whole(Path(path), save(stored, {'format': FORMAT, 'generator': description}))
 
 
 def _plain_copy(value: Tensor, dtype: torch.dtype | None) -> Tensor:

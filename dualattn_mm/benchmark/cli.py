@@ -12,11 +12,12 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from ..whole_file import write_whole
 from . import plots
 from .machine import describe_machine
 from .measure import Effort, Results, measure
 from .peers import BEV_CASES, INSTALL, NETWORKS, Case, Network
-from .report import as_json, setting_table, sweep, sweep_table, write_whole
+from .report import as_json, setting_table, sweep, sweep_table
 from .step import DTYPES, EXECUTIONS, LAYOUTS, MODES, Setting
 
 DONE, NOTHING_MEASURED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130

@@ -2,11 +2,8 @@
 
 import dataclasses
 import json
-import os
 import statistics
-import uuid
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from rich.table import Table
@@ -118,13 +115,3 @@ def sweep_table(by_network: dict[str, list[Measurement]], setting: Setting) -> T
 def as_json(results: Results, about: dict[str, Any]) -> str:
     """All raw samples, beside what the run was (`about`)."""
     return json.dumps({**about, **dataclasses.asdict(results)}, indent=1)
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file under a temporary name, then rename it."""
-    temporary = path.parent / f'.{uuid.uuid4().hex}.tmp'
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from ..apis.files import check_writable
-from ..benchmark.report import write_whole
 from ..errors import UserError
+from ..whole_file import write_whole
 
 _WIDEST = 160
 

@@ -20,7 +20,6 @@ from dualattn_mm.benchmark.report import (
     sweep,
     sweep_table,
     time_per_pixel,
-    write_whole,
 )
 
 
@@ -141,11 +140,3 @@ def test_plots_are_pictures(swept, setting, networks):
         image.load()
         assert image.format == 'PNG'
         assert min(image.size) > 100
-
-
-def test_file_is_written_whole(tmp_path):
-    path = tmp_path / 'results.json'
-    path.write_bytes(b'old')
-    write_whole(path, b'new')
-    assert path.read_bytes() == b'new'
-    assert list(tmp_path.iterdir()) == [path]
