@@ -89,7 +89,9 @@ def main() -> int:
         parser.error('--test and --output are needed')
 
     def run() -> None:
-        pipe = ColorizationPipeline(args.weights, args.config)
+        # A safetensors file describes itself, its saturation too; a config would go before that.
+        described = args.weights.endswith('.safetensors')
+        pipe = ColorizationPipeline(args.weights, None if described else args.config)
         choose(args, pipe) if args.choose_saturation else compare(args, pipe)
 
     return run_tool(run)

@@ -5,7 +5,14 @@ _base_ = 'test_imagenet_val50k.py'
 
 test_pipeline = [dict(type='LoadPhoto'), dict(type='PackInputs')]
 test_dataloader = dict(
+    _delete_=True,  # its inferencer cannot read a collate_fn
+    batch_size=8,
+    num_workers=2,
+    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
+        type='ColorizationDataset',
+        data_root='data/imagenet/val',
+        test_mode=True,
         pipeline=[
             dict(type='LoadPhoto'),
             dict(type='ColorizationSquash', size=256),

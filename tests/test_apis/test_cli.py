@@ -230,11 +230,15 @@ def test_messages_are_in_the_order_of_the_files(photos, run):
     assert truncated == [f'in/{number:02}.jpg' for number in range(1, 30, 2)]
 
 
+@pytest.fixture
 def interrupt():
-    signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+    """Presses Ctrl-C; also where the tests were started in the background, which ignores it."""
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield lambda: signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+    signal.signal(signal.SIGINT, handler)
 
 
-def test_ctrl_c_while_writing(photos, run, monkeypatch):
+def test_ctrl_c_while_writing(photos, run, monkeypatch, interrupt):
     save, begun, completed = Image.Image.save, [], []
     saved = itertools.count(1)  # several threads save: each number is seen by one of them
 
@@ -257,7 +261,7 @@ def test_ctrl_c_while_writing(photos, run, monkeypatch):
         Image.open(Path('out', name)).load()
 
 
-def test_ctrl_c_in_the_network(photos, run, uniform_color, monkeypatch):
+def test_ctrl_c_in_the_network(photos, run, uniform_color, monkeypatch, interrupt):
     def interrupted(self, lightness):
         interrupt()
         time.sleep(10)

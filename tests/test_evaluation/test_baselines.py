@@ -154,7 +154,8 @@ def call(*args):
 def test_tool(photos, tmp_path):
     weights, config = tmp_path / 'w.safetensors', tmp_path / 'config.py'
     save_generator(weights, untrained(TINY, seed=3), TINY)
-    config.write_text(f'model = dict(type="Colorizer", generator={TINY!r})')
+    # The file's own saturation counts, not the config's.
+    config.write_text(f'model = dict(type="Colorizer", generator={dict(TINY, saturation=1)!r})')
     common = (weights, '--config', config, '--train', photos)
     status, out, err = call(*common, '--test', photos, '-o', tmp_path / 'out')
     assert status == 0, err

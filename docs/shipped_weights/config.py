@@ -1,0 +1,161 @@
+auto_scale_lr = dict(base_batch_size=16, enable=False)
+crop_size = 96
+custom_hooks = [
+    dict(type='PlainCheckpointHook'),
+    dict(type='RepeatableHook'),
+    dict(type='StrictLoadHook'),
+    dict(momentum=0.001, type='GeneratorEMAHook'),
+]
+custom_imports = dict(
+    allow_failed_imports=False,
+    imports=[
+        'dualattn_mm',
+        'dualattn_mm.datasets',
+        'dualattn_mm.engine',
+    ],
+)
+default_hooks = dict(
+    checkpoint=dict(by_epoch=False, interval=200, max_keep_ckpts=2, type='SafeCheckpointHook'),
+    logger=dict(interval=50, type='LoggerHook'),
+)
+env_cfg = dict(dist_cfg=dict(backend='gloo'))
+launcher = 'pytorch'
+log_processor = dict(by_epoch=False)
+max_iters = 7000
+model = dict(
+    color=dict(delta=25.0, type='RebalancedColorLoss', uniform=0.95),
+    generator=dict(
+        encoder=dict(
+            arch=dict(
+                depths=(
+                    1,
+                    1,
+                    3,
+                    1,
+                ),
+                embed_dims=(
+                    48,
+                    96,
+                    144,
+                    192,
+                ),
+                stem_channels=32,
+            ),
+            fca_scale='tokens',
+            group_dim=24,
+            head_dim=24,
+            in_channels=1,
+            order=(
+                'fca',
+                'sda',
+            ),
+            type='DualAttention',
+            window_size=8,
+        ),
+        head=dict(
+            feedforward_channels=384,
+            in_channels=96,
+            num_heads=4,
+            num_layers=3,
+            type='ColorAttention',
+        ),
+        image_size=128,
+        neck=dict(
+            in_channels=(
+                48,
+                96,
+                144,
+                192,
+            ),
+            out_channels=(
+                128,
+                96,
+                96,
+            ),
+            type='PixelShuffleNeck',
+        ),
+        num_queries=64,
+        type='MultiscalePyramidTransformer',
+    ),
+    l1_weight=0.0,
+    type='Colorizer',
+)
+model_wrapper_cfg = dict(
+    broadcast_buffers=False,
+    device_ids=None,
+    find_unused_parameters=False,
+    type='MMDistributedDataParallel',
+)
+optim_wrapper = dict(
+    clip_grad=dict(max_norm=1.0), optimizer=dict(lr=0.0008, type='AdamW', weight_decay=0.01)
+)
+param_scheduler = [
+    dict(by_epoch=False, end=200, start_factor=0.01, type='LinearLR'),
+    dict(begin=4666, by_epoch=False, end=7000, end_factor=0.01, start_factor=1.0, type='LinearLR'),
+]
+pipeline = [
+    dict(type='LoadPhoto'),
+    dict(min_colorfulness=8.0, type='SkipNearGray'),
+    dict(
+        scale=(
+            0.25,
+            1.0,
+        ),
+        size=96,
+        type='ColorizationCrop',
+    ),
+    dict(type='PackColorization'),
+]
+randomness = dict(seed=0)
+train_cfg = dict(by_epoch=False, max_iters=7000)
+train_dataloader = dict(
+    batch_size=8,
+    collate_fn=dict(type='default_collate'),
+    dataset=dict(
+        datasets=[
+            dict(
+                dataset=dict(
+                    data_root='data/photos/train',
+                    pipeline=[
+                        dict(type='LoadPhoto'),
+                        dict(min_colorfulness=8.0, type='SkipNearGray'),
+                        dict(
+                            scale=(
+                                0.25,
+                                1.0,
+                            ),
+                            size=96,
+                            type='ColorizationCrop',
+                        ),
+                        dict(type='PackColorization'),
+                    ],
+                    type='ColorizationDataset',
+                ),
+                times=3,
+                type='RepeatDataset',
+            ),
+            dict(
+                data_root='data/scenes/train',
+                pipeline=[
+                    dict(type='LoadPhoto'),
+                    dict(min_colorfulness=8.0, type='SkipNearGray'),
+                    dict(
+                        scale=(
+                            0.25,
+                            1.0,
+                        ),
+                        size=96,
+                        type='ColorizationCrop',
+                    ),
+                    dict(type='PackColorization'),
+                ],
+                type='ColorizationDataset',
+            ),
+        ],
+        type='ConcatDataset',
+    ),
+    num_workers=0,
+    persistent_workers=False,
+    sampler=dict(shuffle=True, type='InfiniteSampler'),
+)
+work_dir = 'main'
