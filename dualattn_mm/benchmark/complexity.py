@@ -52,7 +52,8 @@ def complexity(model: nn.Module, shape: Sequence[int]) -> dict[str, Complexity]:
         By the modules' dotted names; '' is the whole.
     """
     device = next(model.parameters()).device
-    analyzer = FlopAnalyzer(model.eval(), torch.zeros(1, *shape, device=device))
+    model.eval()  # on a line of its own: that of mmpretrain's backbones returns nothing
+    analyzer = FlopAnalyzer(model, torch.zeros(1, *shape, device=device))
     analyzer.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
     analyzer.tracer_warnings('none')
     analyzer.set_op_handle('aten::scaled_dot_product_attention', _attention_macs)

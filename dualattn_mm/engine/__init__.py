@@ -1,5 +1,6 @@
 """Hooks of the training loop and its optimizers. Importing this registers them."""
 
+from .class_folders import ClassFolderRunner
 from .color_gallery import ColorGalleryHook
 from .generator_ema import GeneratorEMAHook
 from .network_optimizers import NetworkOptimWrapperConstructor
@@ -11,6 +12,7 @@ from .strict_load import StrictLoadHook
 from .time_limit import TimeLimitHook
 
 __all__ = [
+    'ClassFolderRunner',
     'ColorGalleryHook',
     'GeneratorEMAHook',
     'NetworkOptimWrapperConstructor',

@@ -85,6 +85,8 @@ def train(
         _resume(cfg, resume)
     elif cfg.get('load_from'):
         _check_file(cfg.load_from, 'load_from')
+    if resume is None:
+        _check_initial_weights(cfg.get('model'))
     _run(cfg, 'train')
 
 
@@ -183,6 +185,17 @@ def _check_processes(launcher: str) -> None:
 def _check_file(path: str, what: str) -> None:
     if '://' not in path and not Path(path).is_file():
         raise RunError(f'no {what} {path}')
+
+
+def _check_initial_weights(part: Any) -> None:
+    """Look for the files of init_cfg now; the data sets, which come first, can take minutes."""
+    if isinstance(part, Mapping):
+        if part.get('type') == 'Pretrained':
+            _check_file(part['checkpoint'], 'initial weights')
+        part = list(part.values())
+    if isinstance(part, list | tuple):
+        for inner in part:
+            _check_initial_weights(inner)
 
 
 def _resume(cfg: Config, resume: str) -> None:

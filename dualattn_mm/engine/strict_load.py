@@ -9,9 +9,8 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 
+from ..models.pretrained import summarize_differences
 from .errors import RunError
-
-_SHOWN = 3  # names per kind of difference
 
 
 @HOOKS.register_module()
@@ -56,10 +55,9 @@ class StrictLoadHook(Hook):
                 kinds[match[1]] += match[2].split(', ')
             elif match := re.match(r'\s*size mismatch for (\S+):', line):
                 kinds['of another shape'].append(match[1])
-        parts = []
-        for kind, names in kinds.items():
-            names = [name for name in names if not any(p.search(name) for p in self.ignore)]
-            if names:
-                more = ', ...' if len(names) > _SHOWN else ''
-                parts.append(f'{len(names)} {kind} ({", ".join(names[:_SHOWN])}{more})')
-        return '; '.join(parts)
+        return summarize_differences(
+            {
+                kind: [name for name in names if not any(p.search(name) for p in self.ignore)]
+                for kind, names in kinds.items()
+            }
+        )

@@ -20,6 +20,7 @@ from .attention import (
     recomputed,
 )
 from .checks import as_tuple, natural_numbers, require, require_natural
+from .pretrained import require_pretrained_fits
 
 
 class Stem(nn.Module):
@@ -111,7 +112,7 @@ class DualAttention(BaseModule):
             is (B, C): what a classification head takes.
         with_cp: trade time for memory in training by gradient checkpointing.
         init_cfg: mmengine's initialisation, e.g. `dict(type='Pretrained', checkpoint=...,
-            prefix='backbone.')`.
+            prefix='backbone.')`; a checkpoint that does not fit is an error.
 
     Raises:
         ValueError: for an argument outside of what is described here.
@@ -269,6 +270,17 @@ class DualAttention(BaseModule):
             else:
                 outs.append(norm(x).permute(0, 3, 1, 2))
         return tuple(outs)
+
+    def init_weights(self) -> None:
+        """Initialise as `init_cfg` says.
+
+        Raises:
+            UserError: if its checkpoint does not fit. Norms of outputs may be missing in it, or
+                stand for nothing here: tasks differ in `out_indices`.
+        """
+        if not self.is_init:
+            require_pretrained_fits(self, self.init_cfg, free=r'norm\d')
+        super().init_weights()
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
         """Where a parameter stands, for mmpretrain's layer-wise decay of the learning rate.

@@ -1,0 +1,47 @@
+# Pictures in one folder per class: data_root/train/CLASS/*.jpg and data_root/val/CLASS/*.jpg.
+#   python tools/train.py configs/mmpretrain/cls_dualattn_t_folder.py --cfg-options data_root=FOLDER
+# Other names than train and val: val_dataloader.dataset.data_prefix=validation, and so on.
+_base_ = './cls_dualattn_t.py'
+
+runner_type = 'ClassFolderRunner'  # data_root and the number of classes go where they belong
+data_root = 'data/folder'
+train_dataloader = dict(
+    batch_size=64,
+    dataset=dict(
+        _delete_=True,
+        type='CustomDataset',
+        data_prefix='train',
+        pipeline=_base_.train_pipeline,
+    ),
+)
+val_dataloader = dict(
+    dataset=dict(
+        _delete_=True,
+        type='CustomDataset',
+        data_prefix='val',
+        pipeline=_base_.test_pipeline,
+    ),
+)
+test_dataloader = dict(
+    dataset=dict(
+        _delete_=True,
+        type='CustomDataset',
+        data_prefix='val',
+        pipeline=_base_.test_pipeline,
+    ),
+)
+val_evaluator = dict(topk=(1,))
+test_evaluator = dict(topk=(1,))
+train_cfg = dict(max_epochs=100)
+param_scheduler = [
+    dict(
+        type='LinearLR',
+        start_factor=1e-3,
+        by_epoch=True,
+        end=5,
+        convert_to_iter_based=True,
+    ),
+    dict(type='CosineAnnealingLR', eta_min=1e-6, by_epoch=True, begin=5),
+]
+optim_wrapper = dict(optimizer=dict(lr=1.25e-4))
+auto_scale_lr = dict(base_batch_size=64)
