@@ -64,5 +64,6 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', eta_min=1e-5, by_epoch=True, convert_to_iter_based=True),
 ]
 default_hooks = dict(
+    logger=dict(interval=20, ignore_last=False),
     checkpoint=dict(type='SafeCheckpointHook', interval=1000, max_keep_ckpts=1),
 )

@@ -14,7 +14,7 @@ _LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 @RUNNERS.register_module()
 class ClassFolderRunner(Runner):
-    """mmengine's runner for mmpretrain's CustomDataset: `data_root` alone says what the classes are.
+    """Runner for mmpretrain's CustomDataset: `data_root` alone says what the classes are.
 
     The config's `data_root` becomes that of its data sets, and the folders of the training data
     become their classes, and the number of classes of the head (and of Mixup and CutMix). The

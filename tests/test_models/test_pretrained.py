@@ -53,7 +53,10 @@ def test_outputs_of_a_classifier_and_of_a_detector_differ(saved):
 @pytest.mark.parametrize(
     ('source', 'said'),
     [
-        (dict(embed_dims=(32, 32, 32, 64)), r'do not fit DualAttention: \d\d of another shape \(down'),
+        (
+            dict(embed_dims=(32, 32, 32, 64)),
+            r'do not fit DualAttention: \d\d of another shape',
+        ),
         (dict(depths=(1, 1, 2, 1)), r'\d+ unexpected \(stages.2.blocks.1.fca.+, \.\.\.\)'),
     ],
 )
@@ -80,5 +83,5 @@ def test_forgotten_prefix(saved):
 
 
 def test_no_file(tmp_path):
-    with pytest.raises(FileNotFoundError, match='none.pth'):
+    with pytest.raises(FileNotFoundError, match=r'none\.pth'):
         encoder(tmp_path / 'none.pth').init_weights()

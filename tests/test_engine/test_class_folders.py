@@ -1,0 +1,146 @@
+"""Classifiers of any class folders: data_root alone says what the classes are."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from PIL import Image
+
+from dualattn_mm.engine.errors import RunError
+from dualattn_mm.engine.run import evaluate, run_tool, train
+
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / 'mmpretrain'
+COLORS = dict(green=(0, 200, 0), red=(200, 0, 0))
+TINY = """
+_base_ = {base!r}
+model = dict(
+    backbone=dict(
+        arch=dict(
+            _delete_=True, embed_dims=(8, 8, 16, 16), depths=(1, 1, 1, 1), stem_channels=8
+        ),
+        window_size=2, head_dim=8, group_dim=8, drop_path_rate=0.0,
+    ),
+    head=dict(in_channels=16),
+    train_cfg=None,
+)
+small = [
+    dict(type='LoadImageFromFile'), dict(type='Resize', scale=(32, 32)), dict(type='PackInputs')
+]
+train_dataloader = dict(batch_size=4, num_workers=0, dataset=dict(pipeline=small))
+val_dataloader = dict(batch_size=4, num_workers=0, dataset=dict(pipeline=small))
+test_dataloader = dict(batch_size=4, num_workers=0, dataset=dict(pipeline=small))
+train_cfg = dict(max_epochs=4)
+optim_wrapper = dict(optimizer=dict(lr=2e-2))
+param_scheduler = []
+randomness = dict(seed=0)
+log_level = 'ERROR'
+"""
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Four training and two validation pictures of each class, of one colour."""
+    rng = np.random.default_rng(0)
+    for split, count in (('train', 4), ('val', 2)):
+        for name, color in COLORS.items():
+            folder = tmp_path / 'data' / split / name / 'deep'
+            folder.mkdir(parents=True)
+            for i in range(count):
+                pixels = np.clip(color + rng.normal(0, 20, (32, 40, 3)), 0, 255)
+                Image.fromarray(pixels.astype(np.uint8)).save(folder / f'{i}.PNG')
+    return tmp_path / 'data'
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    path = tmp_path / 'tiny.py'
+    path.write_text(TINY.format(base=str(CONFIGS / 'cls_dualattn_t_folder.py')))
+    return path
+
+
+def options(data):
+    return dict(data_root=str(data), experiment_name=os.urandom(4).hex())
+
+
+def test_trained_tested_and_used(openmmlab, folders, tiny, tmp_path):
+    work = tmp_path / 'work'
+    train(str(tiny), str(work), cfg_options=options(folders))
+    checkpoint = work / 'epoch_4.pth'
+    content = torch.load(checkpoint, weights_only=True)
+    assert content['meta']['dataset_meta']['classes'] == ('green', 'red')
+    assert content['state_dict']['head.fc.bias'].shape == (2,)
+    written = Config.fromfile(work / 'tiny.py')
+    assert written.model.head.num_classes == written.data_preprocessor.num_classes == 2
+
+    figures = evaluate(str(tiny), str(checkpoint), str(work), options(folders))
+    assert figures['accuracy/top1'] == 100
+
+    from mmpretrain import ImageClassificationInferencer
+
+    infer = ImageClassificationInferencer(str(work / 'tiny.py'), pretrained=str(checkpoint))
+    pictures = [str(folders / 'val' / name / 'deep' / '0.PNG') for name in COLORS]
+    assert [result['pred_class'] for result in infer(pictures)] == ['green', 'red']
+
+
+def test_mixup_knows_the_number_of_classes(openmmlab, folders, tiny, tmp_path):
+    tiny.write_text(tiny.read_text().replace('    train_cfg=None,\n', ''))
+    train(str(tiny), str(tmp_path), cfg_options=options(folders) | {'train_cfg.max_epochs': 1})
+
+
+def test_checkpoint_of_another_size(openmmlab, tiny, folders, tmp_path, capsys):
+    from dualattn_mm import DualAttention
+
+    file = tmp_path / 'other.pth'
+    arch = dict(embed_dims=(8, 8, 16, 32), depths=(1, 1, 1, 1), stem_channels=8)
+    torch.save(DualAttention(arch, head_dim=8, group_dim=8).state_dict(), file)
+    init = {'model.backbone.init_cfg': dict(type='Pretrained', checkpoint=str(file))}
+    work = str(tmp_path)
+    assert run_tool(lambda: train(str(tiny), work, cfg_options=options(folders) | init)) == 2
+    assert f'{file} does not fit DualAttention: ' in capsys.readouterr().err
+    file.unlink()
+    with pytest.raises(RunError, match=r'no initial weights .*other\.pth'):
+        train(str(tiny), work, cfg_options=options('nowhere') | init)
+
+
+def remove(folder):
+    for path in folder.rglob('*.PNG'):
+        path.unlink()
+
+
+@pytest.mark.parametrize(
+    ('damage', 'said'),
+    [
+        (
+            lambda data: data.rename(data.with_name('d')),
+            r'no folder .*data/train: .* data_root/tra',
+        ),
+        (lambda data: remove(data / 'train' / 'red'), r'no pictures \(.*\.png.* in .*/train/red$'),
+        (lambda data: remove(data / 'val'), r'no pictures .* in .*/val/green$'),
+        (
+            lambda data: (data / 'val' / 'red').rename(data / 'val' / 'rde'),
+            r'data/val are not those of .*data/train: it lacks red and has rde$',
+        ),
+        (
+            lambda data: (data / 'val' / 'red').rename(data / 'red'),
+            r"a folder per class is needed, and .*data/val has \('green',\)",
+        ),
+    ],
+)
+def test_folders_that_do_not_fit(openmmlab, tiny, folders, damage, said, tmp_path):
+    damage(folders)
+    with pytest.raises(RunError, match=said):
+        train(str(tiny), str(tmp_path / 'work'), cfg_options=options(folders))
+
+
+@pytest.mark.parametrize('network', ['dualattn', 'davit', 'swin', 'resnet'])
+def test_small_networks_are_of_a_size(openmmlab, network):
+    model = openmmlab['mmpretrain'].MODELS.build(
+        Config.fromfile(CONFIGS / f'small_{network}.py').model.backbone
+    )
+    parameters = sum(p.numel() for p in model.parameters())
+    assert parameters == pytest.approx(799_360, rel=0.1)
+    first_line = (CONFIGS / f'small_{network}.py').read_text().splitlines()[0]
+    assert f'{parameters:,} ' in first_line

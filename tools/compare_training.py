@@ -1,0 +1,48 @@
+"""Train several configs with several seeds, and print their metrics in one table.
+
+python tools/compare_training.py CONFIG ... --metrics accuracy/top1 -o OUT [--cfg-options ...]
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from dualattn_mm.engine.run import run_tool
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add('configs', type=Path, nargs='+', metavar='CONFIG', help='config files')
+    add('--metrics', nargs='+', required=True, metavar='NAME', help='as the log names them')
+    add('--seeds', type=int, nargs='+', default=[0, 1, 2], help='default: 0 1 2')
+    add('-o', '--output', type=Path, required=True, metavar='FOLDER', help='for all that comes out')
+    add('--jobs', type=int, default=1, help='trainings at a time (default: %(default)s)')
+    add('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='as of tools/train.py')
+    args = parser.parse_args()
+    return run_tool(lambda: _compare(args))
+
+
+def _compare(args: argparse.Namespace) -> None:
+    from dualattn_mm.benchmark.training import compare_trainings, trainings_table
+    from dualattn_mm.evaluation.report import print_table
+
+    rows = compare_trainings(
+        args.configs,
+        args.seeds,
+        args.metrics,
+        args.output,
+        args.cfg_options,
+        args.jobs,
+        Path(__file__).with_name('train.py'),
+        say=lambda line: print(line, flush=True),
+    )
+    print_table(trainings_table(rows, args.metrics))
+
+
+if __name__ == '__main__':
+    sys.exit(main())
