@@ -16,26 +16,11 @@ from mmengine.registry import MODELS
 from PIL import Image
 from skimage.data import astronaut, chelsea, coffee
 from skimage.metrics import peak_signal_noise_ratio
+from tiny import GENERATOR
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / 'configs' / 'mmagic'
-TINY = dict(
-    _delete_=True,
-    type='MultiscalePyramidTransformer',
-    num_queries=4,
-    encoder=dict(
-        type='DualAttention',
-        arch=dict(embed_dims=(8, 8, 16, 16), depths=(1, 1, 1, 1), stem_channels=8),
-        in_channels=1,
-        window_size=2,
-        head_dim=8,
-        group_dim=8,
-    ),
-    neck=dict(type='PixelShuffleNeck', in_channels=(8, 8, 16, 16), out_channels=(16, 8, 8)),
-    head=dict(
-        type='ColorAttention', in_channels=8, num_layers=1, num_heads=2, feedforward_channels=16
-    ),
-)
+TINY = dict(GENERATOR, _delete_=True)
 MODEL = f'model = dict(perceptual=None, critic=dict(channels=(4, 4)), generator={TINY!r})\n'
 
 

@@ -1,7 +1,10 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
 from mmengine.registry import MODELS
+from tiny import GENERATOR
 from torch import nn
 
 from dualattn_mm.apis import save_generator
@@ -59,20 +62,4 @@ def weights(tmp_path):
 @pytest.fixture
 def tiny():
     """The config of a real network, very small."""
-    return dict(
-        type='MultiscalePyramidTransformer',
-        num_queries=4,
-        encoder=dict(
-            type='DualAttention',
-            arch=dict(embed_dims=(8, 8, 16, 16), depths=(1, 1, 1, 1), stem_channels=8),
-            in_channels=1,
-            window_size=2,
-            head_dim=8,
-            group_dim=8,
-            order=('fca', 'sda'),
-        ),
-        neck=dict(type='PixelShuffleNeck', in_channels=(8, 8, 16, 16), out_channels=(16, 8, 8)),
-        head=dict(
-            type='ColorAttention', in_channels=8, num_layers=1, num_heads=2, feedforward_channels=16
-        ),
-    )
+    return copy.deepcopy(GENERATOR)

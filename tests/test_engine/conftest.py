@@ -6,6 +6,7 @@ import torch
 from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from PIL import Image
+from tiny import GENERATOR
 from torch import nn
 from torch.utils.data import Dataset
 
@@ -72,19 +73,7 @@ TINY = """
 _base_ = {base!r}
 model = dict(
     type='Colorizer',
-    generator=dict(
-        type='MultiscalePyramidTransformer',
-        num_queries=4,
-        encoder=dict(
-            type='DualAttention',
-            arch=dict(embed_dims=(8, 8, 16, 16), depths=(1, 1, 1, 1), stem_channels=8),
-            in_channels=1, window_size=2, head_dim=8, group_dim=8,
-        ),
-        neck=dict(type='PixelShuffleNeck', in_channels=(8, 8, 16, 16), out_channels=(16, 8, 8)),
-        head=dict(
-            type='ColorAttention', in_channels=8, num_layers=1, num_heads=2, feedforward_channels=16
-        ),
-    ),
+    generator={generator!r},
 )
 train_dataloader = dict(
     batch_size=4,
@@ -120,5 +109,5 @@ def config(tmp_path):
         Image.fromarray(pixels).save(photos / f'{i}.png')
     path = tmp_path / 'tiny.py'
     base = str(configs_dir() / '_base_' / 'color_runtime.py')
-    path.write_text(TINY.format(base=base, photos=str(photos)))
+    path.write_text(TINY.format(base=base, photos=str(photos), generator=GENERATOR))
     return path

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from skimage.color import lab2rgb, rgb2lab
 from skimage.data import astronaut, coffee
+from tiny import GENERATOR
 
 from dualattn_mm.apis import ColorizationPipeline, save_generator
 from dualattn_mm.errors import UserError
@@ -24,24 +25,7 @@ from dualattn_mm.evaluation.baselines import (
 )
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'measure_weights.py'
-TINY = dict(
-    type='MultiscalePyramidTransformer',
-    num_queries=4,
-    image_size=32,
-    saturation=1.5,
-    encoder=dict(
-        type='DualAttention',
-        arch=dict(embed_dims=(8, 8, 16, 16), depths=(1, 1, 1, 1), stem_channels=8),
-        in_channels=1,
-        window_size=2,
-        head_dim=8,
-        group_dim=8,
-    ),
-    neck=dict(type='PixelShuffleNeck', in_channels=(8, 8, 16, 16), out_channels=(16, 8, 8)),
-    head=dict(
-        type='ColorAttention', in_channels=8, num_layers=1, num_heads=2, feedforward_channels=16
-    ),
-)
+TINY = dict(GENERATOR, image_size=32, saturation=1.5)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ GENERATOR = dict(
         type='DualAttention',
         in_channels=1,
         arch=dict(embed_dims=(8, 8, 16, 16), depths=(1, 1, 1, 1), stem_channels=4),
-        window_size=4,
+        window_size=2,
         head_dim=8,
         group_dim=8,
         order=('fca', 'sda'),
