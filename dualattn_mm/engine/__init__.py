@@ -3,6 +3,7 @@
 from .class_folders import ClassFolderRunner
 from .color_gallery import ColorGalleryHook
 from .generator_ema import GeneratorEMAHook
+from .mixed_precision import amp_on_gpu
 from .network_optimizers import NetworkOptimWrapperConstructor
 from .plain_checkpoint import PlainCheckpointHook
 from .progress import TrainingProgressHook
@@ -22,4 +23,5 @@ __all__ = [
     'StrictLoadHook',
     'TimeLimitHook',
     'TrainingProgressHook',
+    'amp_on_gpu',
 ]
