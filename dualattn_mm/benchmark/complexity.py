@@ -1,30 +1,19 @@
 """Parameters and multiply-accumulates (MACs) of what a config describes."""
 
-from collections.abc import Mapping, Sequence
-from math import prod
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
-from mmengine.analysis import FlopAnalyzer
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from rich.table import Table
-from torch import nn
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from ..errors import UserError
 
-# FLOPs in papers are the MACs of convolutions, linear layers and matrix products.
-_LEFT_OUT = (
-    'aten::batch_norm',
-    'aten::group_norm',
-    'aten::layer_norm',
-    'aten::instance_norm',
-    'aten::upsample_nearest2d',
-    'aten::upsample_bilinear2d',
-    'aten::adaptive_avg_pool2d',
-    'aten::grid_sampler',
-)
-_SCOPES = ('mmengine', 'mmagic', 'mmpretrain')
+_SCOPES = ('mmengine', 'mmagic', 'mmpretrain', 'mmdet')
+_DETECTION = 800, 1280  # (H, W) that papers count detectors at whose images have no fixed size
 
 
 class Complexity(NamedTuple):
@@ -40,29 +29,55 @@ class Complexity(NamedTuple):
 
 
 def complexity(model: nn.Module, shape: Sequence[int]) -> dict[str, Complexity]:
-    """Count the whole model and its parts, by running one image of zeros through it on the CPU.
+    """Count the whole model and its parts, by torch's formulas for its operations.
 
-    mmengine's analysis, with scaled_dot_product_attention added, without norms and resizing.
+    What counts are convolutions, linear layers and matrix products, those of attention too. Nothing
+    is computed, so the size costs neither time nor memory.
 
     Args:
-        model: takes (1, C, H, W) by its `forward`; is put into eval mode.
+        model: takes (1, C, H, W) by its `forward`; is put into eval mode and moved to the meta
+            device, where it has no weights any more.
         shape: (C, H, W) of the image.
 
     Returns:
         By the modules' dotted names; '' is the whole.
     """
-    device = next(model.parameters()).device
+    # The meta device has no fused kernels, which would not be counted: neither for
+    # scaled_dot_product_attention nor, where gradients are wanted, for MultiheadAttention.
     model.eval()  # on a line of its own: that of mmpretrain's backbones returns nothing
-    analyzer = FlopAnalyzer(model, torch.zeros(1, *shape, device=device))
-    analyzer.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
-    analyzer.tracer_warnings('none')
-    analyzer.set_op_handle('aten::scaled_dot_product_attention', _attention_macs)
-    for name in _LEFT_OUT:  # mmengine ignores only what it does not know
-        analyzer.set_op_handle(name, lambda inputs, outputs: 0)
-    with torch.no_grad():
-        macs = analyzer.by_module()
+    model.to('meta')
+    counter = FlopCounterMode(display=False)
+    macs = dict.fromkeys((name for name, _ in model.named_modules()), 0)
+    running, counted = [''], 0
+
+    def enter(name: str) -> None:
+        _credit()
+        running.append(name)
+
+    def leave() -> None:
+        _credit()
+        running.pop()
+
+    def _credit() -> None:
+        """What was done since the last call is the innermost module's, and of those around it."""
+        nonlocal counted
+        total = counter.get_total_flops() // 2
+        for name in _with_parents(running[-1]):
+            macs[name] += total - counted
+        counted = total
+
+    handles = []
+    for name, module in model.named_modules():
+        handles.append(module.register_forward_pre_hook(lambda *_, name=name: enter(name)))
+        handles.append(module.register_forward_hook(lambda *_: leave()))
+    try:
+        with counter:
+            model(torch.empty(1, *shape, device='meta'))
+    finally:
+        for handle in handles:
+            handle.remove()
     return {
-        name: Complexity(sum(p.numel() for p in module.parameters()), int(macs[name]))
+        name: Complexity(sum(p.numel() for p in module.parameters()), macs[name])
         for name, module in model.named_modules()
     }
 
@@ -73,7 +88,8 @@ def complexity_of_config(
     """Build the model of a config and count it.
 
     Args:
-        cfg: of mmpretrain or of mmagic's colorizer.
+        cfg: of mmpretrain, of mmagic's colorizer, or of a detector of mmdet with one stage or with
+            an RPN and (cascaded) box and mask heads.
         shape: (H, W); None takes what the config tests at.
 
     Returns:
@@ -91,6 +107,8 @@ def complexity_of_config(
     init_default_scope(scope)
     colorizes = cfg.model.get('type') == 'Colorizer'  # whose critic and losses are left behind
     model = MODELS.build(cfg.model.generator if colorizes else cfg.model)
+    if scope == 'mmdet':
+        model.forward = _detector_forward(model)
     return complexity(model, (1 if colorizes else 3, height, width)), (height, width)
 
 
@@ -109,6 +127,9 @@ def complexity_table(parts: Mapping[str, Complexity], title: str, depth: int) ->
 def _tested_size(cfg: Config) -> tuple[int, int]:
     """What the last transform that names a size makes of a test's images."""
     pipeline = (cfg.get('test_dataloader') or {}).get('dataset', {}).get('pipeline', [])
+    if cfg.get('default_scope') == 'mmdet':  # Resize alone leaves each image its own size
+        padded = [transform.get('size') for transform in pipeline if transform['type'] == 'Pad']
+        return next((tuple(size) for size in padded if size), _DETECTION)
     for transform in reversed(pipeline):
         for name in ('crop_size', 'scale', 'size'):
             size = transform.get(name)
@@ -119,7 +140,47 @@ def _tested_size(cfg: Config) -> tuple[int, int]:
     raise UserError('the config does not say the size of its test images: pass --shape H W')
 
 
-def _attention_macs(inputs: list[Any], outputs: list[Any]) -> int:
-    """Of scaled_dot_product_attention: q k^T and the product with v."""
-    query, key, value = (list(node.type().sizes()) for node in inputs[:3])
-    return prod(query[:-1]) * key[-2] * (query[-1] + value[-1])
+def _with_parents(name: str) -> list[str]:
+    """'a.b' -> ['a.b', 'a', '']."""
+    names = [name]
+    while names[-1]:
+        names.append(names[-1].rpartition('.')[0])
+    return names
+
+
+def _detector_forward(detector: nn.Module) -> Callable[[Tensor], None]:
+    """A detector's pass over one image, without what depends on what it sees.
+
+    As many boxes as the config lets through are taken for found: 1000 proposals for each stage of
+    the box head, 100 boxes for each of the mask head.
+    """
+    from mmdet.models import CascadeRoIHead, SingleStageDetector, StandardRoIHead
+
+    if isinstance(detector, SingleStageDetector) and detector.bbox_head is not None:
+        return lambda image: detector.bbox_head(detector.extract_feat(image))
+    roi_head = getattr(detector, 'roi_head', None)
+    if type(roi_head) not in (StandardRoIHead, CascadeRoIHead):
+        what = type(detector if roi_head is None else roi_head).__name__
+        raise UserError(f'detectors of mmdet with {what} cannot be counted')
+
+    def forward(image: Tensor) -> None:
+        maps = detector.extract_feat(image)
+        detector.rpn_head(maps)
+        config = detector.test_cfg
+        for part, boxes in (('bbox', config.rpn.max_per_img), ('mask', config.rcnn.max_per_img)):
+            heads, extractors = (
+                _listed(getattr(roi_head, name, None))
+                for name in (f'{part}_head', f'{part}_roi_extractor')
+            )
+            for head, extractor in zip(heads, extractors, strict=True):
+                size = extractor.roi_layers[0].output_size
+                head(image.new_empty(boxes, extractor.out_channels, *size))
+
+    return forward
+
+
+def _listed(part: nn.Module | None) -> list[nn.Module]:
+    """One head, the heads of a cascade's stages, or none."""
+    if part is None:
+        return []
+    return list(part) if isinstance(part, nn.ModuleList) else [part]

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cache
 
 import torch
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch import Tensor
 
+from .complexity import complexity
 from .peers import Case, Network, in_channels
 
 MODES = ('infer', 'train')
@@ -129,17 +129,10 @@ def seconds_per_call(call: Callable[[], object], calls: int, device: torch.devic
 
 @cache
 def count_macs(network: Network, case: Case) -> int | None:
-    """Multiply-accumulates of one image in matrix products, convolutions and attention.
-
-    Counted by torch's own formulas, without data. None where a network cannot do without.
-    """
+    """Multiply-accumulates of one image; None where a network cannot be counted without data."""
     try:
-        # The meta device has no fused kernels, which would not be counted: neither for
-        # scaled_dot_product_attention nor, where gradients are wanted, for MultiheadAttention.
-        module: nn.Module = network.build(case).eval().to('meta')
-        image = torch.empty(1, in_channels(module), case.height, case.width, device='meta')
-        with FlopCounterMode(display=False) as counter:
-            module(image)
+        module = network.build(case)
+        shape = (in_channels(module), case.height, case.width)
+        return complexity(module, shape)[''].macs
     except Exception:  # of foreign networks, which may fail in any way
         return None
-    return counter.get_total_flops() // 2
