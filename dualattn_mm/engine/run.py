@@ -22,7 +22,7 @@ from ..errors import UserError
 from ..evaluation import generator_file
 from ..evaluation.pictures import SavePicturesHook
 from ..evaluation.report import ReportHook, check_output
-from . import hooks_of_runs
+from . import coco_data, hooks_of_runs
 from .cpu_processes import start_cpu_processes
 from .errors import RunError
 
@@ -38,7 +38,7 @@ def run_tool(call: Callable[[], Any]) -> int:
     Returns:
         The exit status: 0, 2 after an error of use, 130 when interrupted.
     """
-    rank = next((os.environ[name] for name in _RANK.values() if name in os.environ), '0')
+    rank = _rank()
     try:
         call()
     except (UserError, FileNotFoundError) as error:
@@ -49,6 +49,10 @@ def run_tool(call: Callable[[], Any]) -> int:
         print('interrupted', file=sys.stderr)
         return INTERRUPTED
     return 0
+
+
+def _rank() -> str:
+    return next((os.environ[name] for name in _RANK.values() if name in os.environ), '0')
 
 
 def train(
@@ -168,6 +172,7 @@ def _prepare_config(
     cfg.work_dir = work_dir or cfg.get('work_dir') or str(Path('work_dirs', Path(config).stem))
     _check_processes(launcher)
     hooks_of_runs.add_to(cfg)
+    coco_data.use_classes(cfg)
     return cfg
 
 
@@ -234,6 +239,8 @@ def _use_amp(cfg: Config) -> None:
 
 
 def _run(cfg: Config, task: str, hooks: Sequence[Hook] = ()) -> Any:
+    if _rank() == '0':
+        coco_data.check(cfg, task)
     # torch < 2.6 would otherwise run the code inside a checkpoint.
     os.environ.setdefault('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
     if cfg.launcher != 'none' and not torch.cuda.is_available():

@@ -1,0 +1,184 @@
+"""COCO data before training: one clear line, or a warning where training can go on."""
+
+import copy
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+from PIL import Image
+
+from dualattn_mm.engine import coco_data
+from dualattn_mm.engine.run import evaluate, run_tool, train
+from dualattn_mm.errors import UserError
+
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / 'mmdet'
+MASK_RCNN = str(CONFIGS / 'mask_rcnn_dualattn_t.py')
+
+
+@pytest.fixture(scope='module')
+def mask_rcnn():
+    return Config.fromfile(MASK_RCNN)
+
+
+@pytest.fixture
+def cfg(mask_rcnn, options, openmmlab):
+    """The config on the (changed) annotations, as the tools prepare it."""
+
+    def make(content=None):
+        cfg = copy.deepcopy(mask_rcnn)
+        cfg.merge_from_dict(options(content))
+        coco_data.use_classes(cfg)
+        return cfg
+
+    return make
+
+
+def without(rows, key):
+    return [{k: v for k, v in row.items() if k != key} for row in rows]
+
+
+def test_good_data_pass_in_silence(cfg, capsys):
+    coco_data.check(cfg(), 'train')
+    coco_data.check(cfg(), 'test')
+    assert capsys.readouterr().out == ''
+
+
+@pytest.mark.parametrize(
+    ('part', 'change', 'line'),
+    [
+        ('annotations', lambda rows: [], 'nothing to train on among 0 annotations'),
+        ('annotations', lambda rows: [dict(r, image_id=99) for r in rows], 'it does not list'),
+        ('annotations', lambda rows: [dict(r, bbox=[90, 0, 9, 9]) for r in rows], '4 without area'),
+        ('annotations', lambda rows: without(rows, 'area'), '4 of 4 annotations have no area'),
+        ('annotations', lambda rows: without(rows, 'segmentation'), '4 of 4 objects have no segm'),
+        ('annotations', lambda rows: rows + rows[:1], '1 of 5 annotations repeat an id'),
+        ('images', lambda rows: without(rows, 'width'), '4 of 4 images have no width'),
+        ('images', lambda rows: [], 'it lists no images'),
+        ('images', lambda rows: [dict(r, width=640) for r in rows], 'it does not fit the images'),
+        (
+            'images',
+            lambda rows: [dict(r, file_name=f'train/{r["file_name"]}') for r in rows],
+            'none of its 4 images is in',
+        ),
+        (
+            'images',
+            lambda rows: [*rows[:3], dict(rows[3], file_name='lost.png')],
+            '1 of its 4 images are not in',
+        ),
+        ('categories', lambda rows: rows[:1], 'no category for 1 of 2 classes (dog)'),
+        ('categories', lambda rows: rows[::-1], 'come in another order than classes'),
+        ('categories', lambda rows: None, 'no list of categories'),
+    ],
+)
+def test_what_stops_training(cfg, annotations, part, change, line):
+    content = annotations | {part: change(annotations[part])}
+    with pytest.raises(UserError) as caught:
+        coco_data.check(cfg(content), 'train')
+    assert line in str(caught.value)
+    assert 'all.json: ' in str(caught.value)
+    assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ('change', 'warning'),
+    [
+        (dict(image_id=99), 'of 4 annotations are left out: 1 of images that it does not list'),
+        (dict(category_id=9), 'of 4 annotations are left out: 1 of other classes'),
+        (dict(bbox=[90, 0, 9, 9]), 'of 4 annotations are left out: 1 without area in their image'),
+    ],
+)
+def test_what_training_goes_on_without(cfg, annotations, capsys, change, warning):
+    content = copy.deepcopy(annotations)
+    content['annotations'][0] |= change
+    content['categories'].append(dict(id=9, name='bird'))
+    coco_data.check(cfg(content), 'train')
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split('all.json: ')[1] for line in lines] == [
+        warning,
+        '1 of 4 images have no objects',
+    ]
+
+
+def test_classes_of_other_data_than_coco(mask_rcnn, options, openmmlab):
+    """The question every own data set asks, and its answer."""
+    cfg = copy.deepcopy(mask_rcnn)
+    cfg.merge_from_dict({k: v for k, v in options().items() if k != 'classes'})
+    with pytest.raises(UserError, match='its categories are cat, dog: name the classes by') as e:
+        coco_data.check(cfg, 'train')
+    assert 'no category for 78 of 80 classes' in str(e.value)  # COCO has dogs and cats
+
+    cfg.classes = ['cat', 'dog']
+    coco_data.use_classes(cfg)
+    coco_data.check(cfg, 'train')
+    assert cfg.model.roi_head.bbox_head.num_classes == 2
+    assert cfg.model.roi_head.mask_head.num_classes == 2
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        assert loader.dataset.metainfo.classes == ('cat', 'dog')
+
+
+def test_classes_reach_every_head_of_a_cascade_and_wrapped_data():
+    cfg = Config.fromfile(CONFIGS / 'cascade_dualattn_t.py')
+    wrapped = dict(type='RepeatDataset', times=2, dataset=cfg.train_dataloader.dataset)
+    joined = dict(type='ConcatDataset', datasets=[wrapped, wrapped])
+    cfg.train_dataloader.dataset = joined
+    cfg.classes = 'cat'
+    coco_data.use_classes(cfg)
+    assert [head.num_classes for head in cfg.model.roi_head.bbox_head] == [1, 1, 1]
+    for part in cfg.train_dataloader.dataset.datasets:
+        assert part.dataset.metainfo.classes == ('cat',)
+
+
+def test_heads_for_fewer_classes(cfg):
+    small = cfg()
+    small.model.roi_head.mask_head.num_classes = 1
+    with pytest.raises(UserError, match='2 classes, and the model has a head for 1'):
+        coco_data.check(small, 'train')
+
+
+def test_files(cfg, tmp_path):
+    cfg = cfg()
+    path = tmp_path / 'coco' / 'all.json'
+    for text, line in (('{"images": [', 'this is no JSON'), ('[]', "not COCO's format")):
+        path.write_text(text)
+        with pytest.raises(UserError, match=line):
+            coco_data.check(cfg, 'train')
+    path.unlink()
+    with pytest.raises(UserError, match=f'no annotation file {path}'):
+        coco_data.check(cfg, 'train')
+
+
+def test_few_images_are_opened(cfg, annotations, monkeypatch):
+    content = copy.deepcopy(annotations)
+    content['images'] += [dict(content['images'][0], id=i) for i in range(4, 100)]
+    opened = []
+    really = Image.open
+    monkeypatch.setattr(Image, 'open', lambda path: opened.append(path) or really(path))
+    coco_data.check(cfg(content), 'test')
+    assert 8 <= len(opened) < 20
+
+
+def test_tests_need_no_annotations_and_training_is_not_looked_at(cfg, annotations):
+    content = {part: annotations[part] for part in ('images', 'categories')}
+    cfg = cfg(content)
+    cfg.train_dataloader.dataset.ann_file = 'nowhere.json'
+    coco_data.check(cfg, 'test')
+
+
+def test_other_libraries_are_left_alone():
+    cfg = Config(
+        dict(default_scope='mmpretrain', classes=['cat'], model=dict(head=dict(num_classes=9)))
+    )
+    coco_data.use_classes(cfg)
+    coco_data.check(cfg, 'train')
+    assert cfg.model.head.num_classes == 9
+
+
+def test_tools_say_it_in_a_line(options, annotations, openmmlab, tmp_path, capsys):
+    chosen = options(annotations | dict(categories=annotations['categories'][:1]))
+    work_dir = str(tmp_path / 'run')
+    assert run_tool(lambda: train(MASK_RCNN, work_dir, cfg_options=chosen)) == 2
+    assert capsys.readouterr().err.startswith(f'error: {tmp_path}/coco/all.json: no category')
+    (tmp_path / 'any.pth').touch()
+    call = lambda: evaluate(MASK_RCNN, str(tmp_path / 'any.pth'), work_dir, cfg_options=chosen)  # noqa: E731
+    assert run_tool(call) == 2
+    assert capsys.readouterr().err.startswith(f'error: {tmp_path}/coco/all.json: no category')
