@@ -59,7 +59,7 @@ def options(write_coco):
             'classes': ['cat', 'dog'],
             'val_evaluator.ann_file': str(folder / 'all.json'),
             'test_evaluator.ann_file': str(folder / 'all.json'),
-            'train_dataloader.dataset.pipeline.2.scales': [[64, 48]],
+            'train_dataloader.dataset.pipeline.2.scales': [(64, 48)],
             'model.backbone.arch': dict(ARCH, _delete_=True),
             'model.backbone.head_dim': 8,
             'model.backbone.group_dim': 8,
@@ -74,6 +74,9 @@ def options(write_coco):
             'model.roi_head.mask_roi_extractor.out_channels': 16,
             'model.roi_head.mask_head.in_channels': 16,
             'model.roi_head.mask_head.conv_out_channels': 16,
+            'model.train_cfg.rpn_proposal.nms_pre': 50,
+            'model.test_cfg.rpn.nms_pre': 50,
+            'model.test_cfg.rcnn.max_per_img': 5,
             'log_level': 'ERROR',
         }
         for loader in ('train', 'val', 'test'):
@@ -86,7 +89,7 @@ def options(write_coco):
                 start + 'dataset.data_prefix.img': 'images',
             }
             if loader != 'train':
-                chosen[start + 'dataset.pipeline.1.scale'] = [64, 48]
+                chosen[start + 'dataset.pipeline.1.scale'] = SIZE
         return chosen
 
     return make

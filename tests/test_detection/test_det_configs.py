@@ -1,5 +1,7 @@
 """COCO configs: sizes against the specification, and what each states."""
 
+import copy
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -36,8 +38,13 @@ METAFILE = {
 }
 
 
-def config(name):
+@cache
+def read(name):
     return Config.fromfile(CONFIGS / f'{name}.py')
+
+
+def config(name):
+    return copy.deepcopy(read(name))
 
 
 def build(cfg):
@@ -184,3 +191,17 @@ def test_mixed_precision_with_a_gpu_alone(monkeypatch, gpu, kind):
     wrapper = OPTIM_WRAPPERS.build(cfg)
     assert type(wrapper) is kind
     assert wrapper._accumulative_counts == 2
+
+
+def test_eight_images_learnt_by_heart():
+    """The same eight images are trained on and tested, and the metric knows no others."""
+    cfg = config('mask_rcnn_dualattn_narrow_overfit')
+    trained, tested = cfg.train_dataloader.dataset, cfg.val_dataloader.dataset
+    assert (trained.type, trained.times) == ('RepeatDataset', 25)
+    different = {'pipeline'}
+    assert {k: v for k, v in trained.dataset.items() if k not in different} == {
+        k: v for k, v in tested.items() if k not in different
+    }
+    assert tested.indices == 8
+    assert cfg.val_evaluator.ann_file is None
+    assert 'instances' in tested.pipeline[-1].meta_keys
