@@ -22,14 +22,19 @@ from .step import DTYPES, EXECUTIONS, LAYOUTS, MODES, Setting
 
 DONE, NOTHING_MEASURED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
+
+def _squares(*sides: int) -> list[Case]:
+    return [Case.square(side) for side in sides]
+
+
 # What is done unless the call says otherwise, by device: seconds on a GPU, minutes on a CPU.
 _DEFAULTS = {
-    'cpu': dict(dtypes=['float32'], layouts=['contiguous'], sizes=[224, 448], warmup=1),
+    'cpu': dict(dtypes=['float32'], layouts=['contiguous'], sizes=_squares(224, 448), warmup=1),
     'cuda': dict(
-        dtypes=list(DTYPES), layouts=list(LAYOUTS), sizes=[224, 448, 896, 1792], warmup=10
+        dtypes=list(DTYPES), layouts=list(LAYOUTS), sizes=_squares(224, 448, 896, 1792), warmup=10
     ),
 }
-# Inference and training; the first batch size of inference is that of the size sweep.
+# Inference and training; the first batch size is that of the size sweep.
 _BATCHES = {
     ('backbone', 'cpu'): ([1, 4], [2]),
     ('backbone', 'cuda'): ([1, 32], [32]),
@@ -55,6 +60,13 @@ def _natural(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f'{text!r} is not a whole number above 0')
     return int(text)
+
+
+def _size(text: str) -> Case:
+    sides = text.split('x')
+    if len(sides) > 2:
+        raise argparse.ArgumentTypeError(f'{text!r} is neither N nor HEIGHTxWIDTH')
+    return Case.image(_natural(sides[0]), _natural(sides[-1]))
 
 
 def _seconds(text: str) -> float:
@@ -128,11 +140,11 @@ def _add_options(parser: argparse.ArgumentParser, task: str) -> None:
         add(
             '--sizes',
             nargs='*',
-            type=_natural,
+            type=_size,
             metavar='N',
-            help='also cost per pixel at these sides: inference with the first of each list (batch '
-            'size, type, execution, layout); none leaves it out (default: 224 448, on a GPU also '
-            '896 1792)',
+            help='also cost per pixel at these sides, or HEIGHTxWIDTH, with the first of each list '
+            '(mode, batch size, type, execution, layout); none leaves it out (default: 224 448, on '
+            'a GPU also 896 1792)',
         )
     add('--device', choices=('auto', 'cpu', 'cuda'), default='auto', help='default: %(default)s')
     add('--threads', type=_natural, help="of the CPU (default: torch's choice)")
@@ -277,13 +289,13 @@ def _settings(
     ]
     first = Setting(
         cases[0],
-        'infer',
+        args.modes[0],
         args.dtypes[0],
         args.executions[0],
         args.layouts[0],
-        batches['infer'][0],
+        batches[args.modes[0]][0],
     )
-    sizes = [Case.square(side) for side in sorted(args.sizes)] if args.task != 'bev' else []
+    sizes = sorted(args.sizes, key=lambda case: case.pixels) if args.task != 'bev' else []
     settings += [replace(first, case=case) for case in sizes]
     return list(dict.fromkeys(settings)), first
 

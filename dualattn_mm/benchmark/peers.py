@@ -28,8 +28,16 @@ class Case:
     config: str = ''
 
     @classmethod
+    def image(cls, height: int, width: int) -> 'Case':
+        return cls(f'{height} x {width}', height, width)
+
+    @classmethod
     def square(cls, side: int) -> 'Case':
-        return cls(f'{side} x {side}', side, side)
+        return cls.image(side, side)
+
+    @property
+    def pixels(self) -> int:
+        return self.height * self.width
 
 
 @dataclass(frozen=True)
@@ -74,8 +82,8 @@ INSTALL = {
 # ---- backbones ----
 
 
-def _ours(arch: str, case: Case) -> nn.Module:
-    return DualAttention(arch, out_indices=(3,), gap_before_final_norm=True)
+def _ours(arch: str, case: Case, with_cp: bool = False) -> nn.Module:
+    return DualAttention(arch, out_indices=(3,), gap_before_final_norm=True, with_cp=with_cp)
 
 
 def _timm(model: str, case: Case, *, sized: bool = False, **options: str) -> nn.Module:
@@ -124,6 +132,14 @@ _BACKBONES = (
         'timm_vit_small',
         partial(_timm, 'vit_small_patch16_224', sized=True, global_pool='avg'),
         'global attention: quadratic in the number of pixels',
+    ),
+    Network(
+        'dualattn_tiny_with_cp',
+        '',
+        'dualattn_tiny',
+        'the same with less memory and more time in training: with_cp',
+        partial(_ours, 'tiny', with_cp=True),
+        large=True,
     ),
     _backbone('dualattn_small', partial(_ours, 'small'), 'DualAttention', 'small'),
     _backbone(

@@ -58,7 +58,7 @@ def _bars(ax: Axes, measurements: Sequence[Measurement]) -> None:
 
 
 def cost_against_size(by_network: dict[str, list[Measurement]], title: str) -> bytes:
-    """A PNG of two panels: time and peak memory per pixel against the image's side."""
+    """A PNG of two panels: time and peak memory per pixel against the image's size."""
     figure = Figure(figsize=(12, 5.2), layout='constrained')
     figure.suptitle(title)
     panels = (
@@ -66,12 +66,13 @@ def cost_against_size(by_network: dict[str, list[Measurement]], title: str) -> b
         ('peak memory, bytes per pixel', memory_per_pixel),
     )
     axes = figure.subplots(1, len(panels))
-    sides = sorted({m.setting.case.height for ms in by_network.values() for m in ms})
+    cases = {m.setting.case for ms in by_network.values() for m in ms}
+    ticks = {math.sqrt(case.pixels): case.name for case in cases}
     for ax, (label, cost) in zip(axes, panels, strict=True):
         for (name, ms), marker in zip(by_network.items(), cycle(_MARKERS), strict=False):
             ours = name == ms[0].against
             ax.plot(
-                [m.setting.case.height for m in ms],
+                [math.sqrt(m.setting.case.pixels) for m in ms],
                 [cost(m) for m in ms],
                 marker=marker,
                 markersize=5,
@@ -81,12 +82,12 @@ def cost_against_size(by_network: dict[str, list[Measurement]], title: str) -> b
             )
         ax.set_xscale('log', base=2)
         ax.set_yscale('log')
-        ax.set_xticks(sides, [str(side) for side in sides])
+        ax.set_xticks(list(ticks), list(ticks.values()))
         ax.xaxis.set_minor_locator(NullLocator())
         ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.yaxis.set_major_formatter('{x:,g}')
         ax.yaxis.set_minor_locator(NullLocator())
-        ax.set_xlabel('side of the square image, pixels')
+        ax.set_xlabel('image, pixels')
         ax.set_ylabel(label)
         ax.grid(alpha=0.3)
     axes[-1].legend(loc='center left', bbox_to_anchor=(1.02, 0.5), fontsize=8)

@@ -75,7 +75,7 @@ def sweep(measurements: Sequence[Measurement], setting: Setting) -> dict[str, li
 
 
 def _pixels(m: Measurement) -> int:
-    return m.setting.case.height * m.setting.case.width
+    return m.setting.case.pixels
 
 
 def time_per_pixel(m: Measurement) -> float:
@@ -92,7 +92,7 @@ def sweep_table(by_network: dict[str, list[Measurement]], setting: Setting) -> T
     """Cost per pixel against image size, and how it has grown since the network's first size."""
     how = str(setting).removeprefix(f'{setting.case.name}, ')
     cases = sorted(
-        {m.setting.case for ms in by_network.values() for m in ms}, key=lambda c: c.height
+        {m.setting.case for ms in by_network.values() for m in ms}, key=lambda case: case.pixels
     )
     table = Table(
         title=f'cost per pixel (x that of the first size): {how}',

@@ -1,15 +1,19 @@
 """The command line, end to end on tiny images."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from dualattn_mm.benchmark import cli
+from dualattn_mm.benchmark.memory import peak_memory
 from dualattn_mm.benchmark.peers import BEV_CASES, NETWORKS, Case
+from dualattn_mm.models import DualAttention
 
 ROOT = Path(__file__).parents[2]
 QUICK = ['--repeats', '2', '--min-seconds', '0', '--device', 'cpu']
@@ -60,6 +64,36 @@ def test_no_sweep(tmp_path, capsys, two):
     assert run('backbone', *QUICK, '--modes', 'train', '--side', 8, '--sizes', '-o', tmp_path) == 0
     assert 'cost per pixel' not in capsys.readouterr().out
     assert {path.name for path in tmp_path.iterdir()} == {'results.json', 'throughput.png'}
+
+
+def test_images_that_are_no_squares(tmp_path, capsys, two):
+    options = ['--modes', 'train', '--train-batch-sizes', 2, '--side', 8, '-o', tmp_path]
+    assert run('backbone', *QUICK, *options, '--sizes', '30x20', 8, '8x16') == 0
+    cases = [m['setting']['case'] for m in read(tmp_path)['measurements']]
+    assert [(c['height'], c['width']) for c in cases[::2]] == [(8, 8), (8, 16), (30, 20)]
+    assert {m['setting']['mode'] for m in read(tmp_path)['measurements']} == {'train'}
+    sweep = capsys.readouterr().out.split('cost per pixel')[1]
+    assert re.search('8 x 8 .*8 x 16 .*30 x 20', sweep)
+    Image.open(tmp_path / 'cost_vs_size.png').verify()
+
+
+@pytest.mark.parametrize('size', ['8x', '8x8x8', '0x8', 'x'])
+def test_sizes_that_are_none(capsys, size):
+    with pytest.raises(SystemExit) as ended:
+        run('backbone', '--sizes', size)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith('error: argument --sizes: ')
+
+
+def test_checkpointing_takes_less_memory():
+    arch = dict(embed_dims=(32, 32, 32, 32), depths=(2, 2, 2, 2), stem_channels=4)
+    image = torch.rand(1, 3, 128, 128)
+
+    def peak(with_cp):
+        network = DualAttention(arch, out_indices=(3,), with_cp=with_cp)
+        return peak_memory(lambda: network(image)[0].mean().backward(), torch.device('cpu'))
+
+    assert peak(True) < 0.6 * peak(False)
 
 
 def test_interrupted_run_is_kept(tmp_path, capsys, two, tiny):

@@ -11,6 +11,7 @@ from dualattn_mm.benchmark.step import count_macs
 # At 224 x 224, 256 x 256 and on KITTI's map. Ours have the norm of the last stage alone.
 PARAMETERS = {
     'dualattn_tiny': 27_715_296,
+    'dualattn_tiny_with_cp': 27_715_296,
     'dualattn_small': 45_575_136,
     'dualattn_base': 80_994_304,
     'timm_davit_tiny': 27_591_168,
