@@ -29,6 +29,9 @@ from .errors import RunError
 # What a launcher sets for each process.
 _RANK = dict(pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_RANK')
 
+# Wrappers of one optimizer that --amp turns into the last of them.
+_FOR_AMP = ('OptimWrapper', 'AmpOnGpuOptimWrapper', 'AmpOptimWrapper')
+
 WRONG_USE, INTERRUPTED = 2, 130
 
 
@@ -232,9 +235,9 @@ def _use_amp(cfg: Config) -> None:
     if 'optimizer' not in cfg.optim_wrapper:  # one wrapper for each of several networks
         wrappers = [v for v in cfg.optim_wrapper.values() if isinstance(v, ConfigDict)]
     for wrapper in wrappers:
-        if wrapper.get('type', 'OptimWrapper') not in ('OptimWrapper', 'AmpOptimWrapper'):
+        if wrapper.get('type', 'OptimWrapper') not in _FOR_AMP:
             raise RunError(f'--amp does not go with optim_wrapper.type {wrapper.type}')
-        wrapper.type = 'AmpOptimWrapper'
+        wrapper.type = _FOR_AMP[-1]
         wrapper.setdefault('loss_scale', 'dynamic')
 
 

@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping, Sequence
 
 import torch
-from mmengine.runner import CheckpointLoader
 from torch import Tensor, nn
 
 from ..errors import UserError
@@ -65,6 +64,8 @@ def summarize_differences(kinds: Mapping[str, Sequence[str]]) -> str:
 
 def _weights(file: str, prefix: str) -> dict[str, torch.Size]:
     """Shapes by name, without what mmengine strips as well."""
+    from mmengine.runner import CheckpointLoader  # brings in OpenCV
+
     checkpoint = CheckpointLoader.load_checkpoint(file, map_location='cpu', logger=None)
     prefix = prefix and prefix.rstrip('.') + '.'
     state = checkpoint.get('state_dict', checkpoint)
