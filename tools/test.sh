@@ -7,4 +7,6 @@ python="$(bash "$root/tools/env.sh" full)"
 cd "$root"
 # The tests' tensors are too small to share between threads: waiting for each other costs more.
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
-exec "$python" -m pytest "$@"
+# Each worker imports all of OpenMMLab, so a few are enough.
+workers="$(nproc)"
+exec "$python" -m pytest -n "$((workers < 4 ? workers : 4))" --dist loadfile "$@"
