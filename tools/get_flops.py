@@ -18,7 +18,7 @@ def main() -> int:
         type=int,
         nargs=2,
         metavar=('H', 'W'),
-        help='size of the image (what the config tests at)',
+        help='size of the image, or of the map of a LiDAR detector (what the config tests at)',
     )
     add('--depth', type=int, default=2, help='levels of modules to list (default: %(default)s)')
     args = parser.parse_args()
@@ -30,7 +30,7 @@ def _print(args: argparse.Namespace) -> None:
     from dualattn_mm.evaluation.report import print_table
 
     parts, shape = complexity_of_config(load_config(args.config), args.shape)
-    title = f'{args.config}: one image of {shape[0]} x {shape[1]}'
+    title = f'{args.config}: at {shape[0]} x {shape[1]}'
     print_table(complexity_table(parts, title, args.depth))
 
 

@@ -1,5 +1,6 @@
 """Parameters and multiply-accumulates (MACs) of what a config describes."""
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ..errors import UserError
 
-_SCOPES = ('mmengine', 'mmagic', 'mmpretrain', 'mmdet')
+_SCOPES = ('mmengine', 'mmagic', 'mmpretrain', 'mmdet', 'mmdet3d')
 _DETECTION = 800, 1280  # (H, W) that papers count detectors at whose images have no fixed size
 
 
@@ -88,8 +89,9 @@ def complexity_of_config(
     """Build the model of a config and count it.
 
     Args:
-        cfg: of mmpretrain, of mmagic's colorizer, or of a detector of mmdet with one stage or with
-            an RPN and (cascaded) box and mask heads.
+        cfg: of mmpretrain, of mmagic's colorizer, of a detector of mmdet with one stage or with
+            an RPN and (cascaded) box and mask heads, or of a LiDAR detector of mmdet3d, of which
+            the parts that see the bird's-eye view as a map are counted: backbone and neck.
         shape: (H, W); None takes what the config tests at.
 
     Returns:
@@ -103,8 +105,12 @@ def complexity_of_config(
         raise UserError(f'configs of {scope} cannot be counted, only those of {_SCOPES}')
     if 'model' not in cfg:
         raise UserError('the config has no model')
-    height, width = _tested_size(cfg) if shape is None else shape
     init_default_scope(scope)
+    if scope == 'mmdet3d':
+        network, (channels, *size) = _birds_eye_view(cfg)
+        height, width = shape or size
+        return complexity(network, (channels, height, width)), (height, width)
+    height, width = _tested_size(cfg) if shape is None else shape
     colorizes = cfg.model.get('type') == 'Colorizer'  # whose critic and losses are left behind
     model = MODELS.build(cfg.model.generator if colorizes else cfg.model)
     if scope == 'mmdet':
@@ -138,6 +144,20 @@ def _tested_size(cfg: Config) -> tuple[int, int]:
             if size is not None:
                 return tuple(size)
     raise UserError('the config does not say the size of its test images: pass --shape H W')
+
+
+def _birds_eye_view(cfg: Config) -> tuple[nn.Module, tuple[int, int, int]]:
+    """Backbone and neck of a LiDAR detector, and (C, H, W) of the map that they get."""
+    part = 'pts_' if 'pts_backbone' in cfg.model else ''
+    encoder = cfg.model.get(f'{part}middle_encoder', {})
+    if encoder.get('type') == 'SparseEncoder':
+        size = [cells // 8 for cells in encoder.sparse_shape[1:]]  # halved by three of its stages
+    elif encoder.get('type') == 'PointPillarsScatter':
+        size = encoder.output_shape
+    else:
+        raise UserError(f'detectors of mmdet3d with {encoder.get("type")} cannot be counted')
+    parts = {name: MODELS.build(cfg.model[part + name]) for name in ('backbone', 'neck')}
+    return nn.Sequential(OrderedDict(parts)), (cfg.model[f'{part}backbone'].in_channels, *size)
 
 
 def _with_parents(name: str) -> list[str]:

@@ -11,7 +11,7 @@ import torch
 
 def restore_numpy_long() -> None:
     """mmdet3d's ground-truth sampling uses np.long, which numpy 1.24 to 1.26 have not."""
-    if not hasattr(np, 'long'):
+    if 'long' not in vars(np):  # hasattr would make numpy 1.26 warn
         np.long = np.int64
 
 
