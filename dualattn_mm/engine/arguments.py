@@ -7,7 +7,7 @@ from typing import Any
 from mmengine.config import DictAction
 
 
-class _Options(DictAction):
+class CfgOptions(DictAction):
     def __call__(self, parser: argparse.ArgumentParser, namespace, values, option_string=None):
         try:
             super().__call__(parser, namespace, values, option_string)
@@ -24,7 +24,7 @@ def make_parser(description: str) -> argparse.ArgumentParser:
     add(
         '--cfg-options',
         nargs='+',
-        action=_Options,
+        action=CfgOptions,
         metavar='KEY=VALUE',
         help='replace values of the config, for example train_dataloader.batch_size=4; lists are '
         'key="[a,b]" or key=a,b',

@@ -17,7 +17,7 @@ from .errors import RunError
 if TYPE_CHECKING:
     from mmdet.datasets import CocoDataset
 
-_LOADERS = dict(train=('train', 'val'), test=('test',))  # what a task reads
+LOADERS = dict(train=('train', 'val'), test=('test',))  # what a task reads
 _SHOWN = 3  # names in a line
 _OPENED = 8  # images whose size is compared with the file's
 _KEYS = dict(
@@ -39,7 +39,7 @@ def use_classes(cfg: Config) -> None:
     given = cfg.classes
     names = tuple(map(str, [given] if isinstance(given, str) else given))
     for loader in ('train', 'val', 'test'):
-        for dataset in _innermost((cfg.get(f'{loader}_dataloader') or {}).get('dataset')):
+        for dataset in innermost((cfg.get(f'{loader}_dataloader') or {}).get('dataset')):
             dataset['metainfo'] = dict(dataset.get('metainfo') or {}, classes=names)
     for head in _heads(cfg.get('model')):
         head['num_classes'] = len(names)
@@ -62,8 +62,8 @@ def check(cfg: Config, task: str) -> None:
     from mmdet.datasets import CocoDataset
     from mmdet.registry import DATASETS
 
-    for loader in _LOADERS[task]:
-        for described in _innermost((cfg.get(f'{loader}_dataloader') or {}).get('dataset')):
+    for loader in LOADERS[task]:
+        for described in innermost((cfg.get(f'{loader}_dataloader') or {}).get('dataset')):
             kind = described.get('type')
             if (DATASETS.get(kind) if isinstance(kind, str) else kind) is not CocoDataset:
                 continue
@@ -78,6 +78,17 @@ def check(cfg: Config, task: str) -> None:
                         f'{len(file.classes)} classes, and the model has a head for '
                         f'{head["num_classes"]}: name them by the option classes'
                     )
+
+
+def innermost(dataset: Any) -> Iterator[dict]:
+    """The data sets within RepeatDataset, ConcatDataset, MultiImageMixDataset, ..."""
+    if not isinstance(dataset, Mapping):
+        return
+    inner = dataset.get('datasets') or [dataset.get('dataset')]
+    if inner == [None]:
+        yield dataset
+    for part in inner:
+        yield from innermost(part)
 
 
 class _CocoFile:
@@ -211,17 +222,6 @@ def _inside(annotation: Mapping[str, Any], size: tuple[int, int]) -> bool:
 
 def _some(names: Sequence[str]) -> str:
     return ', '.join(map(str, names[:_SHOWN])) + (', ...' if len(names) > _SHOWN else '')
-
-
-def _innermost(dataset: Any) -> Iterator[dict]:
-    """The data sets within RepeatDataset, ConcatDataset, MultiImageMixDataset, ..."""
-    if not isinstance(dataset, Mapping):
-        return
-    inner = dataset.get('datasets') or [dataset.get('dataset')]
-    if inner == [None]:
-        yield dataset
-    for part in inner:
-        yield from _innermost(part)
 
 
 def _heads(part: Any, name: str = '') -> Iterator[dict]:

@@ -22,7 +22,7 @@ from ..errors import UserError
 from ..evaluation import generator_file
 from ..evaluation.pictures import SavePicturesHook
 from ..evaluation.report import ReportHook, check_output
-from . import coco_data, hooks_of_runs
+from . import coco_data, hooks_of_runs, lidar_data
 from .cpu_processes import start_cpu_processes
 from .errors import RunError
 
@@ -244,6 +244,7 @@ def _use_amp(cfg: Config) -> None:
 def _run(cfg: Config, task: str, hooks: Sequence[Hook] = ()) -> Any:
     if _rank() == '0':
         coco_data.check(cfg, task)
+        lidar_data.check(cfg, task)
     # torch < 2.6 would otherwise run the code inside a checkpoint.
     os.environ.setdefault('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
     if cfg.launcher != 'none' and not torch.cuda.is_available():

@@ -1,5 +1,5 @@
 import pytest
-from lidar import narrow_kitti
+from lidar import narrow_kitti, write_kitti
 from mmengine.registry import MODELS, DefaultScope
 
 
@@ -9,3 +9,11 @@ def narrow(openmmlab):
     pytest.importorskip('spconv')
     with DefaultScope.overwrite_default_scope('mmdet3d'):
         return MODELS.build(narrow_kitti().model)
+
+
+@pytest.fixture
+def kitti(tmp_path, openmmlab):
+    """Two frames in KITTI's layout as mmdet3d prepares it, at `tmp_path`/kitti."""
+    folder = tmp_path / 'kitti'
+    write_kitti(folder)
+    return folder

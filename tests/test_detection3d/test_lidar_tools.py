@@ -1,0 +1,202 @@
+"""SECOND on small KITTI data from training to a drawn frame, with the repository's config."""
+
+import json
+import runpy
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from lidar import CONFIGS, kitti_options
+from PIL import Image
+
+from dualattn_mm.apis.lidar import draw_detections
+from dualattn_mm.engine.run import evaluate, run_tool, train
+from dualattn_mm.errors import UserError
+
+pytest.importorskip('spconv')
+
+ROOT = Path(__file__).resolve().parents[2]
+SECOND = str(CONFIGS / 'second_dualattn_kitti.py')
+WITHOUT_VAL = dict(val_cfg=None, val_dataloader=None, val_evaluator=None)
+
+
+@pytest.fixture
+def trained(kitti, tmp_path):
+    """A work folder after one epoch, two steps, with ground truths of other frames put in."""
+    folder = tmp_path / 'run'
+    more = {
+        'train_cfg.max_epochs': 1,
+        'train_dataloader.batch_size': 1,
+        'default_hooks.logger.interval': 1,
+    }
+    train(SECOND, str(folder), cfg_options=kitti_options(kitti) | WITHOUT_VAL | more)
+    return folder
+
+
+def test_train_test_draw_and_infer(trained, kitti, tmp_path, capsys):
+    [path] = trained.rglob('scalars.json')
+    losses = [json.loads(line)['loss'] for line in path.read_text().splitlines()]
+    assert len(losses) == 2
+    assert np.isfinite(losses).all()
+    checkpoint = trained / 'epoch_1.pth'
+    assert torch.load(checkpoint, weights_only=True)['meta']['dataset_meta']['classes']
+    write_results(kitti, checkpoint, tmp_path)
+    draw(kitti, checkpoint, tmp_path)
+    infer(trained / 'second_dualattn_kitti.py', checkpoint, kitti, tmp_path)
+
+
+def write_results(kitti, checkpoint, tmp_path):
+    """With an empty frame; the metric needs numba's CUDA, its files of results do not."""
+    (kitti / 'training' / 'velodyne_reduced' / '000000.bin').write_bytes(b'')
+    files = {
+        'test_evaluator.format_only': True,
+        'test_evaluator.submission_prefix': str(tmp_path / 'results'),
+        'model.test_cfg.score_thr': 0.0,
+    }
+    evaluate(SECOND, str(checkpoint), str(tmp_path / 't'), cfg_options=kitti_options(kitti) | files)
+    results = {path.name: path.read_text() for path in (tmp_path / 'results').rglob('*.txt')}
+    assert set(results) == {'000000.txt', '000001.txt'}
+    assert results['000000.txt'] == ''
+
+
+def draw(kitti, checkpoint, tmp_path):
+    options = kitti_options(kitti) | {'model.test_cfg.score_thr': 0.0}
+    chosen = dict(score_thr=0.0, device='cpu', cfg_options=options)
+    out = str(tmp_path / 'drawn' / 'frame.png')
+    predicted, true = draw_detections(SECOND, str(checkpoint), out, frame=1, **chosen)
+    assert (predicted > 0, true) == (True, 1)
+    bin_file = str(kitti / 'training' / 'velodyne_reduced' / '000001.bin')
+    alone = draw_detections(SECOND, str(checkpoint), out, points=bin_file, **chosen)
+    assert alone == (predicted, None)
+    with Image.open(out) as picture:
+        assert min(picture.size) > 400
+    nothing = str(kitti / 'training' / 'velodyne_reduced' / '000000.bin')  # emptied above
+    assert draw_detections(SECOND, str(checkpoint), out, points=nothing, **chosen) == (0, None)
+    with pytest.raises(UserError, match='frame 2: the test data set has frames 0 to 1'):
+        draw_detections(SECOND, str(checkpoint), out, frame=2, **chosen)
+    wider = dict(chosen, cfg_options=options | {'model.neck.out_channels': [64, 64]})
+    with pytest.raises(UserError, match=r'epoch_1\.pth does not fit the model'):
+        draw_detections(SECOND, str(checkpoint), out, frame=1, **wider)
+
+
+def infer(config, checkpoint, kitti, tmp_path):
+    from mmdet3d.apis import LidarDet3DInferencer
+
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        inferencer = LidarDet3DInferencer(str(config), str(checkpoint), device='cpu')
+    inferencer.show_progress = False
+    weights = torch.load(checkpoint, weights_only=True)['state_dict']
+    for name, value in inferencer.model.state_dict().items():
+        torch.testing.assert_close(value, weights[name])
+    inferencer.model.bbox_head.test_cfg['score_thr'] = 0.0
+    path = kitti / 'training' / 'velodyne_reduced' / '000001.bin'
+    points = np.fromfile(path, np.float32).reshape(-1, 4)
+    out = dict(no_save_vis=True, out_dir=str(tmp_path / 'inferred'))
+    [of_file] = inferencer(dict(points=str(path)), **out)['predictions']
+    [of_array] = inferencer(dict(points=points), no_save_vis=True)['predictions']
+    assert of_array == of_file
+    assert of_file['box_type_3d'] == 'LiDAR'
+    assert len(of_file['bboxes_3d']) == len(of_file['scores_3d']) > 0
+    for none in (points[:0], points * np.nan, points + 1000):
+        [result] = inferencer(dict(points=none), no_save_vis=True)['predictions']
+        assert result['bboxes_3d'] == []
+    with pytest.raises(UserError, match='points have 5 features, and the model takes 4'):
+        inferencer(dict(points=np.zeros((10, 5), np.float32)), no_save_vis=True)
+
+
+def bin_file(folder):
+    return folder / 'training' / 'velodyne_reduced' / '000001.bin'
+
+
+def change_bytes(path, change):
+    path.write_bytes(change(path.read_bytes()))
+
+
+DAMAGE = {
+    'truncated': (
+        lambda folder: change_bytes(bin_file(folder), lambda data: data[:-5]),
+        '000001.bin: 3355 bytes are no whole number of points of 4 float32 features',
+    ),
+    'five features': (
+        lambda folder: np.zeros((7, 5), np.float32).tofile(bin_file(folder)),
+        '000001.bin: 140 bytes are no whole number of points of 4',
+    ),
+    'no points': (lambda folder: bin_file(folder).unlink(), 'no point cloud'),
+    'no info': (lambda folder: (folder / 'kitti_infos_val.pkl').unlink(), 'no info file'),
+    'half an info': (
+        lambda folder: change_bytes(folder / 'kitti_infos_val.pkl', lambda data: data[:100]),
+        "kitti_infos_val.pkl is no info file of mmdet3d's for KittiDataset",
+    ),
+    'other info': (
+        lambda folder: (folder / 'kitti_infos_val.pkl').write_bytes(b'\x80\x04]\x94.'),
+        "kitti_infos_val.pkl is no info file of mmdet3d's for KittiDataset",
+    ),
+    'info of other points': (
+        lambda folder: change_bytes(
+            folder / 'kitti_infos_val.pkl',
+            lambda data: data.replace(b'num_pts_feats\x94K\x04', b'num_pts_feats\x94K\x05'),
+        ),
+        'kitti_infos_val.pkl: points have 5 features, and the pipeline loads 4',
+    ),
+}
+
+
+@pytest.mark.parametrize('kind', DAMAGE)
+def test_what_stops_training_and_tests(kitti, tmp_path, capsys, kind):
+    damage, line = DAMAGE[kind]
+    damage(kitti)
+    (tmp_path / 'any.pth').touch()
+    options, work_dir = kitti_options(kitti), str(tmp_path / 'run')
+    for call in (
+        lambda: train(SECOND, work_dir, cfg_options=options),
+        lambda: evaluate(SECOND, str(tmp_path / 'any.pth'), work_dir, cfg_options=options),
+    ):
+        assert run_tool(call) == 2
+        error = capsys.readouterr().err
+        assert error.startswith('error: ')
+        assert line in error
+        assert error.count('\n') == 1
+
+
+def test_no_database_and_no_truth(kitti, tmp_path, capsys):
+    options, work_dir = kitti_options(kitti), str(tmp_path / 'run')
+    elsewhere = options | {'val_evaluator.ann_file': str(kitti / 'nowhere.pkl')}
+    assert run_tool(lambda: train(SECOND, work_dir, cfg_options=elsewhere)) == 2
+    assert f'no info file {kitti}/nowhere.pkl' in capsys.readouterr().err
+    (kitti / 'kitti_dbinfos_train.pkl').unlink()
+    assert run_tool(lambda: train(SECOND, work_dir, cfg_options=options)) == 2
+    assert 'no database of ground truths' in capsys.readouterr().err
+
+
+def test_sparse_convolution_without_spconv(kitti, tmp_path, capsys, monkeypatch):
+    from dualattn_mm.engine import lidar_data
+
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    found = lidar_data.importlib.util.find_spec
+    monkeypatch.setattr(
+        lidar_data.importlib.util, 'find_spec', lambda n: None if n == 'spconv' else found(n)
+    )
+    call = lambda: train(SECOND, str(tmp_path / 'run'), cfg_options=kitti_options(kitti))  # noqa: E731
+    assert run_tool(call) == 2
+    assert 'SparseEncoder without a GPU needs spconv: pip install' in capsys.readouterr().err
+
+
+def test_the_tool_says_what_is_wrong(kitti, tmp_path, capsys, monkeypatch):
+    tool = ROOT / 'tools' / 'visualize_bev.py'
+    arguments = [SECOND, str(tmp_path / 'no.pth'), '-o', str(tmp_path / 'x.png')]
+    cut = bin_file(kitti)
+    change_bytes(cut, lambda data: data[:-1])
+    for more, line in (
+        (['--points', str(cut)], 'no whole number of points of 4'),
+        (['--points', str(kitti / 'training/velodyne_reduced/000000.bin')], 'no checkpoint'),
+        (['--cfg-options', 'default_scope=mmdet'], 'is not for mmdet3d'),
+    ):
+        monkeypatch.setattr(sys, 'argv', [str(tool), *arguments, *more])
+        assert runpy.run_path(str(tool))['main']() == 2
+        error = capsys.readouterr().err
+        assert error.startswith('error: ')
+        assert line in error
