@@ -20,8 +20,8 @@ from ..errors import UserError
 class CheckedDet3DDataPreprocessor(Det3DDataPreprocessor):
     """Makes voxels of what is finite and in range.
 
-    A frame without any gets one voxel of zeros in the middle of the range, which lets the others of
-    its batch pass; its number is noted in `voxels['empty']`.
+    A frame without any gets one point in the middle of the range, which lets the others of its
+    batch pass; its place in the batch is noted in `voxels['empty']`.
 
     Args:
         num_features: of each point, coordinates included, as the voxel encoder takes them.
@@ -53,7 +53,7 @@ class CheckedDet3DDataPreprocessor(Det3DDataPreprocessor):
             raise UserError(
                 f'{len(points)} frames with {len(frames)} voxels together are too few to train on'
             )
-        empty = sorted(set(range(len(points))) - set(frames.tolist()))
+        empty = sorted(set(range(len(points))) - set(frames.unique().tolist()))
         if empty:
             limits = points[0].new_tensor(self.voxel_layer.point_cloud_range).view(2, 3)
             middle = points[0].new_zeros(1, self.num_features)

@@ -24,8 +24,12 @@ WITHOUT_VAL = dict(val_cfg=None, val_dataloader=None, val_evaluator=None)
 
 
 @pytest.fixture
-def trained(kitti, tmp_path):
+def trained(kitti, tmp_path, monkeypatch):
     """A work folder after one epoch, two steps, with ground truths of other frames put in."""
+    from mmdet3d.datasets.transforms import data_augment_utils
+
+    collide = data_augment_utils.box_collision_test.py_func  # compiling it takes long
+    monkeypatch.setattr(data_augment_utils, 'box_collision_test', collide)
     folder = tmp_path / 'run'
     more = {
         'train_cfg.max_epochs': 1,
