@@ -8,5 +8,5 @@ cd "$root"
 # The tests' tensors are too small to share between threads: waiting for each other costs more.
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 # Each worker imports all of OpenMMLab, so a few are enough.
-workers="$(nproc)"
+workers="$(env -u OMP_NUM_THREADS nproc)"  # which heeds that variable
 exec "$python" -m pytest -n "$((workers < 4 ? workers : 4))" --dist loadfile "$@"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 from PIL import Image
 
 from .errors import RunError
@@ -45,6 +46,7 @@ def use_classes(cfg: Config) -> None:
         head['num_classes'] = len(names)
 
 
+@DefaultScope.overwrite_default_scope('mmdet')
 def check(cfg: Config, task: str) -> None:
     """Look for what a training or test on COCO's format would stumble over, or get wrong silently.
 

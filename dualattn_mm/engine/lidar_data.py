@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 
 from .coco_data import LOADERS, innermost
 from .errors import RunError
@@ -26,6 +27,7 @@ _BYTES = 4  # of a float32
 _UNREAD = dict(lazy_init=True, pipeline=[], test_mode=True, load_eval_anns=False)
 
 
+@DefaultScope.overwrite_default_scope('mmdet3d')
 def check(cfg: Config, task: str) -> None:
     """Look for files that are missing or cut off, and for what this machine cannot compute.
 
