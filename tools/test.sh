@@ -7,6 +7,4 @@ python="$(bash "$root/tools/env.sh" full)"
 cd "$root"
 # The tests' tensors are too small to share between threads: waiting for each other costs more.
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
-# Each worker imports all of OpenMMLab, so a few are enough.
-workers="$(env -u OMP_NUM_THREADS nproc)"  # which heeds that variable
-exec "$python" -m pytest -n "$((workers < 4 ? workers : 4))" --dist loadfile "$@"
+exec "$python" -m pytest "$@"
