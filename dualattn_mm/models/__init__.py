@@ -4,6 +4,7 @@ from .bev import DualAttentionBEV
 from .color_attention import ColorAttention
 from .colorizer import Colorizer
 from .critic import WassersteinCritic, WassersteinLoss
+from .distillation import FeatureDistillation
 from .dual_attention import DualAttention
 from .generator import MultiscalePyramidTransformer
 from .neck import PixelShuffleNeck
@@ -15,6 +16,7 @@ __all__ = [
     'Colorizer',
     'DualAttention',
     'DualAttentionBEV',
+    'FeatureDistillation',
     'MultiscalePyramidTransformer',
     'PixelShuffleNeck',
     'RebalancedColorLoss',

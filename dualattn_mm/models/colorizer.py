@@ -36,6 +36,9 @@ class Colorizer(BaseModel):
         l1_weight: factor of the L1 loss on ab in CIELAB units (eq. 12; the paper's lambda is 0.1).
         color: config of a further loss of predicted and true ab in CIELAB units, such as
             :class:`~dualattn_mm.models.rebalanced_loss.RebalancedColorLoss`; None for no such loss.
+        distillation: config of a
+            :class:`~dualattn_mm.models.distillation.FeatureDistillation` that the generator's
+            encoder learns from as well; not together with a critic.
         n_critic: the critic's steps for each of the generator's.
         weight_clip: the critic's weights are kept in [-weight_clip, weight_clip].
         data_preprocessor: config; by default uint8 RGB images are batched and divided by 255.
@@ -53,6 +56,7 @@ class Colorizer(BaseModel):
         adversarial: Mapping[str, Any] = ADVERSARIAL,
         l1_weight: float = 0.1,
         color: Mapping[str, Any] | None = None,
+        distillation: Mapping[str, Any] | None = None,
         n_critic: int = 1,
         weight_clip: float = 0.01,
         data_preprocessor: Mapping[str, Any] | None = None,
@@ -70,6 +74,11 @@ class Colorizer(BaseModel):
         self.perceptual = None if perceptual is None else MODELS.build(dict(perceptual))
         self.adversarial = None if critic is None else MODELS.build(dict(adversarial))
         self.color = None if color is None else MODELS.build(dict(color))
+        self.distillation = None if distillation is None else MODELS.build(dict(distillation))
+        if self.distillation is not None:
+            # Its projections would be in neither of the two networks that are optimised in turn.
+            require(critic is None, 'critic', critic, 'None with a distillation')
+            self.generator.encoder.register_forward_hook(self._keep_maps)
         self.l1_weight = l1_weight
         self.n_critic = n_critic
         self.weight_clip = weight_clip
@@ -95,13 +104,20 @@ class Colorizer(BaseModel):
         Raises:
             ValueError: for another mode.
         """
+        distill = mode == 'loss' and self.distillation is not None
+        if distill:
+            targets = self.distillation.targets(inputs)
+            inputs = F.avg_pool2d(inputs, self.distillation.shrink)
         lab = rgb_to_lab(inputs)
         lightness = lab[:, :1]
         if mode == 'loss':
             ab = self.generator(lightness).float()
             needed = self.perceptual is not None or self.critic is not None
             images = join_lightness(lightness, ab) if needed else None
-            return self._losses(lab[:, 1:], ab, inputs, images)
+            losses = self._losses(lab[:, 1:], ab, inputs, images)
+            if distill:
+                losses['loss_distillation'] = self.distillation(self._maps, targets)
+            return losses
         if mode not in ('tensor', 'predict'):
             raise ValueError(f"mode={mode!r} is not possible: 'tensor', 'loss' or 'predict'")
         images = join_lightness(lightness, self.generator(lightness))
@@ -155,6 +171,9 @@ class Colorizer(BaseModel):
         from mmengine.runner.checkpoint import get_state_dict
 
         return get_state_dict(self, destination, prefix, keep_vars)
+
+    def _keep_maps(self, module: nn.Module, inputs: tuple, outputs: tuple[Tensor, ...]) -> None:
+        self._maps = outputs if self.training else ()
 
     def _losses(
         self, true_ab: Tensor, ab: Tensor, true_images: Tensor, images: Tensor | None
