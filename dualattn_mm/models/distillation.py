@@ -1,8 +1,6 @@
 """What a recognition network sees in a photo, as something for the encoder to learn."""
 
-import pickle
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -10,8 +8,8 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from ..errors import UserError
 from .checks import require, require_natural
+from .frozen import fill, read_state
 
 
 @MODELS.register_module()
@@ -51,6 +49,7 @@ class FeatureDistillation(BaseModule):
         require(loss_weight >= 0, 'loss_weight', loss_weight, 'a number of at least 0')
         require_natural(shrink=shrink)
         self.weights = weights
+        self.teacher = teacher
         self.loss_weight = loss_weight
         self.shrink = shrink
         with torch.device('meta'):  # reserves and draws nothing: the file has all values
@@ -75,10 +74,16 @@ class FeatureDistillation(BaseModule):
         self._read_teacher()
 
     def _read_teacher(self) -> nn.Module:
+        [teacher] = self._teacher
         if not self._read:
-            _load(self._teacher[0], self.weights)
+            state = read_state(self.weights, self.teacher, 'the distillation')
+            own = teacher.state_dict()
+            if not own.keys() & state.keys() and len(own) == len(state):
+                state = dict(zip(own, state.values(), strict=True))
+            fill(teacher, state, self.weights, self.teacher)
+            teacher.to(memory_format=torch.channels_last)
             self._read = True
-        return self._teacher[0]
+        return teacher
 
     @torch.no_grad()
     def targets(self, images: Tensor) -> Tensor:
@@ -107,34 +112,10 @@ class FeatureDistillation(BaseModule):
             The weighted loss, one number: the mean over the maps of 1 - cosine.
         """
         losses = []
-        for projection, map_ in zip(
-            self.projections, maps[-len(self.projections) :], strict=True
-        ):
+        for projection, map_ in zip(self.projections, maps[-len(self.projections) :], strict=True):
             seen = projection(map_)
             side = [min(a, b) for a, b in zip(seen.shape[2:], targets.shape[2:], strict=True)]
             seen = F.adaptive_avg_pool2d(seen, side)
             expected = F.adaptive_avg_pool2d(targets, side)
             losses.append(1 - F.cosine_similarity(seen.float(), expected, dim=1).mean())
         return self.loss_weight * torch.stack(losses).mean()
-
-
-def _load(network: nn.Module, weights: str) -> None:
-    path = Path(weights).expanduser()
-    if not path.is_file():
-        raise FileNotFoundError(f'no file {path}: the distillation needs the weights of its teacher')
-    try:
-        state = torch.load(path, map_location='cpu', weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, ValueError):
-        state = None
-    if not isinstance(state, dict):
-        raise UserError(f'{path} does not hold the weights of a teacher: no state dict in it')
-    own = network.state_dict()
-    if not set(own) & set(state) and len(own) == len(state):
-        state = dict(zip(own, state.values(), strict=True))
-    try:
-        network.load_state_dict(state, strict=True, assign=True)
-    except RuntimeError as error:
-        reason = ' '.join(str(error).split())[:200]
-        raise UserError(f'{path} does not hold the weights of the teacher: {reason}') from None
-    network.float().eval().requires_grad_(False)
-    network.to(memory_format=torch.channels_last)

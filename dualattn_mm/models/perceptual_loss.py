@@ -1,16 +1,13 @@
 """The perceptual loss: how different two images look to VGG19 (Sec. III-D)."""
 
-import pickle
-from pathlib import Path
-
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from ..errors import UserError
 from .checks import require
+from .frozen import fill, read_state
 
 TORCHVISION = 'torchvision://vgg19'
 # Factors of conv1_1, conv2_1, conv3_1, conv4_1 and conv5_1, by their place in torchvision's
@@ -96,12 +93,8 @@ def _features(weights: str) -> nn.Sequential:
         features = vgg19().features
     prefix = 'features.'
     state = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-    try:
-        features.load_state_dict(state, strict=True, assign=True)
-    except RuntimeError as error:
-        reason = ' '.join(str(error).split())[:200]
-        raise UserError(f'{weights} does not hold the weights of VGG19: {reason}') from None
-    features = features[: max(LAYER_WEIGHTS) + 1].float().eval().requires_grad_(False)
+    fill(features, state, weights, 'VGG19')
+    features = features[: max(LAYER_WEIGHTS) + 1]
     for layer in features:
         if isinstance(layer, nn.ReLU):
             layer.inplace = False  # the maps before it are compared
@@ -121,15 +114,4 @@ def _read(weights: str) -> dict[str, Tensor]:
                 f"{published.url} elsewhere and name the file as the perceptual loss's `weights`, "
                 'or train without (model.perceptual=None)'
             ) from None
-    path = Path(weights).expanduser()
-    if not path.is_file():
-        raise FileNotFoundError(f'no file {path}: the perceptual loss needs the weights of VGG19')
-    try:
-        state = torch.load(path, map_location='cpu', weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, ValueError):
-        state = None
-    if not isinstance(state, dict):
-        raise UserError(
-            f'{weights} does not hold the weights of VGG19: torch.load reads no state dict'
-        )
-    return state
+    return read_state(weights, 'VGG19', 'the perceptual loss')
