@@ -17,6 +17,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.hooks import Hook
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.utils import import_modules_from_strings
 
 from ..errors import UserError
 from ..evaluation import generator_file
@@ -159,6 +160,8 @@ def load_config(config: str, cfg_options: Mapping[str, Any] | None = None) -> Co
     try:
         cfg = Config.fromfile(config)
         cfg.merge_from_dict(dict(cfg_options or {}))
+        if any(name.split('.')[0] == 'custom_imports' for name in cfg_options or ()):
+            import_modules_from_strings(**cfg.custom_imports)  # the file's own are imported by now
     except Exception as error:  # a config is a program: it can fail in any way
         raise RunError(f'cannot use the config {config}: {_line(error)}') from error
     scope = cfg.get('default_scope')

@@ -4,14 +4,13 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from mmengine.registry import MODELS
-from torch import Tensor, nn
+from torch import Tensor
 
 from .checks import require, require_natural
-from .color_space import lab_to_rgb
+from .gray_input import GrayInput
 
 # The paper's network (Sec. III); a config states only what differs.
 ENCODER = dict(
@@ -39,7 +38,7 @@ class MultiscalePyramidTransformer(BaseModule):
             takes three channels gets the lightness as gray sRGB, ImageNet-normalised.
         neck: config of the neck.
         head: config of the head, without `num_queries`.
-        num_queries: K, the number of colour queries (Table IV).
+        num_queries: K, the number of colour queries (Table IV); None for a head that has none.
         image_size: side of the square images that the weights are trained on (Sec. IV-A). Any size
             is taken, but the channel attention's logits grow with it, so this one serves best;
             :class:`~dualattn_mm.apis.ColorizationPipeline` takes it unless told otherwise.
@@ -57,7 +56,7 @@ class MultiscalePyramidTransformer(BaseModule):
         encoder: Mapping[str, Any] = ENCODER,
         neck: Mapping[str, Any] = NECK,
         head: Mapping[str, Any] = HEAD,
-        num_queries: int = 64,
+        num_queries: int | None = 64,
         image_size: int = 256,
         saturation: float = 1.0,
         init_cfg: dict | list[dict] | None = None,
@@ -72,17 +71,9 @@ class MultiscalePyramidTransformer(BaseModule):
         self.saturation = saturation
         self.encoder = MODELS.build(dict(encoder))
         self.neck = MODELS.build(dict(neck))
-        self.head = MODELS.build(dict(head, num_queries=num_queries))
-        first = next(m for m in self.encoder.modules() if isinstance(m, nn.Conv2d))
-        if first.in_channels not in (1, 3):
-            raise ValueError(
-                f'the encoder takes {first.in_channels} channels: it must take 1 (lightness) '
-                'or 3 (gray sRGB)'
-            )
-        self.takes_rgb = first.in_channels == 3
-        # ImageNet's mean and standard deviation of sRGB in [0, 1].
-        self.register_buffer('rgb_mean', torch.tensor((0.485, 0.456, 0.406)), persistent=False)
-        self.register_buffer('rgb_std', torch.tensor((0.229, 0.224, 0.225)), persistent=False)
+        queries = {} if num_queries is None else dict(num_queries=num_queries)
+        self.head = MODELS.build(dict(head, **queries))
+        self.gray_input = GrayInput(self.encoder)
 
     def forward(self, lightness: Tensor) -> Tensor:
         """Predict colour.
@@ -100,11 +91,5 @@ class MultiscalePyramidTransformer(BaseModule):
             raise ValueError(f'lightness must be (B, 1, H, W), got {tuple(lightness.shape)}')
         height, width = lightness.shape[-2:]
         x = F.pad(lightness, (0, -width % 32, 0, -height % 32), mode='replicate')
-        ab = self.head(self.neck(self.encoder(self._normalize(x))))
+        ab = self.head(self.neck(self.encoder(self.gray_input(x))))
         return ab[..., :height, :width]
-
-    def _normalize(self, lightness: Tensor) -> Tensor:
-        if not self.takes_rgb:
-            return (lightness - 50) / 50
-        gray = lab_to_rgb(F.pad(lightness, (0, 0, 0, 0, 0, 2)))
-        return (gray - self.rgb_mean[:, None, None]) / self.rgb_std[:, None, None]

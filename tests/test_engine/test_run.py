@@ -92,6 +92,19 @@ def test_configs_that_cannot_be_used(tmp_path, text, message):
     assert '\n' not in str(error.value)
 
 
+def test_imports_may_come_by_option(config, tmp_path, monkeypatch):
+    (tmp_path / 'late_part.py').write_text(
+        'from mmengine.registry import METRICS\n'
+        'METRICS.register_module("LatePart", module=lambda: None)\n'
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert 'LatePart' not in METRICS.module_dict
+    run.load_config(str(config), {'custom_imports.imports': ['late_part']})
+    assert 'LatePart' in METRICS.module_dict
+    with pytest.raises(RunError, match='not_there'):
+        run.load_config(str(config), {'custom_imports': dict(imports=['not_there'])})
+
+
 @pytest.mark.parametrize(
     ('options', 'message'),
     [

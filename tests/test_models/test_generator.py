@@ -137,6 +137,15 @@ def test_encoder_of_three_channels_sees_imagenet_normalised_gray(height, width):
     assert seen[0].shape[1:] == (3, -(-height // 32) * 32, -(-width // 32) * 32)
 
 
+def test_a_head_may_have_no_queries(perturb):
+    head = dict(type='torch.nn.ConvTranspose2d', in_channels=SMALL['head']['in_channels'])
+    head.update(out_channels=2, kernel_size=4, stride=4)
+    with pytest.raises(TypeError, match='num_queries'):
+        MultiscalePyramidTransformer(**{**SMALL, 'head': head})
+    model = perturb(MultiscalePyramidTransformer(**{**SMALL, 'head': head, 'num_queries': None}))
+    assert model(lightness(1, 1, 33, 40)).shape == (1, 2, 33, 40)
+
+
 def test_images_of_a_batch_do_not_mix(perturb):
     model = perturb(small())
     x = lightness(3, 1, 40, 33)
