@@ -43,6 +43,19 @@ def test_kernels_differ_and_queries_receive_a_gradient():
     assert (grad.norm(dim=1) > 0).all()
 
 
+@pytest.mark.parametrize(('dim', 'heads', 'layers'), [(96, 4, 3), (256, 8, 6)])
+def test_kernels_start_in_many_directions(dim, heads, layers):
+    torch.manual_seed(0)
+    head = ColorAttention(dim, 64, layers, heads, 2 * dim)
+    # As the neck's maps are: after GELU, with a mean, and smooth.
+    x = F.gelu(F.interpolate(torch.randn(2, dim, 8, 8), size=(24, 24), mode='bilinear'))
+    with torch.no_grad():
+        kernels = head.color_kernels(x)
+    strengths = torch.linalg.svdvals(kernels)
+    assert (strengths[:, 1] / strengths[:, 0]).min() > 0.1
+    assert (strengths[:, 5] / strengths[:, 0]).min() > 0.04
+
+
 def test_kernels_follow_the_image(perturb):
     head = perturb(small())
     one, other = head.color_kernels(torch.randn(2, DIM, 6, 5))
