@@ -6,9 +6,10 @@ from typing import NamedTuple
 
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import MODELS, DefaultScope
 from rich.table import Table
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..errors import UserError
@@ -105,17 +106,33 @@ def complexity_of_config(
         raise UserError(f'configs of {scope} cannot be counted, only those of {_SCOPES}')
     if 'model' not in cfg:
         raise UserError('the config has no model')
-    init_default_scope(scope)
-    if scope == 'mmdet3d':
-        network, (channels, *size) = _birds_eye_view(cfg)
-        height, width = shape or size
-        return complexity(network, (channels, height, width)), (height, width)
-    height, width = _tested_size(cfg) if shape is None else shape
-    colorizes = cfg.model.get('type') == 'Colorizer'  # whose critic and losses are left behind
-    model = MODELS.build(cfg.model.generator if colorizes else cfg.model)
-    if scope == 'mmdet':
-        model.forward = _detector_forward(model)
-    return complexity(model, (1 if colorizes else 3, height, width)), (height, width)
+    with DefaultScope.overwrite_default_scope(scope):
+        if scope == 'mmdet3d':
+            with _WithoutWeights():
+                network, (channels, *size) = _birds_eye_view(cfg)
+            height, width = shape or size
+            return complexity(network, (channels, height, width)), (height, width)
+        height, width = _tested_size(cfg) if shape is None else shape
+        colorizes = cfg.model.get('type') == 'Colorizer'  # whose critic and losses are left behind
+        with _WithoutWeights():
+            model = MODELS.build(cfg.model.generator if colorizes else cfg.model)
+        if scope == 'mmdet':
+            model.forward = _detector_forward(model)
+        return complexity(model, (1 if colorizes else 3, height, width)), (height, width)
+
+
+class _WithoutWeights(TorchFunctionMode):
+    """What layers make room for is on the meta device: nothing is initialised.
+
+    torch.device('meta') would put all else there too, and networks compute with some of it while
+    they are built.
+    """
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = dict(kwargs or {})
+        if func is torch.empty and kwargs.get('device') is None:
+            kwargs['device'] = 'meta'
+        return func(*args, **kwargs)
 
 
 def complexity_table(parts: Mapping[str, Complexity], title: str, depth: int) -> Table:

@@ -111,7 +111,7 @@ def evaluate(
 
     Args:
         checkpoint: mmengine's; for a colorizer also a file of `save_generator`.
-        out: a JSON file for the metrics, with config, checkpoint and number of images.
+        out: a JSON file for the metrics, with config, cfg_options, checkpoint and number of images.
         show_dir: a folder for the predictions of a colorizer, as PNG.
         config, work_dir, cfg_options, launcher: those of `train`.
 
@@ -125,7 +125,7 @@ def evaluate(
     if not cfg.get('test_dataloader'):
         raise RunError(f'{config} says nothing of a test: it has no test_dataloader')
     _check_file(checkpoint, 'checkpoint')
-    hooks: list[Hook] = [ReportHook(config, checkpoint, out)]
+    hooks: list[Hook] = [ReportHook(config, checkpoint, out, cfg_options)]
     if out is not None:
         check_output(out)
     if show_dir is not None:
@@ -149,6 +149,22 @@ def load_config(config: str, cfg_options: Mapping[str, Any] | None = None) -> Co
     """Read a config file whose library is installed.
 
     Args:
+        config, cfg_options: those of `read_config`.
+
+    Raises:
+        RunError: if it cannot be used.
+    """
+    cfg = read_config(config, cfg_options)
+    scope = cfg.get('default_scope')
+    if scope and importlib.util.find_spec(scope) is None:
+        raise RunError(f'{config} is for {scope}, which is not installed: see the README')
+    return cfg
+
+
+def read_config(config: str, cfg_options: Mapping[str, Any] | None = None) -> Config:
+    """Read a config file.
+
+    Args:
         config: the config file; Python code that runs.
         cfg_options: replaces values of the config, by dotted names.
 
@@ -164,9 +180,6 @@ def load_config(config: str, cfg_options: Mapping[str, Any] | None = None) -> Co
             import_modules_from_strings(**cfg.custom_imports)  # the file's own are imported by now
     except Exception as error:  # a config is a program: it can fail in any way
         raise RunError(f'cannot use the config {config}: {_line(error)}') from error
-    scope = cfg.get('default_scope')
-    if scope and importlib.util.find_spec(scope) is None:
-        raise RunError(f'{config} is for {scope}, which is not installed: see the README')
     return cfg
 
 

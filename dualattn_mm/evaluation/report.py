@@ -83,7 +83,9 @@ def _plain(value: Any) -> Any:
 
 
 class ReportHook(Hook):
-    """Print the figures of a test, and write them as JSON: config, checkpoint, images, metrics.
+    """Print the figures of a test, and write them as JSON.
+
+    The file has config, cfg_options, checkpoint, images and metrics.
 
     With several processes the first one does.
 
@@ -91,10 +93,18 @@ class ReportHook(Hook):
         config: the config file.
         checkpoint: what was tested.
         out: the JSON file; None writes none.
+        cfg_options: what replaced values of the config.
     """
 
-    def __init__(self, config: str, checkpoint: str, out: str | None = None) -> None:
+    def __init__(
+        self,
+        config: str,
+        checkpoint: str,
+        out: str | None = None,
+        cfg_options: Mapping[str, Any] | None = None,
+    ) -> None:
         self.config, self.checkpoint, self.out = config, checkpoint, out
+        self.cfg_options = cfg_options or {}
 
     def after_test_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:
         if not is_main_process():
@@ -106,5 +116,11 @@ class ReportHook(Hook):
         print(f'{self.config}, {self.checkpoint}: {images} images', flush=True)
         print_table(figures_table(metrics or {}))
         if self.out is not None:
-            about = dict(config=self.config, checkpoint=self.checkpoint, images=images)
-            write_json(self.out, dict(about, metrics=metrics or {}))
+            content = dict(
+                config=self.config,
+                cfg_options=self.cfg_options,
+                checkpoint=self.checkpoint,
+                images=images,
+                metrics=metrics or {},
+            )
+            write_json(self.out, content)

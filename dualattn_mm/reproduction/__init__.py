@@ -1,0 +1,1 @@
+"""How far the paper is reproduced: configs/reproduction.yml against what is counted and measured."""
