@@ -1,9 +1,4 @@
-"""What the paper compares with in Tables II and III; nothing else loads it.
+"""Parts of other networks that the paper compares with (Table II).
 
-In a config by its whole name, `type='dualattn_mm.ablations.EncoderBlocksHead'`, which needs no
-custom_imports.
+No other module imports these: a config that uses one names its module in `custom_imports`.
 """
-
-from .encoder_blocks import EncoderBlocksHead
-
-__all__ = ['EncoderBlocksHead']

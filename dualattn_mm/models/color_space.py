@@ -4,6 +4,7 @@ Always float32 (float64 stays), also under autocast: half precision cannot hold 
 power acts on a clamped argument, so gradients are finite at black, white and out of gamut.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 
 import torch
@@ -72,6 +73,11 @@ def _encode(linear: Tensor) -> Tensor:
     return (power + (12.92 * linear - knee).clamp(max=0)).clamp(0, 1)
 
 
+def _without_autocast(x: Tensor) -> AbstractContextManager:
+    """The meta device, on which networks are counted, has no autocast to switch off."""
+    return nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)
+
+
 def rgb_to_lab(rgb: Tensor) -> Tensor:
     """Convert sRGB to CIELAB.
 
@@ -85,7 +91,7 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
         ValueError: if the shape or dtype is not as above.
     """
     rgb = _check(rgb, 3, 'rgb')
-    with torch.autocast(rgb.device.type, enabled=False):
+    with _without_autocast(rgb):
         matrix = rgb.new_tensor(_XYZ_FROM_RGB) / rgb.new_tensor(_WHITE)[:, None]
         fx, fy, fz = _compress(_mix(matrix, _decode(rgb))).unbind(-3)
         return torch.stack((116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)), dim=-3)
@@ -105,7 +111,7 @@ def lab_to_rgb(lab: Tensor) -> Tensor:
         ValueError: if the shape or dtype is not as above.
     """
     lab = _check(lab, 3, 'lab')
-    with torch.autocast(lab.device.type, enabled=False):
+    with _without_autocast(lab):
         return _encode(_mix(lab.new_tensor(_RGB_FROM_XYZ), _lab_to_xyz(*lab.unbind(-3))))
 
 

@@ -1,1 +1,1 @@
-"""How far the paper is reproduced: configs/reproduction.yml against what is counted and measured."""
+"""How far the paper is reproduced: configs/reproduction.yml beside what is counted and measured."""

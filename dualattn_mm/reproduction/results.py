@@ -1,4 +1,4 @@
-"""Figures that were measured: the JSON files of tools/test.py and tools/benchmark.py in a folder."""
+"""Figures that were measured: JSON files of tools/test.py and tools/benchmark.py in a folder."""
 
 import json
 import math
@@ -56,8 +56,8 @@ class Results:
     def of_test(self, metric: Metric, test: Test, options: Mapping[str, Any]) -> Measured:
         """The newest figure of a metric in a test.
 
-        It counts when tools/test.py was called with the test's config and options, and with no others
-        that change the model.
+        It counts when tools/test.py was called with the test's config and options, and with no
+        others that change the model.
 
         Args:
             metric: names the results that it is, or is the mean of.

@@ -1,7 +1,7 @@
 """configs/reproduction.yml: the paper's tables, each row as a config with options."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +103,7 @@ class PaperTable:
 
     name: str
     title: str
-    rows: tuple[Row, ...] = field(default=())
+    rows: tuple[Row, ...]
 
 
 def read_tables(path: Path) -> list[PaperTable]:
@@ -132,7 +132,7 @@ def read_tables(path: Path) -> list[PaperTable]:
 
 
 def _table(content: Any, metrics: Mapping[str, Metric], where: str) -> PaperTable:
-    shared = {'config', 'test', 'options', 'metrics', 'needs'}
+    shared = {'config', 'test', 'metrics'}
     content = _mapping(content, where, {'table', 'title', 'rows', *shared}, {'table', 'title'})
     name = str(content['table'])
     where = f'{where.rpartition(" ")[0]} {name}'
@@ -153,19 +153,14 @@ def _row(content: Any, table: Mapping, metrics: Mapping[str, Metric], where: str
         return content.get(key, table.get(key, default))
 
     config = value('config')
-    options = {}
-    for part in (table, content):
-        options |= _mapping(part.get('options', {}), f'{where}: options')
     names = _list(value('metrics'), f'{where}: metrics')
     published = {}
     for metric, figure in _mapping(content.get('published', {}), f'{where}: published').items():
         published[metric] = _published(figure, f'{where}: published {metric}')
         if metric not in names:
             raise UserError(f'{where}: published {metric} is not among its metrics')
-    found = {
-        name: _named(name, metrics, f'{where}: metrics') if config else None for name in names
-    }
-    needs = list(value('needs', []))
+    found = {name: _named(name, metrics, f'{where}: metrics') if config else None for name in names}
+    needs = list(content.get('needs', []))
     if config:
         library = Path(config).parent.name
         if library not in _NEEDED:
@@ -174,7 +169,7 @@ def _row(content: Any, table: Mapping, metrics: Mapping[str, Metric], where: str
     return Row(
         name=str(content['row']),
         config=config,
-        options=options,
+        options=_mapping(content.get('options', {}), f'{where}: options'),
         needs=tuple(dict.fromkeys(needs)),
         test=_test(value('test', {}), config, where) if config else None,
         metrics=found,

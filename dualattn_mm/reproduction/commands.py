@@ -1,0 +1,58 @@
+"""The commands that would measure what has not been measured."""
+
+import re
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from .tables import Row
+
+_GPUS = 8  # the paper's
+
+
+def train_and_test(row: Row, cfg: Config, table: str) -> str:
+    """Train a row's model as published, and measure it.
+
+    Args:
+        row: of configs/reproduction.yml.
+        cfg: its config.
+        table: the table's name, for the folder of a row with options.
+    """
+    folder = Path(row.config).stem
+    if row.options:
+        folder = re.sub(r'[^0-9A-Za-z]+', '_', f'{table} {row.name}').strip('_')
+    folder = f'work_dirs/{folder}'
+    train = ['bash', 'tools/dist_train.sh', row.config, str(_GPUS)]
+    if row.options:
+        train += ['--work-dir', folder, *_cfg_options(row.options)]
+    if 'max_epochs' in cfg.train_cfg:
+        checkpoint = f'{folder}/epoch_{cfg.train_cfg.max_epochs}.pth'
+    else:
+        checkpoint = f'{folder}/iter_{cfg.train_cfg.max_iters}.pth'
+    out = f'{folder}/{Path(row.test.config).stem}.json'
+    test = ['bash', 'tools/dist_test.sh', row.test.config, checkpoint, str(_GPUS), '--out', out]
+    test += _cfg_options({**row.options, **row.test.options})
+    return f'{shlex.join(train)} && {shlex.join(test)}'
+
+
+def benchmark_command(network: str) -> str:
+    """Time a colorizer at the size of the paper."""
+    return (
+        f'python tools/benchmark.py colorizer --models {network} --modes infer --sizes '
+        '--device cuda -o work_dirs/benchmark'
+    )
+
+
+def _cfg_options(options: Mapping[str, Any]) -> list[str]:
+    if not options:
+        return []
+    return ['--cfg-options', *(f'{name}={_text(value)}' for name, value in options.items())]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return f'[{",".join(map(_text, value))}]'
+    return str(value)
