@@ -35,7 +35,8 @@ class MultiscalePyramidTransformer(BaseModule):
 
     Args:
         encoder: config of the encoder, with maps from 1/4 to 1/32. One whose first convolution
-            takes three channels gets the lightness as gray sRGB, ImageNet-normalised.
+            takes three channels gets the lightness as gray sRGB, ImageNet-normalised. Without a
+            type it says what differs from the paper's, as do `neck` and `head`.
         neck: config of the neck.
         head: config of the head, without `num_queries`.
         num_queries: K, the number of colour queries (Table IV); None for a head that has none.
@@ -69,10 +70,10 @@ class MultiscalePyramidTransformer(BaseModule):
         require(0 <= saturation < math.inf, 'saturation', saturation, 'a finite number, 0 or more')
         self.image_size = image_size
         self.saturation = saturation
-        self.encoder = MODELS.build(dict(encoder))
-        self.neck = MODELS.build(dict(neck))
+        self.encoder = MODELS.build(_over(ENCODER, encoder))
+        self.neck = MODELS.build(_over(NECK, neck))
         queries = {} if num_queries is None else dict(num_queries=num_queries)
-        self.head = MODELS.build(dict(head, **queries))
+        self.head = MODELS.build(_over(HEAD, dict(head, **queries)))
         self.gray_input = GrayInput(self.encoder)
 
     def forward(self, lightness: Tensor) -> Tensor:
@@ -93,3 +94,8 @@ class MultiscalePyramidTransformer(BaseModule):
         x = F.pad(lightness, (0, -width % 32, 0, -height % 32), mode='replicate')
         ab = self.head(self.neck(self.encoder(self.gray_input(x))))
         return ab[..., :height, :width]
+
+
+def _over(paper: Mapping[str, Any], part: Mapping[str, Any]) -> dict[str, Any]:
+    """A part's config; without a type, that of the paper's with its values replaced."""
+    return dict(part) if 'type' in part else {**paper, **part}

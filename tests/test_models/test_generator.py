@@ -80,6 +80,21 @@ def test_parameter_counts_are_those_of_the_specification(kwargs, parameters):
         assert sum(p.numel() for p in model.encoder.parameters()) == 27_715_488
 
 
+def test_a_part_without_a_type_says_what_differs():
+    with torch.device('meta'):
+        plain, other = (
+            MultiscalePyramidTransformer(**parts)
+            for parts in ({}, dict(encoder=dict(order=('sda',)), head=dict(num_layers=2)))
+        )
+    assert str(other.neck) == str(plain.neck)
+    assert [len(m.head.layers) for m in (plain, other)] == [6, 2]
+    kinds = [[n for n, _ in m.encoder.stages[0].blocks[0].named_children()] for m in (plain, other)]
+    assert kinds == [['fca', 'sda'], ['sda']]
+    blocks = [m.encoder.stages[2].blocks[1].sda for m in (plain, other)]
+    assert str(blocks[0]) == str(blocks[1])
+    assert blocks[1].attn.window_size == 8
+
+
 def test_state_dict_keys_are_the_stored_ones():
     with torch.device('meta'):
         state = MultiscalePyramidTransformer().state_dict()
