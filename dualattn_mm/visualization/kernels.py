@@ -21,7 +21,7 @@ from .gallery import fit, gallery
 from .tensors import to_picture, to_tensor, without_color
 
 _FLAT = 65.0  # lightness of the pictures of colour alone
-_STRONGEST = 60.0  # chroma that the kernels' colours are shrunk to, in CIELAB units: sRGB has it
+_STRONGEST = 60.0  # chroma of the strongest colour drawn, in CIELAB units: sRGB has it
 
 
 class Kernels(NamedTuple):
@@ -70,8 +70,8 @@ def visualize_kernels(
 
     The first row has the activations, each from its own least (blue) to its own highest (red),
     over the image. The second has colour alone, at one lightness: the image's own, the
-    prediction's, and what each kernel adds, all of them by one factor less where they are too
-    strong to be shown.
+    prediction's, and what each kernel adds. That is little, or much that other kernels take back,
+    so all of it is drawn times one factor, which is written below.
 
     Args:
         pipe: its network's head is a ColorAttention.
@@ -122,7 +122,7 @@ def visualize_kernels(
     gray = to_picture(without_color(to_tensor(small)))
     size = (gray.height, gray.width)
     shown = colors[list(kernels)]
-    factor = min(1.0, _STRONGEST / max(float(shown.norm(dim=1).max()), 1e-6))
+    factor = _STRONGEST / max(float(shown.norm(dim=1).max()), 1e-6)
     columns = {
         'input': [gray, _flat(rgb_to_lab(to_tensor(small)[None] / 255)[0, 1:], size)],
         'result': [result, _flat(saturation * ab[0], size)],
@@ -130,8 +130,10 @@ def visualize_kernels(
     for k, color in zip(kernels, shown, strict=True):
         heat = _heat(parts.activations[k].float().cpu(), gray)
         columns[f'kernel {k}'] = [heat, _flat(factor * color, size)]
-    scaled = '' if factor == 1 else f', times {factor:.2g}'
-    captions = ['activation: red is high', f'colour alone; that which a kernel adds{scaled}']
+    captions = [
+        'activation: red is high',
+        f'colour alone; that which a kernel adds, times {factor:.2g}',
+    ]
     try:
         write_image(gallery(columns, captions, height), output, 'PNG', overwrite=True)
     except OSError as error:
