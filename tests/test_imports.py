@@ -42,6 +42,7 @@ print('PROBE' + json.dumps(dict(
     added=sorted(added - set(sys.stdlib_module_names)),
     asked=asked,
     registered=registered,
+    ablations=[name for name in sys.modules if name.startswith('dualattn_mm.ablations')],
     shapes=[[list(m.shape) for m in out] for out in outs],
     ab=list(ab.shape),
     version=dualattn_mm.__version__,
@@ -89,6 +90,10 @@ def test_task_libraries_are_not_needed(alone):
 def test_import_brings_in_no_third_package(alone):
     """Neither torchvision, scikit-image, scikit-learn, PIL, tqdm nor safetensors."""
     assert alone['added'] == ['dualattn_mm']
+
+
+def test_parts_of_other_networks_are_not_loaded(alone):
+    assert alone['ablations'] == []
 
 
 def test_custom_imports_register_the_networks(alone):
