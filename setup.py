@@ -46,7 +46,7 @@ setup(
     license='Apache-2.0',
     license_files=['LICENSE'],
     packages=find_packages(include=['dualattn_mm', 'dualattn_mm.*']),
-    package_data={'dualattn_mm': ['assets/*.safetensors']},
+    package_data={'dualattn_mm': ['assets/*.safetensors', 'assets/*.html']},
     python_requires='>=3.10,<3.13',
     install_requires=requirements('core'),
     extras_require={

@@ -1,4 +1,5 @@
 """Parts of other networks that the paper compares with (Table II).
 
-No other module imports these: a config that uses one names its module in `custom_imports`.
+No other module imports these: a config names them by their whole paths, as in
+`type='dualattn_mm.ablations.color_memory.ColorMemory'`, or their modules in `custom_imports`.
 """

@@ -106,7 +106,7 @@ def load_generator(
             '(--config)'
         )
     generator = _build(generator_cfg, config or path)
-    _load(generator, state, path)
+    load_strictly(generator, state, path)
     return generator.float().eval().to(device)
 
 
@@ -222,8 +222,13 @@ def _build(generator_cfg: dict, source: str | os.PathLike) -> nn.Module:
         ) from error
 
 
-def _load(generator: nn.Module, state: dict[str, Tensor], path: Path) -> None:
-    own = generator.state_dict()
+def load_strictly(network: nn.Module, state: Mapping[str, Tensor], path: str | os.PathLike) -> None:
+    """Load a state dict that has all of the network's names and shapes, and no others.
+
+    Raises:
+        ColorizeError: if it does not, with the first names and the path it is from.
+    """
+    own = network.state_dict()
     problems = {
         'missing': [key for key in own if key not in state],
         'unexpected': [key for key in state if key not in own],
@@ -240,4 +245,4 @@ def _load(generator: nn.Module, state: dict[str, Tensor], path: Path) -> None:
             if keys
         ]
         raise ColorizeError(f'{path} does not fit the network: {"; ".join(parts)}')
-    generator.load_state_dict(state, strict=True)
+    network.load_state_dict(state, strict=True)

@@ -14,8 +14,15 @@ from ..apis.errors import first_line
 from ..errors import UserError
 
 
-def library(name: str) -> ModuleType:
-    """Import a module of requirements/evaluation.txt.
+def library(
+    name: str, user: str = 'the metrics', requirements: str = 'requirements/evaluation.txt'
+) -> ModuleType:
+    """Import a module of a library that may be missing.
+
+    Args:
+        name: the module's.
+        user: what needs it, for the message.
+        requirements: the file that it stands in.
 
     Raises:
         UserError: if it is not installed, in one line that says how to get it.
@@ -24,8 +31,8 @@ def library(name: str) -> ModuleType:
         return importlib.import_module(name)
     except ImportError as error:
         raise UserError(
-            f'the metrics need {name.split(".")[0]} ({first_line(error)}): '
-            'pip install -r requirements/evaluation.txt'
+            f'{name.split(".")[0]} is needed for {user} ({first_line(error)}): '
+            f'pip install -r {requirements}'
         ) from None
 
 
