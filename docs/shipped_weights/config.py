@@ -4,26 +4,39 @@ custom_hooks = [
     dict(type='PlainCheckpointHook'),
     dict(type='RepeatableHook'),
     dict(type='StrictLoadHook'),
-    dict(momentum=0.001, type='GeneratorEMAHook'),
+    dict(momentum=0.002, type='GeneratorEMAHook'),
 ]
 custom_imports = dict(
     allow_failed_imports=False,
     imports=[
         'dualattn_mm',
         'dualattn_mm.datasets',
+        'dualattn_mm.evaluation',
         'dualattn_mm.engine',
     ],
 )
 default_hooks = dict(
     checkpoint=dict(by_epoch=False, interval=200, max_keep_ckpts=2, type='SafeCheckpointHook'),
+    gallery=dict(dataset=dict(data_root=None), interval=1000, type='ColorGalleryHook'),
     logger=dict(interval=50, type='LoggerHook'),
 )
 env_cfg = dict(dist_cfg=dict(backend='gloo'))
 launcher = 'pytorch'
+load_from = 'run_5.pth'
 log_processor = dict(by_epoch=False)
-max_iters = 7000
+max_iters = 3600
 model = dict(
     color=dict(delta=25.0, type='RebalancedColorLoss', uniform=0.95),
+    distillation=dict(
+        in_channels=(
+            144,
+            192,
+        ),
+        loss_weight=10.0,
+        shrink=2,
+        type='FeatureDistillation',
+        weights='efficientnet-lite0-57934424.pth',
+    ),
     generator=dict(
         encoder=dict(
             arch=dict(
@@ -90,24 +103,85 @@ optim_wrapper = dict(
     clip_grad=dict(max_norm=1.0), optimizer=dict(lr=0.0008, type='AdamW', weight_decay=0.01)
 )
 param_scheduler = [
-    dict(by_epoch=False, end=200, start_factor=0.01, type='LinearLR'),
-    dict(begin=4666, by_epoch=False, end=7000, end_factor=0.01, start_factor=1.0, type='LinearLR'),
+    dict(by_epoch=False, end=60, start_factor=0.01, type='LinearLR'),
+    dict(begin=60, by_epoch=False, end=3600, end_factor=0.01, start_factor=1.0, type='LinearLR'),
 ]
+photos = dict(
+    dataset=dict(
+        data_root='data/photos/train',
+        pipeline=[
+            dict(type='LoadPhoto'),
+            dict(min_colorfulness=8.0, type='SkipNearGray'),
+            dict(
+                scale=(
+                    0.35,
+                    1.0,
+                ),
+                size=128,
+                type='ColorizationCrop',
+            ),
+            dict(type='PackColorization'),
+        ],
+        type='ColorizationDataset',
+    ),
+    times=3,
+    type='RepeatDataset',
+)
 pipeline = [
     dict(type='LoadPhoto'),
     dict(min_colorfulness=8.0, type='SkipNearGray'),
     dict(
         scale=(
-            0.25,
+            0.35,
             1.0,
         ),
-        size=96,
+        size=128,
         type='ColorizationCrop',
     ),
     dict(type='PackColorization'),
 ]
-randomness = dict(seed=0)
-train_cfg = dict(by_epoch=False, max_iters=7000)
+randomness = dict(seed=3)
+scenes = dict(
+    data_root='data/scenes/train',
+    pipeline=[
+        dict(type='LoadPhoto'),
+        dict(min_colorfulness=8.0, type='SkipNearGray'),
+        dict(
+            scale=(
+                0.35,
+                1.0,
+            ),
+            size=128,
+            type='ColorizationCrop',
+        ),
+        dict(type='PackColorization'),
+    ],
+    type='ColorizationDataset',
+)
+test_cfg = dict()
+test_dataloader = dict(
+    batch_size=8,
+    collate_fn=dict(type='default_collate'),
+    dataset=dict(
+        data_root='data/imagenet/val',
+        pipeline=[
+            dict(type='LoadPhoto'),
+            dict(size=128, type='ColorizationSquash'),
+            dict(type='PackColorization'),
+        ],
+        test_mode=True,
+        type='ColorizationDataset',
+    ),
+    num_workers=2,
+    sampler=dict(shuffle=False, type='DefaultSampler'),
+)
+test_evaluator = [
+    dict(type='ColorizationCF'),
+    dict(type='ColorizationPSNR'),
+    dict(type='ColorizationSSIM'),
+    dict(type='ColorizationABError'),
+]
+train_cfg = dict(by_epoch=False, max_iters=3600)
 train_dataloader = dict(
     batch_size=8,
     collate_fn=dict(type='default_collate'),
@@ -121,17 +195,17 @@ train_dataloader = dict(
                         dict(min_colorfulness=8.0, type='SkipNearGray'),
                         dict(
                             scale=(
-                                0.25,
+                                0.35,
                                 1.0,
                             ),
-                            size=96,
+                            size=128,
                             type='ColorizationCrop',
                         ),
                         dict(type='PackColorization'),
                     ],
                     type='ColorizationDataset',
                 ),
-                times=3,
+                times=4,
                 type='RepeatDataset',
             ),
             dict(
@@ -141,10 +215,10 @@ train_dataloader = dict(
                     dict(min_colorfulness=8.0, type='SkipNearGray'),
                     dict(
                         scale=(
-                            0.25,
+                            0.35,
                             1.0,
                         ),
-                        size=96,
+                        size=128,
                         type='ColorizationCrop',
                     ),
                     dict(type='PackColorization'),
@@ -158,4 +232,10 @@ train_dataloader = dict(
     persistent_workers=False,
     sampler=dict(shuffle=True, type='InfiniteSampler'),
 )
-work_dir = 'main'
+visualizer = dict(
+    type='Visualizer',
+    vis_backends=[
+        dict(type='LocalVisBackend'),
+    ],
+)
+work_dir = 'newend'
