@@ -1,9 +1,19 @@
+import ast
+import gc
 import importlib
 import importlib.util
+import os
+import runpy
+import subprocess
+import sys
 import warnings
+from functools import cache
+from unittest.mock import patch
 
 import pytest
 import torch
+from mmengine.fileio import load
+from mmengine.utils import is_installed
 
 LIBRARIES = ('mmdet', 'mmpretrain', 'mmdet3d', 'mmagic')
 
@@ -11,6 +21,27 @@ LIBRARIES = ('mmdet', 'mmpretrain', 'mmdet3d', 'mmagic')
 @pytest.fixture(autouse=True)
 def _seed():
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True, scope='session')
+def _no_time_is_lost():
+    """Leaves out what takes most of a small training's time and no test is about."""
+
+    def format_code(text, **_):
+        ast.parse(text)
+        return text, False
+
+    gc.freeze()  # mmengine looks for garbage in every data set that it makes
+    with (
+        # It pretty-prints the config for every checkpoint, and for every `_base_ = 'mmdet::...'`
+        # reads anew what packages and which of their models there are: up to a second each.
+        patch('mmengine.config.config.FormatCode', format_code),
+        patch('mmengine.config.config.is_installed', cache(is_installed)),
+        patch('mmengine.config.utils.load', cache(load)),
+        # For after a failure of the power; a busy disk also takes up to a second.
+        patch('os.fsync', lambda fd: None),
+    ):
+        yield
 
 
 @pytest.fixture(scope='session')
@@ -36,4 +67,46 @@ def openmmlab():
         warnings.simplefilter('ignore')
         for name in LIBRARIES:
             importlib.import_module(f'{name}.utils').register_all_modules(init_default_scope=False)
+    gc.freeze()
     return {name: importlib.import_module(f'{name}.registry') for name in LIBRARIES}
+
+
+@pytest.fixture
+def run_script(monkeypatch, capsys):
+    """Runs a Python script with arguments, in this process: its status, stdout and stderr."""
+
+    def run(script, *words):
+        monkeypatch.setattr(sys, 'argv', [str(script), *map(str, words)])
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path(str(script), run_name='__main__')
+        return end.value.code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts a command of one thread, in `tmp_path`; it is killed when the test ends."""
+    started = []
+
+    def start_(*command, stderr=subprocess.STDOUT, **env):
+        env = dict(os.environ, OMP_NUM_THREADS='1', PYTHON=sys.executable, **env)
+        for name in ('RANK', 'LOCAL_RANK', 'WORLD_SIZE'):
+            env.pop(name, None)
+        process = subprocess.Popen(
+            [str(word) for word in command],
+            cwd=tmp_path,
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        )
+        started.append(process)
+        return process
+
+    yield start_
+    for process in started:
+        process.kill()
+        process.wait()
+        for stream in filter(None, (process.stdout, process.stderr)):
+            stream.close()

@@ -2,9 +2,7 @@
 
 import importlib.util
 import json
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS
 from PIL import Image
+from processes import PATIENCE
 from skimage.data import astronaut, chelsea, coffee
 from skimage.metrics import peak_signal_noise_ratio
 from tiny import GENERATOR
@@ -33,16 +32,26 @@ def photos(tmp_path):
     return folder
 
 
-def run_tool(name, *args, cwd):
+# The calls given as JSON, each a script and its arguments, one after the other: importing mmagic
+# takes most of a call's time.
+CALLS = """
+import json, runpy, sys
+for sys.argv in json.loads(sys.argv[1]):
+    runpy.run_path(sys.argv[0], run_name='__main__')
+"""
+
+
+def run_tools(*calls, start):
+    """What mmagic's own tools print, in a process that has imported nothing else."""
     spec = importlib.util.find_spec('mmagic')
     if spec is None:
         pytest.skip('not installed: mmagic')
-    tool = Path(spec.submodule_search_locations[0], '.mim', 'tools', f'{name}.py')
-    env = dict(os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1')
-    command = [sys.executable, tool, *map(str, args)]
-    run = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=300)
-    assert run.returncode == 0, run.stderr[-3000:]
-    return run.stdout + run.stderr
+    tools = Path(spec.submodule_search_locations[0], '.mim', 'tools')
+    words = [[str(tools / f'{name}.py'), *map(str, args)] for name, *args in calls]
+    process = start(sys.executable, '-c', CALLS, json.dumps(words), PYTHONPATH=str(ROOT))
+    output, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, output[-3000:]
+    return output
 
 
 def build(cfg):
@@ -50,7 +59,7 @@ def build(cfg):
     return MODELS.build(dict(cfg.model, adversarial=dict(type='WassersteinLoss')))
 
 
-def test_train_and_test(tmp_path, photos):
+def test_train_and_test(tmp_path, photos, start):
     config = tmp_path / 'train.py'
     config.write_text(
         f'_base_ = {str(CONFIGS / "color_dualattn_t.py")!r}\n{MODEL}'
@@ -62,13 +71,7 @@ def test_train_and_test(tmp_path, photos):
         f'    dataset=dict(data_root={str(photos)!r})))\n'
     )
     work_dir = tmp_path / 'work'
-    log = run_tool('train', config, '--work-dir', work_dir, cwd=tmp_path)
-    for name in ('loss_l1', 'loss_adversarial', 'loss_critic'):
-        assert re.search(rf'\[2/2\].*{name}: -?\d', log), name
     checkpoint = work_dir / 'iter_2.pth'
-    assert len(list(work_dir.glob('*/vis_data/vis_image/*'))) == 1  # the gallery
-    assert list(work_dir.glob('*/vis_data/events*'))  # TensorBoard's
-
     test = tmp_path / 'test.py'
     test.write_text(
         f'_base_ = {str(CONFIGS / "test_mmagic.py")!r}\n{MODEL}'
@@ -76,7 +79,16 @@ def test_train_and_test(tmp_path, photos):
         f'    data_root={str(photos)!r}))\n'
     )
     out, tested = tmp_path / 'out.json', tmp_path / 'tested'
-    run_tool('test', test, checkpoint, '--work-dir', tested, '--out', out, cwd=tmp_path)
+    log = run_tools(
+        ('train', config, '--work-dir', work_dir),
+        ('test', test, checkpoint, '--work-dir', tested, '--out', out),
+        start=start,
+    )
+    for name in ('loss_l1', 'loss_adversarial', 'loss_critic'):
+        assert re.search(rf'\[2/2\].*{name}: -?\d', log), name
+    assert len(list(work_dir.glob('*/vis_data/vis_image/*'))) == 1  # the gallery
+    assert list(work_dir.glob('*/vis_data/events*'))  # TensorBoard's
+
     model = build(Config.fromfile(test))
     model.load_state_dict(torch.load(checkpoint, weights_only=True)['state_dict'])
     values = []

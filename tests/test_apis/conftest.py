@@ -1,4 +1,6 @@
 import copy
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from mmengine.registry import MODELS
 from tiny import GENERATOR
 from torch import nn
 
-from dualattn_mm.apis import save_generator
+from dualattn_mm.apis import overlap, save_generator
 
 
 @MODELS.register_module()
@@ -57,6 +59,21 @@ def weights(tmp_path):
     path = tmp_path / 'weights' / 'uniform.safetensors'
     save_generator(path, UniformColor(), dict(type='UniformColor'))
     return path
+
+
+@pytest.fixture
+def dropped(monkeypatch):
+    """Set as soon as the threads that read and write have dropped what they had not begun."""
+    event = threading.Event()
+
+    class Pool(ThreadPoolExecutor):
+        def shutdown(self, wait=True, *, cancel_futures=False):
+            super().shutdown(wait=False, cancel_futures=cancel_futures)
+            event.set()
+            super().shutdown(wait)
+
+    monkeypatch.setattr(overlap, 'ThreadPoolExecutor', Pool)
+    return event
 
 
 @pytest.fixture

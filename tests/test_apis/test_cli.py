@@ -19,6 +19,7 @@ import pytest
 import torch
 from mmengine.registry import MODELS
 from PIL import Image
+from processes import PATIENCE
 from skimage.color import rgb2lab
 from skimage.data import astronaut
 
@@ -238,16 +239,17 @@ def interrupt():
     signal.signal(signal.SIGINT, handler)
 
 
-def test_ctrl_c_while_writing(photos, run, monkeypatch, interrupt):
+def test_ctrl_c_while_writing(photos, run, monkeypatch, interrupt, dropped):
     save, begun, completed = Image.Image.save, [], []
     saved = itertools.count(1)  # several threads save: each number is seen by one of them
 
     def slow(self, path, *args, **kwargs):
         begun.append(path)
         save(self, path, *args, **kwargs)
-        if next(saved) == 3:
+        number = next(saved)
+        if number == 3:
             interrupt()
-        time.sleep(0.1)
+        assert number < 3 or dropped.wait(PATIENCE)
         completed.append(path)
 
     for number in range(50):
@@ -265,12 +267,11 @@ def test_ctrl_c_in_the_network(photos, run, uniform_color, monkeypatch, interrup
     def interrupted(self, lightness):
         interrupt()
         time.sleep(10)
+        pytest.fail('not interrupted')
 
     monkeypatch.setattr(uniform_color, 'forward', interrupted)
-    start = time.perf_counter()
     status, out, err = run('in', '-o', 'out')
     assert (status, out, len(err)) == (130, [], 1)
-    assert time.perf_counter() - start < 8
     assert found('out') == []
 
 
@@ -310,25 +311,21 @@ def test_unexpected_error_is_not_hidden(photos, run, uniform_color, monkeypatch)
 FOREIGN = ('mmcv', 'mmdet', 'mmpretrain', 'mmagic', 'mmdet3d', 'torchvision', 'skimage', 'sklearn')
 
 
-def test_the_script_itself(photos, tiny):
+def test_the_script_itself(photos, tiny, start):
     """In processes of their own, from another folder, without the task libraries."""
     save_generator('tiny.safetensors', MODELS.build(tiny), tiny)
     Path('bad.jpg').write_text('no image')
     code = 'import runpy, sys\n' + ''.join(f'sys.modules[{name!r}] = None\n' for name in FOREIGN)
     code += f'runpy.run_path({str(ROOT / "tools" / "colorize.py")!r}, None, "__main__")'
 
-    def start(*argv):
+    def colorize(*argv):
         common = ('--weights', 'tiny.safetensors', '--size', '33')
-        return subprocess.Popen(
-            [sys.executable, '-W', 'ignore', '-c', code, *argv, *common],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        python = (sys.executable, '-W', 'ignore', '-c', code)
+        return start(*python, *argv, *common, stderr=subprocess.PIPE)
 
     calls = (['in', '-o', 'good'], ['in', 'bad.jpg', '-o', 'bad'], ['none', '-o', 'wrong'])
-    processes = [start(*argv) for argv in calls]
-    good, bad, wrong = (process.communicate(timeout=120) for process in processes)
+    processes = [colorize(*argv) for argv in calls]
+    good, bad, wrong = (process.communicate(timeout=PATIENCE) for process in processes)
     assert [process.returncode for process in processes] == [0, 1, 2], (good, bad, wrong)
     assert good[0].startswith('6 done, 0 skipped, 0 failed')
     assert bad[0].startswith('6 done, 0 skipped, 1 failed')

@@ -1,8 +1,6 @@
 """tools/convert_davit.py: from a file of DaViT's weights to a checkpoint that others load."""
 
 import re
-import runpy
-import sys
 from pathlib import Path
 
 import pytest
@@ -39,14 +37,8 @@ def davit(perturb):
 
 
 @pytest.fixture
-def call(monkeypatch, capsys):
-    def call(*args):
-        monkeypatch.setattr(sys, 'argv', [str(TOOL), *map(str, args)])
-        with pytest.raises(SystemExit) as end:
-            runpy.run_path(str(TOOL), run_name='__main__')
-        return end.value.code, *capsys.readouterr()
-
-    return call
+def call(run_script):
+    return lambda *words: run_script(TOOL, *words)
 
 
 @pytest.fixture

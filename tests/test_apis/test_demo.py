@@ -1,4 +1,4 @@
-"""The demo, end to end: real photos and the real training loop, few steps and small crops."""
+"""The demo, end to end: real photos and the real training loop; few steps, few pixels."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,10 @@ NAMES = ['astronaut', 'chelsea', 'china', 'coffee', 'flower', 'rocket']
 
 @pytest.fixture
 def short(tmp_path, monkeypatch):
-    """Make the demo's config one of two steps; returns a function that changes it further."""
+    """Make the demo's config one of two steps; returns a function that changes it further.
+
+    The photos have a sixteenth of their pixels.
+    """
 
     base = configs_dir() / demo.CONFIG
     config = tmp_path / 'short.py'
@@ -24,10 +27,16 @@ def short(tmp_path, monkeypatch):
             f'_base_ = {str(base)!r}\n'
             'max_iters = 2\n'
             'train_cfg = dict(max_iters=2)\n'
+            'model = dict(generator=dict(image_size=64))\n'
+            'pipeline = [dict(type="LoadPhoto"), dict(type="ColorizationCrop", size=64),\n'
+            '    dict(type="PackColorization")]\n'
+            'train_dataloader = dict(batch_size=2, dataset=dict(pipeline=pipeline))\n'
             'default_hooks = dict(checkpoint=dict(interval=1))\n' + more
         )
         monkeypatch.setattr(demo, 'CONFIG', config)
 
+    photos = {name: photo[::4, ::4] for name, photo in demo.packaged_photos().items()}
+    monkeypatch.setattr(demo, 'packaged_photos', lambda: photos)
     write()
     return write
 

@@ -7,11 +7,10 @@ import weakref
 
 import pytest
 import torch
+from processes import PATIENCE
 
 from dualattn_mm.apis import overlap as module
 from dualattn_mm.apis.overlap import overlap
-
-PATIENCE = 20  # seconds until a wait that should be short counts as never
 
 
 class Loaded:
@@ -109,14 +108,16 @@ def test_order_does_not_depend_on_who_is_first():
 
 
 def test_at_most_three_batches_are_held():
-    alive, most, taken = weakref.WeakSet(), 0, 0
-    lock = threading.Lock()
+    alive, most, taken, begun = weakref.WeakSet(), 0, 0, 0
+    change = threading.Condition()
 
     def load(item):
-        nonlocal most
-        with lock:
+        nonlocal most, begun
+        with change:
             alive.add(loaded := Loaded(item))
             most = max(most, len(alive))
+            begun += 1
+            change.notify()
         return loaded
 
     def endless():
@@ -133,6 +134,8 @@ def test_at_most_three_batches_are_held():
         item = next(outcomes).result().item
         assert item == given + 1
         assert taken - given <= 12
+        with change:  # the threads are as far ahead as they may be
+            assert change.wait_for(lambda: begun == taken, PATIENCE)
     outcomes.close()
     assert 8 < most <= 13  # 12 and the one in this loop's hands
     gc.collect()
@@ -213,7 +216,7 @@ def test_interrupted_in_the_network(interrupt):
         next(run(itertools.count(), work=work))
 
 
-def test_closed_early():
+def test_closed_early(dropped):
     """What has begun is completed, what waits is dropped."""
     begun, go_on = threading.Event(), threading.Event()
     started, completed = [], []
@@ -232,7 +235,8 @@ def test_closed_early():
     assert begun.wait(PATIENCE)
     closing = threading.Thread(target=outcomes.close)
     closing.start()
-    time.sleep(0.05)
+    assert dropped.wait(PATIENCE)
+    closing.join(0.05)
     assert closing.is_alive()  # waits for what has begun
     go_on.set()
     closing.join(PATIENCE)

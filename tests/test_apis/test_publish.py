@@ -1,7 +1,5 @@
 """From a training's checkpoint to a file that colorizes by itself."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -35,14 +33,18 @@ def checkpoint(tmp_path, generator):
     return path
 
 
-def call(*args):
-    run = subprocess.run(
-        [sys.executable, TOOL, *map(str, args)], capture_output=True, text=True, timeout=60
-    )
-    return run.returncode, run.stderr.splitlines()
+@pytest.fixture
+def call(run_script):
+    """Calls the tool: status, lines of stderr."""
+
+    def call(*args):
+        status, _, err = run_script(TOOL, *args)
+        return status, err.splitlines()
+
+    return call
 
 
-def test_publish(tmp_path, generator, config, checkpoint):
+def test_publish(call, tmp_path, generator, config, checkpoint):
     out = tmp_path / 'new' / 'mpt.safetensors'
     assert call(config, checkpoint, '-o', out, '--saturation', '1.25', '--half') == (0, [])
     with safe_open(out, 'pt') as file:
@@ -73,7 +75,7 @@ def test_publish(tmp_path, generator, config, checkpoint):
         (dict(output='/proc/none/mpt.safetensors'), '/proc/none'),
     ],
 )
-def test_wrong_use_is_one_line(tmp_path, config, checkpoint, change, word):
+def test_wrong_use_is_one_line(call, tmp_path, config, checkpoint, change, word):
     use = dict(config=config, checkpoint=checkpoint, output=tmp_path / 'x', saturation='1') | change
     status, lines = call(
         use['config'], use['checkpoint'], '-o', use['output'], '--saturation', use['saturation']

@@ -1,8 +1,6 @@
 """Trainings side by side, with a stand-in for tools/train.py that logs as mmengine does."""
 
 import json
-import runpy
-import sys
 from pathlib import Path
 
 import pytest
@@ -96,8 +94,7 @@ def test_what_fails(compare):
     ('configs', 'said'),
     [(['no.py'], 'no config file no.py'), ([TOOL, TOOL], 'the same name')],
 )
-def test_the_tool(configs, said, tmp_path, monkeypatch, capsys):
-    arguments = [*map(str, configs), '--metrics', 'x', '-o', str(tmp_path / 'out')]
-    monkeypatch.setattr(sys, 'argv', ['compare_training.py', *arguments])
-    assert runpy.run_path(str(TOOL))['main']() == 2
-    assert said in capsys.readouterr().err
+def test_the_tool(configs, said, tmp_path, run_script):
+    status, _, err = run_script(TOOL, *configs, '--metrics', 'x', '-o', tmp_path / 'out')
+    assert status == 2
+    assert said in err

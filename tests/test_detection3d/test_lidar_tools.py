@@ -1,8 +1,6 @@
 """SECOND on small KITTI data from training to a drawn frame, with the repository's config."""
 
 import json
-import runpy
-import sys
 import warnings
 from pathlib import Path
 
@@ -189,7 +187,7 @@ def test_sparse_convolution_without_spconv(kitti, tmp_path, capsys, monkeypatch)
     assert 'SparseEncoder without a GPU needs spconv: pip install' in capsys.readouterr().err
 
 
-def test_the_tool_says_what_is_wrong(kitti, tmp_path, capsys, monkeypatch):
+def test_the_tool_says_what_is_wrong(kitti, tmp_path, run_script):
     tool = ROOT / 'tools' / 'visualize_bev.py'
     arguments = [SECOND, str(tmp_path / 'no.pth'), '-o', str(tmp_path / 'x.png')]
     cut = bin_file(kitti)
@@ -199,8 +197,7 @@ def test_the_tool_says_what_is_wrong(kitti, tmp_path, capsys, monkeypatch):
         (['--points', str(kitti / 'training/velodyne_reduced/000000.bin')], 'no checkpoint'),
         (['--cfg-options', 'default_scope=mmdet'], 'is not for mmdet3d'),
     ):
-        monkeypatch.setattr(sys, 'argv', [str(tool), *arguments, *more])
-        assert runpy.run_path(str(tool))['main']() == 2
-        error = capsys.readouterr().err
+        status, _, error = run_script(tool, *arguments, *more)
+        assert status == 2
         assert error.startswith('error: ')
         assert line in error

@@ -36,7 +36,7 @@ def train(config, tmp_path):
         cfg.train_dataloader.num_workers = workers
         cfg.train_dataloader.persistent_workers = workers > 0
         cfg.train_cfg.max_iters = 8
-        cfg.default_hooks.checkpoint.max_keep_ckpts = -1
+        cfg.default_hooks.checkpoint.interval = 3
         cfg.work_dir = str(tmp_path / name)
         cfg.experiment_name = f'{name}-{os.urandom(4).hex()}'
         cfg.merge_from_dict(kwargs)

@@ -2,10 +2,6 @@
 
 import json
 import os
-import runpy
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +10,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS
 from PIL import Image
+from processes import PATIENCE, free_port
 
 from dualattn_mm.apis import save_generator
 from dualattn_mm.configs_dir import configs_dir
@@ -70,17 +67,13 @@ def checkpoint(testing, tmp_path):
 
 
 @pytest.fixture
-def tool(testing, tmp_path, monkeypatch, capsys):
+def tool(testing, tmp_path, run_script):
     """Calls tools/test.py in this process; gives status, stdout and stderr."""
 
     def call(*words):
         name = f'experiment_name=x{os.urandom(4).hex()}'
         work_dir = ['--work-dir', tmp_path / 'work', '--cfg-options', name]
-        argv = [str(word) for word in ('test.py', testing, *words, *work_dir)]
-        monkeypatch.setattr(sys, 'argv', argv)
-        with pytest.raises(SystemExit) as end:
-            runpy.run_path(str(TOOLS / 'test.py'), run_name='__main__')
-        return end.value.code, *capsys.readouterr()
+        return run_script(TOOLS / 'test.py', testing, *words, *work_dir)
 
     return call
 
@@ -119,23 +112,14 @@ def test_table_json_and_pictures(tool, testing, checkpoint, tmp_path):
     assert metrics['CF'] > 1
 
 
-def test_two_processes_measure_what_one_does(tool, testing, checkpoint, tmp_path):
+def test_two_processes_measure_what_one_does(tool, start, testing, checkpoint, tmp_path):
     """Seven photos do not divide by two."""
-    with socket.create_server(('', 0)) as server:
-        port = str(server.getsockname()[1])
     shown = tmp_path / 'two'
     words = ['--out', tmp_path / 'two.json', '--show-dir', shown, '--work-dir', tmp_path / 'work2']
-    env = {k: v for k, v in os.environ.items() if k not in ('RANK', 'LOCAL_RANK', 'WORLD_SIZE')}
-    process = subprocess.Popen(
-        ['bash', TOOLS / 'dist_test.sh', testing, checkpoint, '2', *map(str, words)],
-        env=dict(env, PORT=port, PYTHON=sys.executable, OMP_NUM_THREADS='1'),
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    command = ['bash', TOOLS / 'dist_test.sh', testing, checkpoint, 2, *words]
+    process = start(*command, PORT=free_port())
     assert tool(checkpoint, '--out', tmp_path / 'one.json', '--show-dir', tmp_path / 'one')[0] == 0
-    output, _ = process.communicate(timeout=180)
+    output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, output
     assert output.count(' PSNR ') == 1, 'one table'
     one, two = (json.loads((tmp_path / f'{n}.json').read_text()) for n in ('one', 'two'))

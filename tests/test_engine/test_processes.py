@@ -5,7 +5,6 @@ import os
 import random
 import socket
 import stat
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -13,13 +12,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.multiprocessing as mp
 from mmengine.config import Config
 from mmengine.registry import MODELS
 from PIL import Image
+from processes import PATIENCE, free_port, wait_until
+from torch import distributed
 from torchvision.transforms.v2 import Resize
 
+from dualattn_mm.engine.run import train
+
 TOOLS = Path(__file__).parents[2] / 'tools'
-PATIENCE = 400  # seconds that a command may take on a machine that is busy otherwise
 
 # Stands for the core environment: the task libraries cannot be imported.
 BLOCK = """
@@ -27,38 +30,6 @@ import sys
 for name in ('mmcv', 'mmdet', 'mmpretrain', 'mmagic', 'mmdet3d'):
     sys.modules[name] = None
 """
-
-
-def free_port():
-    with socket.create_server(('', 0)) as server:
-        return str(server.getsockname()[1])
-
-
-@pytest.fixture
-def start(tmp_path):
-    """Starts a command of one thread, in `tmp_path`; it is killed when the test ends."""
-    started = []
-
-    def start_(*command, **env):
-        env = dict(os.environ, OMP_NUM_THREADS='1', PYTHON=sys.executable, **env)
-        for name in ('RANK', 'LOCAL_RANK', 'WORLD_SIZE'):
-            env.pop(name, None)
-        process = subprocess.Popen(
-            [str(word) for word in command],
-            cwd=tmp_path,
-            env=env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        started.append(process)
-        return process
-
-    yield start_
-    for process in started:
-        process.kill()
-        process.wait()
-        process.stdout.close()
 
 
 def finish(process, status=0):
@@ -75,7 +46,6 @@ def test_killed_and_resumed_ends_as_uninterrupted(config, tmp_path, start):
     # Drop path and augmentation draw random numbers.
     options = [
         '--cfg-options',
-        'train_cfg.max_iters=40',
         'model.generator.encoder.drop_path_rate=0.5',
         'default_hooks.checkpoint.interval=3',
         'default_hooks.checkpoint.max_keep_ckpts=1',
@@ -84,21 +54,23 @@ def test_killed_and_resumed_ends_as_uninterrupted(config, tmp_path, start):
     block.mkdir()
     (block / 'sitecustomize.py').write_text(BLOCK)
     command = [sys.executable, TOOLS / 'train.py', config]
-    whole = start(*command, '--work-dir', 'whole', *options, PYTHONPATH=str(block))
-    broken = start(*command, '--work-dir', 'broken', *options)
+    # It would not end by itself, however late the kill comes.
+    endless = 'train_cfg.max_iters=1000000000'
+    broken = start(*command, '--work-dir', 'broken', *options, endless)
     last = tmp_path / 'broken' / 'last_checkpoint'
-    deadline = time.monotonic() + PATIENCE
-    while not last.is_file() and time.monotonic() < deadline:
-        time.sleep(0.005)
+    wait_until(lambda: last.is_file() or broken.poll() is not None, 'a first checkpoint')
     time.sleep(random.uniform(0, 0.3))
     broken.kill()
-    broken.wait()
-    reached = last.read_text()
-    assert 'iter_40' not in reached
-    finish(start(*command, '--work-dir', 'broken', '--resume', *options))
+    output, _ = broken.communicate()
+    assert last.is_file(), output
+    reached = int(Path(last.read_text()).stem.removeprefix('iter_'))
+    options.append(f'train_cfg.max_iters={reached + 9}')
+    whole = start(*command, '--work-dir', 'whole', *options, PYTHONPATH=str(block))
+    resumed = start(*command, '--work-dir', 'broken', '--resume', *options)
     finish(whole)
-    resumed = weights(tmp_path / 'broken' / 'iter_40.pth')
-    torch.testing.assert_close(resumed, weights(tmp_path / 'whole' / 'iter_40.pth'), rtol=0, atol=0)
+    finish(resumed)
+    ends = [tmp_path / name / f'iter_{reached + 9}.pth' for name in ('broken', 'whole')]
+    torch.testing.assert_close(*map(weights, ends), rtol=0, atol=0)
 
 
 def test_two_processes_at_half_the_batch_are_one_at_the_full(config, tmp_path, start):
@@ -288,16 +260,35 @@ custom_hooks = [
 """
 
 
-@pytest.mark.parametrize('critic', [False, True])
-def test_a_gallery_in_two_processes(config, tmp_path, start, critic):
-    config.write_text(config.read_text() + (GALLERY if critic else ''))
-    photos = f'default_hooks.gallery.dataset.data_root={tmp_path / "photos"}'
-    options = [photos, 'default_hooks.gallery.interval=2', 'model.generator.image_size=32']
-    for name, words in (('with', options), ('without', options[2:])):
-        command = ['bash', TOOLS / 'dist_train.sh', config, 2, '--work-dir', name]
-        finish(start(*command, '--cfg-options', *words, PORT=free_port()))
-    one, other = (weights(tmp_path / name / 'iter_3.pth') for name in ('with', 'without'))
-    torch.testing.assert_close(one, other, rtol=0, atol=0)
-    sheets = sorted(path.name for path in tmp_path.glob('with/*/vis_data/vis_image/*'))
-    assert sheets == ['gallery_2.png', 'gallery_3.png']
-    assert not list(tmp_path.glob('without/*/vis_data/vis_image/*'))
+def train_in_turn(rank, trainings, ports):
+    """Trainings one after the other, in a process that is one of two as if torchrun started it."""
+    os.environ |= dict(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2')
+    os.environ['MASTER_ADDR'] = '127.0.0.1'
+    for (config, work_dir, options), port in zip(trainings, ports, strict=True):
+        os.environ['MASTER_PORT'] = port
+        options = dict(options, experiment_name=Path(work_dir).name)
+        train(config, work_dir, launcher='pytorch', cfg_options=options)
+        distributed.destroy_process_group()
+
+
+def test_a_gallery_in_two_processes(config, tmp_path):
+    with_critic = config.with_name('critic.py')
+    with_critic.write_text(config.read_text() + GALLERY)
+    gallery = {
+        'default_hooks.gallery.dataset.data_root': str(tmp_path / 'photos'),
+        'default_hooks.gallery.interval': 2,
+    }
+    size = {'model.generator.image_size': 32}
+    trainings = [
+        (str(path), str(tmp_path / f'{path.stem}-{name}'), options)
+        for path in (config, with_critic)
+        for name, options in (('with', gallery | size), ('without', size))
+    ]
+    mp.spawn(train_in_turn, (trainings, [free_port() for _ in trainings]), nprocs=2)
+    for path in (config, with_critic):
+        folders = [tmp_path / f'{path.stem}-{name}' for name in ('with', 'without')]
+        one, other = (weights(folder / 'iter_3.pth') for folder in folders)
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+        assert any(key.startswith('critic.') for key in one) == (path is with_critic)
+        sheets = [sorted(p.name for p in f.glob('*/vis_data/vis_image/*')) for f in folders]
+        assert sheets == [['gallery_2.png', 'gallery_3.png'], []]

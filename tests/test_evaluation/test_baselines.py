@@ -1,8 +1,6 @@
 """What weights are measured beside, against scikit-image and counting by hand."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -128,20 +126,13 @@ def test_hue():
     assert hue(half, least_chroma=1) == pytest.approx(0.5, abs=0.02)
 
 
-def call(*args):
-    run = subprocess.run(
-        [sys.executable, TOOL, *map(str, args)], capture_output=True, text=True, timeout=120
-    )
-    return run.returncode, run.stdout, run.stderr
-
-
-def test_tool(photos, tmp_path):
+def test_tool(photos, tmp_path, run_script):
     weights, config = tmp_path / 'w.safetensors', tmp_path / 'config.py'
     save_generator(weights, untrained(TINY, seed=3), TINY)
     # The file's own saturation counts, not the config's.
     config.write_text(f'model = dict(type="Colorizer", generator={dict(TINY, saturation=1)!r})')
     common = (weights, '--config', config, '--train', photos)
-    status, out, err = call(*common, '--test', photos, '-o', tmp_path / 'out')
+    status, out, err = run_script(TOOL, *common, '--test', photos, '-o', tmp_path / 'out')
     assert status == 0, err
     assert 'saturation 1.5' in out
     [rows] = json.loads((tmp_path / 'out' / 'figures.json').read_text()).values()
@@ -153,6 +144,6 @@ def test_tool(photos, tmp_path):
     assert random['CF_truth'] == plain['CF_truth'] > 30
     assert strong['CF'] > plain['CF']
 
-    assert call(*common)[0] == 2
-    status, _, err = call(*common, '--test', 'none', '-o', tmp_path / 'out')
+    assert run_script(TOOL, *common)[0] == 2
+    status, _, err = run_script(TOOL, *common, '--test', 'none', '-o', tmp_path / 'out')
     assert (status, err.splitlines()[-1]) == (2, 'error: no folder none')

@@ -1,8 +1,6 @@
 """tools/measure.py and tools/colorfulness.py on small folders."""
 
 import json
-import runpy
-import sys
 from pathlib import Path
 
 import cv2
@@ -33,15 +31,12 @@ def folders(tmp_path):
 
 
 @pytest.fixture
-def tool(monkeypatch, capsys, folders):
+def tool(monkeypatch, run_script, folders):
     """Calls a tool in this process, in the folder; gives status, stdout and stderr."""
 
     def call(name, *words):
         monkeypatch.chdir(folders)
-        monkeypatch.setattr(sys, 'argv', [name, *words])
-        with pytest.raises(SystemExit) as end:
-            runpy.run_path(str(TOOLS / name), run_name='__main__')
-        return end.value.code, *capsys.readouterr()
+        return run_script(TOOLS / name, *words)
 
     return call
 

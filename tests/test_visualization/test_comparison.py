@@ -1,9 +1,6 @@
 """Folders of results, side by side."""
 
 import os
-import runpy
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -164,16 +161,12 @@ def test_spread(count, total, expected):
     assert spread(count, total) == expected
 
 
-def call(*words, cwd):
-    command = [sys.executable, TOOL, *words]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
-
-
-def test_the_tool(columns, tmp_path):
+def test_the_tool(columns, tmp_path, run_script, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     words = '--gray input=a --column A=b --column true=a -o sheets/out.png --rows 2 --height 20'
-    done = call(*words.split(), cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, '')
-    assert done.stdout == '2 rows of 3 pictures -> sheets/out.png\n'
+    status, out, err = run_script(TOOL, *words.split())
+    assert (status, err) == (0, '')
+    assert out == '2 rows of 3 pictures -> sheets/out.png\n'
     for gray, other, true in seen(tmp_path / 'sheets' / 'out.png', 2, 3):
         assert len(set(gray)) == 1
         assert COLORS.index(other) + COLORS.index(true) == 3
@@ -188,13 +181,8 @@ def test_the_tool(columns, tmp_path):
         ('--gray a=b', '--column'),
     ],
 )
-def test_wrong_use_of_the_tool(words, said, tmp_path, monkeypatch, capsys):
+def test_wrong_use_of_the_tool(words, said, tmp_path, monkeypatch, run_script):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, 'argv', ['gallery.py', *words.split(), '-o', 'out.png'])
-    try:
-        status = runpy.run_path(TOOL)['main']()
-    except SystemExit as end:  # argparse's
-        status = end.code
-    out, err = capsys.readouterr()
+    status, out, err = run_script(TOOL, *words.split(), '-o', 'out.png')
     assert (status, out) == (2, '')
     assert said in err

@@ -1,0 +1,30 @@
+"""Other processes in tests: how long they may take, and where they listen."""
+
+import secrets
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+# Seconds until what should have ended counts as stuck. Not how long it takes: a machine may be busy
+# with other things.
+PATIENCE = 900
+
+
+def free_port() -> str:
+    """A port to listen on, out of those that the system gives to nobody unasked.
+
+    So no process that takes any port gets it before the one that it is for.
+    """
+    while True:
+        port = secrets.choice(range(10_000, 30_000))
+        with suppress(OSError), socket.create_server(('', port)):
+            return str(port)
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    """Look again and again until it is so; fails with `what` after `PATIENCE`."""
+    limit = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < limit, f'not after {PATIENCE} s: {what}'
+        time.sleep(0.005)
