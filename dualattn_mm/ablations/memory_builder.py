@@ -9,17 +9,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..apis.checkpoint_file import read_state_dict
-from ..apis.weights import load_generator, load_strictly
+from ..apis.weights import build_network, load_generator, load_strictly
 from ..datasets.photos import ColorizationDataset
 from ..engine.run import load_config
 from ..errors import UserError
 from ..evaluation.pretrained import library
-from ..models.checks import require_natural
+from ..models.checks import require, require_natural
 from ..models.color_space import rgb_to_lab
 from ..models.gray_input import GrayInput
 from ..visualization.comparison import spread
@@ -82,6 +82,7 @@ def build_color_memory(
         OSError: if the file cannot be written.
     """
     require_natural(centers=centers, colors=colors, channels=channels, cells=cells)
+    require(0 <= seed < 2**32, 'seed', seed, 'a whole number from 0 to 2^32 - 1')
     if size is not None:
         require_natural(size=size)
     cluster, decomposition, exceptions = (
@@ -153,7 +154,7 @@ def load_encoder(
         raise UserError(f'the weights of the classifier {config} are needed')
     state = read_state_dict(weights)
     init_default_scope(load_config(config).get('default_scope') or 'mmengine')
-    encoder = MODELS.build(model['backbone'])
+    encoder = build_network(model['backbone'], config)
     if hasattr(encoder, 'gap_before_final_norm'):  # ours and ConvNeXt: the mean is not wanted
         encoder.gap_before_final_norm = False
     state = {k[len(_PREFIX) :]: v for k, v in state.items() if k.startswith(_PREFIX)}

@@ -105,7 +105,7 @@ def load_generator(
             f'{path} does not describe its network: pass the config file it was trained with '
             '(--config)'
         )
-    generator = _build(generator_cfg, config or path)
+    generator = build_network(generator_cfg, config or path)
     load_strictly(generator, state, path)
     return generator.float().eval().to(device)
 
@@ -212,10 +212,19 @@ class _NoDraws(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def _build(generator_cfg: dict, source: str | os.PathLike) -> nn.Module:
+def build_network(network_cfg: Mapping[str, Any], source: str | os.PathLike) -> nn.Module:
+    """Build a network that weights are loaded into next: it has no initial values.
+
+    Args:
+        network_cfg: its config.
+        source: the file that describes it, for messages.
+
+    Raises:
+        ColorizeError: if it cannot be built.
+    """
     try:
         with _NoDraws():
-            return MODELS.build(generator_cfg)
+            return MODELS.build(dict(network_cfg))
     except (TypeError, ValueError, KeyError, AssertionError, RuntimeError, ImportError) as error:
         raise ColorizeError(
             f'cannot build the network that {source} describes: {first_line(error)}'

@@ -135,6 +135,7 @@ def test_damaged_photos_are_named_and_passed_over(photos, bright, tmp_path, monk
         (dict(centers=0), r'centers=0'),
         (dict(colors=0), r'colors=0'),
         (dict(size=-1), r'size=-1'),
+        (dict(seed=-1), r'seed=-1'),
     ],
 )
 def test_what_cannot_be_built_is_one_line(photos, bright, tmp_path, options, message):
@@ -214,6 +215,9 @@ def test_the_backbone_of_a_classifier(tmp_path):
     del state['backbone.norm3.weight']
     torch.save(dict(state_dict=state), tmp_path / 'c.pth')
     with pytest.raises(UserError, match=r'does not fit the network: 1 missing \(norm3\.weight\)'):
+        memory_builder.load_encoder(tmp_path / 'c.pth', config)
+    config.write_text('model = dict(type="X", backbone=dict(type="Nothing"))\n')
+    with pytest.raises(UserError, match=r'cannot build the network that .*config.py describes'):
         memory_builder.load_encoder(tmp_path / 'c.pth', config)
     config.write_text('model = dict(type="X")\n')
     with pytest.raises(UserError, match=r'neither model\.generator nor model\.backbone'):
