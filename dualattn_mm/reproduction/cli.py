@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..apis.files import check_writable
 from ..configs_dir import configs_dir
 from ..engine.run import run_tool
 from ..errors import UserError
@@ -77,6 +78,8 @@ def _run(args: argparse.Namespace) -> None:
     if args.readme and args.table:
         raise UserError('--readme needs all tables: leave --table out')
     readme = args.readme and _parts_of_readme(args.readme)
+    if args.markdown:
+        check_writable(args.markdown.parent)
     folder = args.results or Path('work_dirs')
     results = Results(folder if args.results or folder.is_dir() else None)
     reports = make_reports(tables, configs.parent, results)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from .tables import Metric, Test
+from .tables import Evaluation, Metric
 
 _LARGEST = 2**24  # bytes; logs of training are JSON files too
 
@@ -53,7 +53,7 @@ class Results:
             elif isinstance(content.get('measurements'), list) and 'machine' in content:
                 self._benchmarks.append((path, content))
 
-    def of_test(self, metric: Metric, test: Test, options: Mapping[str, Any]) -> Measured:
+    def of_test(self, metric: Metric, test: Evaluation, options: Mapping[str, Any]) -> Measured:
         """The newest figure of a metric in a test.
 
         It counts when tools/test.py was called with the test's config and options, and with no

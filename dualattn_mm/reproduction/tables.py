@@ -58,7 +58,7 @@ class Published:
 
 
 @dataclass(frozen=True)
-class Test:
+class Evaluation:
     """How a row is measured.
 
     Attributes:
@@ -91,7 +91,7 @@ class Row:
     config: str | None
     options: Mapping[str, Any]
     needs: tuple[str, ...]
-    test: Test | None
+    test: Evaluation | None
     metrics: Mapping[str, Metric | None]
     published: Mapping[str, Published]
     note: str | None
@@ -178,10 +178,10 @@ def _row(content: Any, table: Mapping, metrics: Mapping[str, Metric], where: str
     )
 
 
-def _test(content: Any, config: str, where: str) -> Test:
+def _test(content: Any, config: str, where: str) -> Evaluation:
     content = _mapping(content, f'{where}: test', {'config', 'options', 'images'})
     options = _mapping(content.get('options', {}), f'{where}: options of the test')
-    return Test(content.get('config', config), options, content.get('images'))
+    return Evaluation(content.get('config', config), options, content.get('images'))
 
 
 def _metric(content: Any, where: str) -> Metric:

@@ -1,0 +1,120 @@
+"""Every row that is a colorizer trains, adversary included, and learns a photo by heart."""
+
+import numpy as np
+import pytest
+import torch
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import MODELS, DefaultScope
+from skimage import data, transform
+
+from dualattn_mm.configs_dir import configs_dir
+from dualattn_mm.engine.run import read_config
+from dualattn_mm.models.color_space import rgb_to_lab
+from dualattn_mm.reproduction.tables import read_tables
+
+SIDE = 32
+STEPS = 80
+# A narrow network of each kind of encoder: what is narrow, and the channels of its maps.
+ENCODERS = {
+    'DualAttention': (
+        dict(
+            arch=dict(embed_dims=(8, 8, 16, 16), depths=(1, 1, 1, 1), stem_channels=4),
+            window_size=2,
+            head_dim=8,
+            group_dim=8,
+        ),
+        (8, 8, 16, 16),
+    ),
+    'mmpretrain.ResNet': (dict(stem_channels=4, base_channels=2), (8, 16, 32, 64)),
+    'mmpretrain.SwinTransformer': (
+        dict(arch=dict(embed_dims=8, depths=[2, 2, 2, 2], num_heads=[1, 1, 2, 2])),
+        (8, 16, 32, 64),
+    ),
+    'mmpretrain.SVT': (
+        dict(
+            arch=dict(
+                embed_dims=[8, 8, 16, 16],
+                depths=[2, 2, 2, 2],
+                num_heads=[1, 1, 2, 2],
+                patch_sizes=[4, 2, 2, 2],
+                strides=[4, 2, 2, 2],
+                mlp_ratios=[2, 2, 2, 2],
+                sr_ratios=[8, 4, 2, 1],
+                window_sizes=[7, 7, 7, 7],
+            )
+        ),
+        (8, 8, 16, 16),
+    ),
+}
+HEADS = {
+    'ColorAttention': dict(num_layers=2, num_heads=2, feedforward_channels=32),
+    'dualattn_mm.ablations.encoder_blocks.EncoderBlocksHead': dict(num_blocks=2, num_heads=2),
+}
+
+
+def colorizers():
+    """Each network once, though it may be in several tables."""
+    rows = {}
+    for table in read_tables(configs_dir() / 'reproduction.yml'):
+        for row in table.rows:
+            if row.config and row.config.startswith('configs/mmagic/'):
+                network = (row.config, str(row.options))
+                rows.setdefault(network, pytest.param(row, id=f'{table.name} {row.name}'))
+    return list(rows.values())
+
+
+def narrow(cfg):
+    """The row's own model, with few channels and few layers."""
+    generator = cfg.model.generator
+    encoder = dict(generator.get('encoder', {}))
+    narrower, channels = ENCODERS[encoder.get('type', 'DualAttention')]
+    head = dict(generator.get('head', {}))
+    generator.update(
+        encoder={**encoder, **narrower},
+        neck=dict(in_channels=channels, out_channels=(16, 16, 16)),
+        head={**head, **HEADS[head.get('type', 'ColorAttention')], 'in_channels': 16},
+    )
+    cfg.model.perceptual = None  # its weights are a download
+    cfg.model.critic.channels = (4, 8)
+    for wrapper in (cfg.optim_wrapper.generator, cfg.optim_wrapper.critic):
+        wrapper.optimizer.lr = 1e-3
+    return cfg
+
+
+@pytest.fixture(scope='module')
+def photo():
+    """(1, 3, 32, 32), sRGB in [0, 1]."""
+    pixels = transform.resize(data.coffee()[40:360, 120:440], (SIDE, SIDE), anti_aliasing=True)
+    return torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1)[None]
+
+
+@pytest.mark.parametrize('row', colorizers())
+def test_trains_and_learns_a_photo(row, photo, root, openmmlab):
+    cfg = narrow(read_config(str(root / row.config), row.options))
+    with DefaultScope.overwrite_default_scope('mmagic'):
+        model = MODELS.build(cfg.model).train()
+        wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    # With its mirror image, as statistics of a batch are of several pixels.
+    images = torch.cat((photo, photo.flip(-1)))
+    before = {name: p.detach().clone() for name, p in model.generator.named_parameters()}
+    batch = dict(inputs=list((255 * images).round().byte()))
+    logs = model.train_step(batch, wrapper)
+    assert {'loss_l1', 'loss_adversarial', 'loss_critic'} <= set(logs)
+    assert all(torch.as_tensor(value).isfinite().all() for value in logs.values())
+    # Z_0 is 0: the first layer's self-attention has nothing to attend to.
+    still = {n for n, p in model.generator.named_parameters() if torch.equal(p, before[n])}
+    assert still <= {'head.layers.0.self_attn.in_proj_weight'}
+
+    lab = rgb_to_lab(images)
+    generator = model.generator
+    optimizer = torch.optim.Adam(generator.parameters(), lr=4e-3)
+    losses = []
+    for _ in range(STEPS):
+        optimizer.zero_grad()
+        loss = (generator(lab[:, :1]) - lab[:, 1:]).abs().mean()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    # Gray would be the mean of |ab|; the best single colour is what no network need attend for.
+    one_color = (lab[:, 1:] - lab[:, 1:].flatten(2).median(dim=-1).values[..., None, None]).abs()
+    assert min(losses[-5:]) < 0.6 * one_color.mean()
