@@ -10,22 +10,28 @@ from mmengine.config import Config
 
 from .tables import Row
 
-_GPUS = 8  # the paper's
+_TRAIN = ('bash', 'tools/dist_train.sh')
+_GPUS = '8'  # the paper's
 
 
 def train_and_test(row: Row, cfg: Config, table: str) -> str:
-    """Train a row's model as published, and measure it.
+    """Train a row's model as published, first what its weights start from, and measure it.
 
     Args:
         row: of configs/reproduction.yml.
         cfg: its config.
         table: the table's name, for the folder of a row with options.
     """
+    steps = []
+    start = _initial_weights(cfg)
+    if start is not None:  # made by the config that its folder is named after
+        config = f'configs/mmpretrain/{Path(start).parent.name}.py'
+        steps.append(f'test -f {start} || {shlex.join([*_TRAIN, config, _GPUS])}')
     folder = Path(row.config).stem
     if row.options:
         folder = re.sub(r'[^0-9A-Za-z]+', '_', f'{table} {row.name}').strip('_')
     folder = f'work_dirs/{folder}'
-    train = ['bash', 'tools/dist_train.sh', row.config, str(_GPUS)]
+    train = [*_TRAIN, row.config, _GPUS]
     if row.options:
         train += ['--work-dir', folder, *_cfg_options(row.options)]
     if 'max_epochs' in cfg.train_cfg:
@@ -33,9 +39,9 @@ def train_and_test(row: Row, cfg: Config, table: str) -> str:
     else:
         checkpoint = f'{folder}/iter_{cfg.train_cfg.max_iters}.pth'
     out = f'{folder}/{Path(row.test.config).stem}.json'
-    test = ['bash', 'tools/dist_test.sh', row.test.config, checkpoint, str(_GPUS), '--out', out]
+    test = ['bash', 'tools/dist_test.sh', row.test.config, checkpoint, _GPUS, '--out', out]
     test += _cfg_options({**row.options, **row.test.options})
-    return f'{shlex.join(train)} && {shlex.join(test)}'
+    return ' && '.join([*steps, shlex.join(train), shlex.join(test)])
 
 
 def benchmark_command(network: str) -> str:
@@ -44,6 +50,14 @@ def benchmark_command(network: str) -> str:
         f'python tools/benchmark.py colorizer --models {network} --modes infer --sizes '
         '--device cuda -o work_dirs/benchmark'
     )
+
+
+def _initial_weights(cfg: Config) -> str | None:
+    """Of a classifier that is trained on, or of a detector's backbone."""
+    if cfg.get('load_from'):
+        return cfg.load_from
+    init_cfg = (cfg.model.get('backbone') or {}).get('init_cfg') or {}
+    return init_cfg.get('checkpoint') if init_cfg.get('type') == 'Pretrained' else None
 
 
 def _cfg_options(options: Mapping[str, Any]) -> list[str]:

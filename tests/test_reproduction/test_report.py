@@ -115,6 +115,21 @@ def test_what_is_not_measured_says_how(entries):
     )
 
 
+@pytest.mark.parametrize(
+    ('table', 'metric', 'config'),
+    [
+        ('VII', 'box AP', 'mmdet/mask_rcnn_dualattn_s'),
+        ('IX', 'top-1 (%)', 'mmpretrain/cls_dualattn_s_384'),
+    ],
+)
+def test_weights_to_start_from_come_first(entries, table, metric, config):
+    first = 'bash tools/dist_train.sh configs/mmpretrain/cls_dualattn_s.py 8'
+    assert entries[table, 'Dual-Attention-Small', metric].command.startswith(
+        f'test -f work_dirs/cls_dualattn_s/epoch_300.pth || {first} && '
+        f'bash tools/dist_train.sh configs/{config}.py 8 && bash tools/dist_test.sh '
+    )
+
+
 def test_every_row_of_a_network_has_its_size(entries):
     for table in ('II', 'III', 'IV', 'XI', 'XIII'):
         for metric in ('params (M)', 'MACs (G)'):
