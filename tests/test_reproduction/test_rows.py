@@ -112,7 +112,7 @@ def test_trains_and_learns_a_photo(row, photo, root, openmmlab):
 
     lab = rgb_to_lab(images)
     generator = model.generator
-    optimizer = torch.optim.Adam(generator.parameters(), lr=1e-2)
+    optimizer = torch.optim.Adam(generator.parameters(), lr=1e-2, foreach=True)
     losses = []
     for _ in range(STEPS):
         optimizer.zero_grad()
