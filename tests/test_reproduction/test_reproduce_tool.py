@@ -117,7 +117,7 @@ def test_screen_and_markdown(small, capsys, tmp_path):
     readme.write_text(f'before\n{START}\nold\n{END}\nafter\n')
     assert small('--markdown', 'new/report.md', '--readme', readme) == 0
     screen = capsys.readouterr().out
-    for word in ('Table A: About it', '5.67', 'not reproducible [2]', '[2] it is 5.7'):
+    for word in ('Table A: About it', '5.67', 'not reproducible [3]', '[3] it is 5.7'):
         assert word in screen
     written = (tmp_path / 'new' / 'report.md').read_text()
     assert '| one | params (M) | 5.7 | 5.67 | -0.6% | reproduced [1] |' in written
@@ -162,7 +162,7 @@ def test_library_that_is_not_installed(root, tables, monkeypatch, capsys):
     ('change', 'said'),
     [
         (('color_dualattn_mini.py', 'none.py'), 'table A, one: no config file'),
-        (('num_queries: 8', 'num_queries: -8'), 'table A, three: its model cannot be counted'),
+        (('num_queries: 8', 'num_queries: -8'), 'table A, three: num_queries=-8 is not possible'),
         (('num_queries: 8', 'queries: 8'), "unexpected keyword argument 'queries'"),
         (('auto_scale_lr.base', 'auto_scale_lr.no'), 'the config has no auto_scale_lr.no_batch'),
         (('tables:', 'table:'), "unknown 'table'"),
