@@ -1,9 +1,14 @@
 """What mmdet3d 1.4.0 lacks beside newer libraries. Its configs import this (custom_imports).
 
-Importing it changes numpy and spconv where that is needed, and nothing anywhere else.
+Importing it changes numpy, spconv and numba where that is needed, and nothing anywhere else.
 """
 
+import functools
 import importlib.util
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,17 +20,51 @@ def restore_numpy_long() -> None:
         np.long = np.int64
 
 
-def let_spconv_train_without_gpu() -> None:
-    """spconv asks CUDA for its stream in every backward pass, and makes no use of it on the CPU.
+def correct_spconv_without_gpu() -> None:
+    """Two mistakes of spconv on the CPU.
 
-    Without a GPU that question alone fails; its own forward pass passes 0 there.
+    It asks CUDA for its stream in every backward pass, and makes no use of it. Without a GPU that
+    question alone fails; its own forward pass passes 0 there.
+
+    Several threads add to the same sums, and some are lost: results are wrong, and others in every
+    run. One thread takes less time, too.
     """
     if torch.cuda.is_available() or importlib.util.find_spec('spconv') is None:
         return
     from spconv.pytorch import ops
 
     ops.get_current_stream = lambda: 0
+    ops.indice_conv = _in_one_thread(ops.indice_conv)
+    ops.indice_conv_backward = _in_one_thread(ops.indice_conv_backward)
+
+
+def _in_one_thread(function: Callable) -> Callable:
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            torch.set_num_threads(threads)
+
+    return call
+
+
+def let_numba_simulate_gpu() -> None:
+    """KITTI's metric compares boxes by numba's CUDA, which numba can simulate where there is none.
+
+    It decides when numba.cuda is imported. NUMBA_ENABLE_CUDASIM counts where it is set already.
+    """
+    if torch.cuda.is_available() or 'numba.cuda' in sys.modules:
+        return
+    os.environ.setdefault('NUMBA_ENABLE_CUDASIM', '1')
+    if 'numba' in sys.modules:  # which has read the environment
+        from numba.core import config
+
+        config.reload_config()
 
 
 restore_numpy_long()
-let_spconv_train_without_gpu()
+correct_spconv_without_gpu()
+let_numba_simulate_gpu()
