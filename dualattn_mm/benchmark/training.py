@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -22,8 +23,27 @@ _DONE = 'done.json'
 
 
 @dataclass(frozen=True)
+class Variant:
+    """What is trained: a config, with values of it replaced.
+
+    Attributes:
+        name: in the table; its letters and digits name the folder.
+        config: the config file.
+        options: replace values of the config, KEY=VALUE.
+    """
+
+    name: str
+    config: Path
+    options: tuple[str, ...] = ()
+
+    @property
+    def folder(self) -> str:
+        return re.sub(r'[^0-9A-Za-z]+', '_', self.name).strip('_')
+
+
+@dataclass(frozen=True)
 class Training:
-    """One config with one seed.
+    """One variant with one seed.
 
     Attributes:
         config: the config file.
@@ -95,7 +115,7 @@ class Training:
 
 
 def compare_trainings(
-    configs: Sequence[Path],
+    variants: Sequence[Variant],
     seeds: Sequence[int],
     metrics: Sequence[str],
     out: Path,
@@ -104,58 +124,63 @@ def compare_trainings(
     train_tool: Path,
     say: Callable[[str], None],
 ) -> list[dict[str, Any]]:
-    """Train every config with every seed.
+    """Train every variant with every seed.
 
     Args:
-        configs: the config files.
-        seeds: for each config.
+        variants: configs, perhaps with options.
+        seeds: for each variant.
         metrics: names, as the log has them.
-        out: folder for the trainings, out/CONFIG/seed_N, and results.json.
-        options: replace values in all configs, KEY=VALUE.
+        out: folder for the trainings, out/VARIANT/seed_N, and results.json.
+        options: replace values in all of them, KEY=VALUE.
         jobs: how many at a time, each with its share of the CPU's threads.
         train_tool: tools/train.py.
         say: is told, in a line, what has ended.
 
     Returns:
-        A row per config: its name, parameters, MACs (of its test images), and the runs' figures.
+        A row per variant: its name, parameters, MACs (of its test images), and the runs' figures.
 
     Raises:
         UserError: if there is no such config, two have the same name, or a training fails.
     """
-    for config in configs:
-        if not config.is_file():
-            raise UserError(f'no config file {config}')
-    if len({config.stem for config in configs}) < len(configs):
+    for variant in variants:
+        if not variant.config.is_file():
+            raise UserError(f'no config file {variant.config}')
+    if len({variant.folder for variant in variants}) < len(variants):
         raise UserError('two of the configs have the same name')
     os.environ.setdefault('OMP_NUM_THREADS', str(max(1, (os.cpu_count() or 1) // jobs)))
-    trainings = [
-        Training(config, seed, tuple(options), out / config.stem / f'seed_{seed}')
-        for seed in seeds  # before the next seed all configs, so that a few are comparable early
-        for config in configs
-    ]
+    trainings = {
+        (variant, seed): Training(
+            variant.config,
+            seed,
+            (*options, *variant.options),
+            out / variant.folder / f'seed_{seed}',
+        )
+        for seed in seeds  # before the next seed all variants, so that a few are comparable early
+        for variant in variants
+    }
 
-    def run(training: Training) -> dict[str, Any]:
-        figures = training.run(train_tool, metrics)
+    def run(key: tuple[Variant, int]) -> dict[str, Any]:
+        variant, seed = key
+        figures = trainings[key].run(train_tool, metrics)
         shown = ', '.join(f'{name} {show(figures[name])}' for name in metrics)
-        say(f'{training.config.stem}, seed {training.seed}: {shown}')
+        say(f'{variant.name}, seed {seed}: {shown}')
         return figures
 
     with ThreadPoolExecutor(jobs) as pool:
         figures = dict(zip(trainings, pool.map(run, trainings), strict=True))
     rows = []
-    for config in configs:
-        runs = {t.seed: f for t, f in figures.items() if t.config == config}
+    for variant in variants:
         # As it was trained: what the runner and the options made of it.
-        first = next(t for t in trainings if t.config == config)
-        parts, shape = complexity_of_config(Config.fromfile(first.folder / config.name))
+        dumped = trainings[variant, seeds[0]].folder / variant.config.name
+        parts, shape = complexity_of_config(Config.fromfile(dumped))
         count = parts['']
         rows.append(
             dict(
-                name=config.stem,
+                name=variant.name,
                 parameters=count.parameters,
                 macs=count.macs,
                 shape=shape,
-                runs=runs,
+                runs={seed: figures[variant, seed] for seed in seeds},
             )
         )
     write_json(out / 'results.json', dict(options=list(options), metrics=list(metrics), rows=rows))
@@ -163,7 +188,7 @@ def compare_trainings(
 
 
 def trainings_table(rows: Sequence[dict[str, Any]], metrics: Sequence[str]) -> Table:
-    """A row per config; of each metric the mean over the seeds, the least and the largest."""
+    """A row per variant; of each metric the mean over the seeds, the least and the largest."""
     table = Table()
     table.add_column('config', no_wrap=True)
     by_epoch = rows[0]['runs'] and all(r['epochs'] for row in rows for r in row['runs'].values())

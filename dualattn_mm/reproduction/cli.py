@@ -17,7 +17,7 @@ from ..whole_file import write_whole
 from . import render
 from .report import Reporter, TableReport
 from .results import Results
-from .tables import PaperTable, read_tables
+from .tables import PaperTable, choose_tables, read_tables
 
 # The README's table stands between these.
 START, END = '<!-- reproduction: tools/reproduce.py -->', '<!-- end -->'
@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
 def _run(args: argparse.Namespace) -> None:
     configs = configs_dir()
     path = args.config or configs / 'reproduction.yml'
-    tables = _chosen(read_tables(path), args.table)
+    tables = choose_tables(read_tables(path), args.table)
     if args.readme and args.table:
         raise UserError('--readme needs all tables: leave --table out')
     readme = args.readme and _parts_of_readme(args.readme)
@@ -116,17 +116,6 @@ def make_reports(tables: Sequence[PaperTable], root: Path, results: Results) -> 
             warnings.simplefilter('ignore')
             reports.append(reporter.report(table))
     return reports
-
-
-def _chosen(tables: list[PaperTable], names: Sequence[str] | None) -> list[PaperTable]:
-    if names is None:
-        return tables
-    known = {table.name.lower(): table for table in tables}
-    for name in names:
-        if name.lower() not in known:
-            there = ', '.join(table.name for table in tables)
-            raise UserError(f'there is no table {name}: {there}')
-    return [known[name.lower()] for name in dict.fromkeys(names)]
 
 
 def _parts_of_readme(path: Path) -> tuple[str, str]:

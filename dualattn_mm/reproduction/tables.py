@@ -1,6 +1,6 @@
 """configs/reproduction.yml: the paper's tables, each row as a config with options."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,7 @@ class Row:
         config: path of the config below the repository; None for figures that are only shown.
         options: values that replace the config's, by dotted names.
         needs: packages without which its model cannot be built.
+        first: files that its training reads, and the command that makes each.
         test: how it is measured.
         metrics: what is told of it, by name.
         published: figures of the paper, by metric.
@@ -91,6 +92,7 @@ class Row:
     config: str | None
     options: Mapping[str, Any]
     needs: tuple[str, ...]
+    first: tuple[tuple[str, str], ...]
     test: Evaluation | None
     metrics: Mapping[str, Metric | None]
     published: Mapping[str, Published]
@@ -131,6 +133,22 @@ def read_tables(path: Path) -> list[PaperTable]:
     return tables
 
 
+def choose_tables(tables: Sequence[PaperTable], names: Sequence[str] | None) -> list[PaperTable]:
+    """Those of some names, in their order, each once; None chooses all.
+
+    Raises:
+        UserError: if there is none of a name.
+    """
+    if names is None:
+        return list(tables)
+    known = {table.name.lower(): table for table in tables}
+    for name in names:
+        if name.lower() not in known:
+            there = ', '.join(table.name for table in tables)
+            raise UserError(f'there is no table {name}: {there}')
+    return [known[name] for name in dict.fromkeys(map(str.lower, names))]
+
+
 def _table(content: Any, metrics: Mapping[str, Metric], where: str) -> PaperTable:
     shared = {'config', 'test', 'metrics'}
     content = _mapping(content, where, {'table', 'title', 'rows', *shared}, {'table', 'title'})
@@ -145,7 +163,7 @@ def _table(content: Any, metrics: Mapping[str, Metric], where: str) -> PaperTabl
 
 
 def _row(content: Any, table: Mapping, metrics: Mapping[str, Metric], where: str) -> Row:
-    keys = {'row', 'config', 'options', 'needs', 'test', 'metrics', 'published', 'note'}
+    keys = {'row', 'config', 'options', 'needs', 'first', 'test', 'metrics', 'published', 'note'}
     content = _mapping(content, where, keys, {'row'})
     where = f'{where} ({content["row"]})'
 
@@ -171,11 +189,18 @@ def _row(content: Any, table: Mapping, metrics: Mapping[str, Metric], where: str
         config=config,
         options=_mapping(content.get('options', {}), f'{where}: options'),
         needs=tuple(dict.fromkeys(needs)),
+        first=tuple(_first(file, f'{where}: first') for file in content.get('first', [])),
         test=_test(value('test', {}), config, where) if config else None,
         metrics=found,
         published=published,
         note=content.get('note'),
     )
+
+
+def _first(content: Any, where: str) -> tuple[str, str]:
+    keys = {'file', 'command'}
+    content = _mapping(content, where, keys, keys)
+    return content['file'], content['command']
 
 
 def _test(content: Any, config: str, where: str) -> Evaluation:

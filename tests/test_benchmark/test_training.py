@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dualattn_mm.benchmark.training import compare_trainings, trainings_table
+from dualattn_mm.benchmark.training import Variant, compare_trainings, trainings_table
 from dualattn_mm.errors import UserError
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'compare_training.py'
@@ -28,6 +28,7 @@ shutil.copy(config, folder)
 log = folder / 'time' / 'vis_data' / 'scalars.json'
 log.parent.mkdir(parents=True, exist_ok='--resume' in sys.argv)
 value = 10 * int(options['randomness.seed']) + (config.endswith('b.py'))
+value += int(options.get('more', 0))
 lines = [dict(lr=1, time=t, iter=n, epoch=n // 2) for n, t in ((2, 9.0), (4, 0.5), (6, 0.5))]
 lines += [dict(accuracy=v, time=7, step=n) for n, v in ((1, 0), (3, value))]
 log.write_text(''.join(json.dumps(line) + '\\n' for line in lines))
@@ -40,13 +41,14 @@ def compare(tmp_path):
     configs = [tmp_path / 'a.py', tmp_path / 'b.py']
     for config, width in zip(configs, (8, 16), strict=True):
         config.write_text(CONFIG.format(width=width))
+    both = [Variant(config.stem, config) for config in configs]
     said = []
 
-    def compare_(*options, metrics=('accuracy',), seeds=(1, 2), jobs=1):
+    def compare_(*options, metrics=('accuracy',), seeds=(1, 2), jobs=1, variants=both):
         said.clear()
         out = tmp_path / 'out'
         tool = tmp_path / 'train.py'
-        rows = compare_trainings(configs, seeds, metrics, out, options, jobs, tool, said.append)
+        rows = compare_trainings(variants, seeds, metrics, out, options, jobs, tool, said.append)
         return rows, said
 
     return compare_
@@ -83,6 +85,18 @@ def test_done_is_done(compare, tmp_path):
         compare('more=1', seeds=(1,))
 
 
+def test_variants_of_one_config(compare, tmp_path):
+    config = tmp_path / 'a.py'
+    variants = [Variant(f'K = {k}, x', config, (f'more={k}',)) for k in (2, 3)]
+    rows, said = compare('other=1', seeds=(1,), variants=variants)
+    assert [(row['name'], row['runs'][1]['accuracy']) for row in rows] == [
+        ('K = 2, x', 12),
+        ('K = 3, x', 13),
+    ]
+    assert said[0] == 'K = 2, x, seed 1: accuracy 12'
+    assert (tmp_path / 'out' / 'K_2_x' / 'seed_1' / 'done.json').is_file()
+
+
 def test_what_fails(compare):
     with pytest.raises(UserError, match=r'a.py failed, see .*output.log: error: no such folder'):
         compare('fail=1', seeds=(1,))
@@ -91,10 +105,15 @@ def test_what_fails(compare):
 
 
 @pytest.mark.parametrize(
-    ('configs', 'said'),
-    [(['no.py'], 'no config file no.py'), ([TOOL, TOOL], 'the same name')],
+    ('arguments', 'said'),
+    [
+        (['no.py'], 'no config file no.py'),
+        ([TOOL, TOOL], 'the same name'),
+        ([TOOL, '--tables', 'XIV'], 'there is no table XIV'),
+        ([TOOL, TOOL, '--tables', 'III'], '--tables takes one CONFIG'),
+    ],
 )
-def test_the_tool(configs, said, tmp_path, run_script):
-    status, _, err = run_script(TOOL, *configs, '--metrics', 'x', '-o', tmp_path / 'out')
+def test_the_tool(arguments, said, tmp_path, run_script):
+    status, _, err = run_script(TOOL, *arguments, '--metrics', 'x', '-o', tmp_path / 'out')
     assert status == 2
     assert said in err

@@ -130,6 +130,20 @@ def test_weights_to_start_from_come_first(entries, table, metric, config):
     )
 
 
+def test_the_memory_is_built_first(entries):
+    command = entries['II', 'Dual-Attention + CM', 'FID'].command
+    weights, memory = 'work_dirs/cls_dualattn_t/epoch_300.pth', 'data/color_memory.safetensors'
+    steps = [
+        f'test -f {weights} || bash tools/dist_train.sh configs/mmpretrain/cls_dualattn_t.py 8',
+        f'test -f {memory} || python tools/build_color_memory.py data/imagenet/train -o {memory} '
+        f'--config configs/mmpretrain/cls_dualattn_t.py --weights {weights}',
+        'bash tools/dist_train.sh configs/mmagic/color_dualattn_t_q150.py 8 --work-dir '
+        'work_dirs/II_Dual_Attention_CM --cfg-options model.generator.num_queries=None ',
+    ]
+    assert command.startswith(' && '.join(steps))
+    assert f' model.generator.head.memory={memory} && ' in command
+
+
 def test_every_row_of_a_network_has_its_size(entries):
     for table in ('II', 'III', 'IV', 'XI', 'XIII'):
         for metric in ('params (M)', 'MACs (G)'):

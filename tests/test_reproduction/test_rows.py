@@ -7,6 +7,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, DefaultScope
 from skimage import data, transform
 
+from dualattn_mm.ablations.color_memory import Memory, write_memory
 from dualattn_mm.configs_dir import configs_dir
 from dualattn_mm.engine.run import read_config
 from dualattn_mm.models.color_space import rgb_to_lab
@@ -52,9 +53,15 @@ ENCODERS = {
         (8, 8, 16, 16),
     ),
 }
+ENCODERS['dualattn_mm.ablations.glh_transformer.GLHTransformer'] = ENCODERS[
+    'mmpretrain.SwinTransformer'
+]
 HEADS = {
     'ColorAttention': dict(num_layers=2, num_heads=2, feedforward_channels=32),
     'dualattn_mm.ablations.encoder_blocks.EncoderBlocksHead': dict(num_blocks=2, num_heads=2),
+    'dualattn_mm.ablations.color_memory.ColorMemory': dict(
+        num_semantics=4, num_colors=2, semantic_channels=8
+    ),
 }
 
 
@@ -95,10 +102,16 @@ def photo():
 
 
 @pytest.mark.parametrize('row', colorizers())
-def test_trains_and_learns_a_photo(row, photo, root, openmmlab):
+def test_trains_and_learns_a_photo(row, photo, root, openmmlab, tmp_path, monkeypatch):
     cfg = narrow(read_config(str(root / row.config), row.options))
+    if 'memory' in cfg.model.generator.get('head', {}):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / 'data').mkdir()
+        memory = Memory(torch.randn(4, 8), 40 * torch.randn(4, 2, 2))
+        write_memory(tmp_path / 'data' / 'color_memory.safetensors', memory)
     with DefaultScope.overwrite_default_scope('mmagic'):
         model = MODELS.build(cfg.model).train()
+        model.init_weights()
         wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
     # With its mirror image, as statistics of a batch are of several pixels.
     images = torch.cat((photo, photo.flip(-1)))

@@ -12,6 +12,11 @@ ARRANGEMENTS = [
     *('FCA-SDA', 'FCA-DA', 'CA-SDA', 'SDA-FCA', 'DA-FCA', 'SDA-CA', 'FCA-FCA', 'SDA-SDA'),
     *('FCA', 'SDA'),
 ]
+ENCODERS_AND_DECODERS = [
+    *('ResNet-50 + Color-Attention', 'ResNet-50', 'Swin-T + Color-Attention', 'Swin-T'),
+    *('Twins-S + Color-Attention', 'Twins-S', 'Dual-Attention + Color-Attention', 'Dual-Attention'),
+    *('GLH + CM', 'Dual-Attention + CM'),
+]
 ROW = """
 metrics:
   params: {count: parameters}
@@ -39,6 +44,14 @@ def read(tmp_path):
 
 def test_all_tables_of_the_paper(tables):
     assert [table.name for table in tables] == [*NAMES, 'Runtime']
+
+
+def test_encoders_and_decoders(tables):
+    rows = next(table.rows for table in tables if table.name == 'II')
+    assert [row.name for row in rows] == ENCODERS_AND_DECODERS
+    for row in rows:
+        if row.name.endswith(' + CM'):
+            assert row.options['model.generator.head.memory'] == row.first[-1][0]
 
 
 def test_arrangements_and_numbers_of_queries(tables):
@@ -87,6 +100,7 @@ def test_a_star_is_replaced_on_both_sides(read):
         ('{figure: 3, within: 1}', '{within: 1}', "no 'figure'"),
         ('{params: {', '{other: {', 'not among its metrics'),
         ('configs/mmagic/', 'configs/mmocr/', 'mmocr'),
+        ('row: one', 'row: one\n        first: [{file: x}]', "first has no 'command'"),
         ("[params, 'AP: car']", '[]', 'list that is not empty'),
     ],
 )
