@@ -2,6 +2,7 @@
 
 import secrets
 import socket
+import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -28,3 +29,10 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
     while not condition():
         assert time.monotonic() < limit, f'not after {PATIENCE} s: {what}'
         time.sleep(0.005)
+
+
+def finish(process: subprocess.Popen, status: int = 0) -> str:
+    """Wait for its end; fails where that is another than `status`. Gives what it has written."""
+    output, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == status, output
+    return output

@@ -5,10 +5,14 @@ Usage: dist_run.py GPUS SCRIPT CONFIG [ARGUMENT ...], with NNODES, NODE_RANK, MA
 
 import logging
 import os
+import signal
 import socket
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
 FAILED, WRONG_USE = 1, 2
 
@@ -24,18 +28,29 @@ def number(name: str, text: str, least: int) -> int:
     return int(text)
 
 
-def setting(name: str, default: int) -> int:
-    return number(name, os.environ.get(name, str(default)), 0)
+def setting(name: str, default: int, least: int = 0) -> int:
+    return number(name, os.environ.get(name, str(default)), least)
+
+
+def order(failure: 'ProcessFailure') -> tuple:
+    """Smallest for the process that made the others end.
+
+    In the same second one that was killed comes before those that missed it, and those that
+    torchrun stopped come last.
+    """
+    return failure.timestamp, failure.exitcode == -signal.SIGTERM, failure.exitcode > 0
 
 
 def main() -> None:
     gpus, script, config, *rest = sys.argv[1:]
     processes = number('GPUS', gpus, 1)
-    nodes, node = setting('NNODES', 1), setting('NODE_RANK', 0)
+    nodes, node = setting('NNODES', 1, least=1), setting('NODE_RANK', 0)
     port = setting('PORT', 29500)
     address = os.environ.get('MASTER_ADDR', '127.0.0.1')
     if not Path(config).is_file():
         die(f'no config file {config}')
+    if node >= nodes:
+        die(f'NODE_RANK {node} needs NNODES of at least {node + 1}, not {nodes}')
     if node == 0:
         try:
             socket.create_server(('', port)).close()
@@ -47,8 +62,14 @@ def main() -> None:
     os.environ.setdefault('OMP_NUM_THREADS', threads)
     os.environ.setdefault('MKL_NUM_THREADS', os.environ['OMP_NUM_THREADS'])
 
-    from torch.distributed import run
+    import torch
+    from torch.distributed import DistError, run
+    from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+    there = torch.cuda.device_count()
+    if 0 < there < processes:
+        die(f'{processes} processes were asked for, and this machine has {there} GPUs')
 
     # The failed process has said why; torchrun would add a page.
     logging.getLogger('torch.distributed.elastic').setLevel(logging.CRITICAL)
@@ -62,9 +83,13 @@ def main() -> None:
     try:
         run.main([*options, script, config, *rest, '--launcher', 'pytorch'])
     except ChildFailedError as error:
-        rank, failure = error.get_first_failure()
+        rank, failure = min(error.failures.items(), key=lambda item: order(item[1]))
         how = failure.signal_name() if failure.exitcode < 0 else f'status {failure.exitcode}'
         die(f'process {rank} ended with {how}; the others were stopped', FAILED)
+    except DistError as error:
+        die(f'node {node} does not find the others: {str(error).splitlines()[0]}', FAILED)
+    except SignalException as error:
+        die(f'stopped by {error.sigval.name}', 128 + error.sigval)
 
 
 if __name__ == '__main__':

@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import socket
 import stat
 import sys
 import time
@@ -16,7 +15,7 @@ import torch.multiprocessing as mp
 from mmengine.config import Config
 from mmengine.registry import MODELS
 from PIL import Image
-from processes import PATIENCE, free_port, wait_until
+from processes import finish, free_port, wait_until
 from torch import distributed
 from torchvision.transforms.v2 import Resize
 
@@ -30,12 +29,6 @@ import sys
 for name in ('mmcv', 'mmdet', 'mmpretrain', 'mmagic', 'mmdet3d'):
     sys.modules[name] = None
 """
-
-
-def finish(process, status=0):
-    output, _ = process.communicate(timeout=PATIENCE)
-    assert process.returncode == status, output
-    return output
 
 
 def weights(path):
@@ -84,41 +77,6 @@ def test_two_processes_at_half_the_batch_are_one_at_the_full(config, tmp_path, s
     start_, end = (weights(tmp_path / 'one' / f'iter_{i}.pth') for i in (1, 3))
     assert max((end[k] - start_[k]).abs().max() for k in end) > 1e-3
     torch.testing.assert_close(weights(tmp_path / 'two' / 'iter_3.pth'), end, rtol=0, atol=1e-5)
-
-
-def test_a_process_that_fails_is_named(config, tmp_path, start):
-    options = ['--cfg-options', 'train_dataloader.dataset.data_root=nix']
-    process = start('bash', TOOLS / 'dist_train.sh', config, 2, *options, PORT=free_port())
-    output = finish(process, 1)
-    assert 'Traceback' not in output
-    assert 'ended with status 2; the others were stopped' in output
-
-
-@pytest.mark.parametrize(
-    ('words', 'env', 'message'),
-    [
-        ('dist_train.sh nix.py 2', {}, 'error: no config file nix.py'),
-        ('dist_test.sh nix.py nix.pth 2', {}, 'error: no config file nix.py'),
-        ('dist_train.sh tiny.py x', {}, 'error: GPUS must be a whole number of at least 1'),
-        ('dist_train.sh tiny.py 1', {'NNODES': 'x'}, 'error: NNODES must be a whole number'),
-        ('dist_train.sh tiny.py', {}, 'usage: bash tools/dist_train.sh CONFIG GPUS'),
-        ('slurm_train.sh part job nix.py', {}, 'error: no config file nix.py'),
-        ('slurm_test.sh part job nix.py nix.pth', {}, 'error: no config file nix.py'),
-    ],
-)
-def test_wrong_use_is_one_line(config, start, words, env, message):
-    script, *rest = words.split()
-    output = finish(start('bash', TOOLS / script, *rest, **env), 2)
-    assert output.startswith(message)
-    assert output.count('\n') == 1
-
-
-def test_a_port_in_use_is_one_line(config, start):
-    with socket.create_server(('', 0)) as server:
-        port = str(server.getsockname()[1])
-        output = finish(start('bash', TOOLS / 'dist_train.sh', config, 2, PORT=port), 2)
-    assert output.startswith(f'error: port {port} cannot be used')
-    assert output.count('\n') == 1
 
 
 @pytest.fixture

@@ -1,0 +1,130 @@
+"""tools/dist_train.sh and dist_test.sh: wrong use, a process that ends early, several machines."""
+
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+from processes import finish, free_port, wait_until
+
+TOOLS = Path(__file__).parents[2] / 'tools'
+
+
+@pytest.mark.parametrize(
+    ('words', 'env', 'message'),
+    [
+        ('dist_train.sh nix.py 2', {}, 'error: no config file nix.py'),
+        ('dist_test.sh nix.py nix.pth 2', {}, 'error: no config file nix.py'),
+        ('dist_train.sh tiny.py x', {}, 'error: GPUS must be a whole number of at least 1'),
+        ('dist_train.sh tiny.py 1', {'NNODES': 'x'}, 'error: NNODES must be a whole number'),
+        ('dist_train.sh tiny.py 1', {'NODE_RANK': '1'}, 'error: NODE_RANK 1 needs NNODES of at'),
+        ('dist_train.sh tiny.py', {}, 'usage: bash tools/dist_train.sh CONFIG GPUS'),
+        ('slurm_train.sh part job nix.py', {}, 'error: no config file nix.py'),
+        ('slurm_test.sh part job nix.py nix.pth', {}, 'error: no config file nix.py'),
+    ],
+)
+def test_wrong_use_is_one_line(config, start, words, env, message):
+    script, *rest = words.split()
+    output = finish(start(TOOLS / script, *rest, **env), 2)
+    assert output.startswith(message)
+    assert output.count('\n') == 1
+
+
+def test_a_port_in_use_is_one_line(config, start):
+    with socket.create_server(('', 0)) as server:
+        port = str(server.getsockname()[1])
+        output = finish(start(TOOLS / 'dist_train.sh', config, 2, PORT=port), 2)
+    assert output.startswith(f'error: port {port} cannot be used')
+    assert output.count('\n') == 1
+
+
+def test_fewer_gpus_than_asked_is_one_line(config, run_script, monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 2)
+    monkeypatch.setenv('PORT', free_port())
+    for name in ('OMP_NUM_THREADS', 'MKL_NUM_THREADS'):
+        monkeypatch.setenv(name, '1')
+    status, out, err = run_script(TOOLS / 'dist_run.py', 4, TOOLS / 'train.py', config)
+    assert (status, out) == (2, '')
+    assert err == 'error: 4 processes were asked for, and this machine has 2 GPUs\n'
+
+
+def test_a_process_that_fails_is_named(config, tmp_path, start):
+    options = ['--cfg-options', 'train_dataloader.dataset.data_root=nix']
+    process = start(TOOLS / 'dist_train.sh', config, 2, *options, PORT=free_port())
+    output = finish(process, 1)
+    assert 'Traceback' not in output
+    assert 'ended with status 2; the others were stopped' in output
+
+
+def process_of_rank(launcher, rank):
+    """The process with this RANK among those that a launcher has started."""
+    for pid in Path(f'/proc/{launcher.pid}/task/{launcher.pid}/children').read_text().split():
+        if f'RANK={rank}' in Path(f'/proc/{pid}/environ').read_text().split('\0'):
+            return int(pid)
+    raise AssertionError(f'no process {rank}')
+
+
+def test_one_is_killed_and_all_resume(config, tmp_path, start):
+    command = [TOOLS / 'dist_train.sh', config, 2, '--work-dir', 'work']
+    options = ['--cfg-options', 'log_level=INFO', 'default_hooks.checkpoint.max_keep_ckpts=1']
+    # It would not end by itself, however late the kill comes.
+    endless = 'train_cfg.max_iters=1000000000'
+    process = start(*command, *options, endless, PORT=free_port(), stderr=subprocess.PIPE)
+    last = tmp_path / 'work' / 'last_checkpoint'
+    wait_until(lambda: last.is_file() or process.poll() is not None, 'a first checkpoint')
+    os.kill(process_of_rank(process, 1), signal.SIGKILL)
+    _, errors = process.communicate()
+    assert process.returncode == 1
+    end = errors.splitlines()[-1]
+    assert end == 'error: process 1 ended with SIGKILL; the others were stopped'
+
+    reached = int(Path(last.read_text()).stem.removeprefix('iter_'))
+    more = f'train_cfg.max_iters={reached + 2}'
+    resumed = finish(start(*command, '--resume', *options, more, PORT=free_port()))
+    assert f'resumed epoch: 0, iter: {reached}' in resumed
+    assert (tmp_path / 'work' / f'iter_{reached + 2}.pth').is_file()
+
+
+@pytest.fixture
+def namespaces():
+    """Two machines for the network, a cable between them: a command's start and an address."""
+    names = [f'nodes{os.getpid()}{side}' for side in 'ab']
+    ip = ('ip', 'netns')
+    try:
+        for name in names:
+            subprocess.run([*ip, 'add', name], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f'no network namespaces here: {error}')
+    cable = f'ip link add {names[0]} netns {names[0]} type veth peer {names[1]} netns {names[1]}'
+    subprocess.run(cable.split(), check=True)
+    for i, name in enumerate(names, 1):
+        address = f'address add 10.9.8.{i}/30 dev {name}'
+        for change in (address, f'link set {name} up', 'link set lo up'):
+            subprocess.run(['ip', '-n', name, *change.split()], check=True)
+    yield [([*ip, 'exec', name], dict(GLOO_SOCKET_IFNAME=name)) for name in names], '10.9.8.1'
+    for name in names:
+        subprocess.run([*ip, 'delete', name], check=True)
+
+
+@pytest.fixture
+def loopback():
+    return [([], {}), ([], {})], '127.0.0.1'
+
+
+@pytest.mark.parametrize('machines', ['loopback', 'namespaces'])
+def test_two_nodes(config, tmp_path, start, request, machines):
+    nodes, address = request.getfixturevalue(machines)
+    common = dict(NNODES='2', MASTER_ADDR=address, PORT=free_port())
+    command = [TOOLS / 'dist_train.sh', config, 1, '--work-dir']
+    processes = [
+        start(*within, *command, f'node{i}', NODE_RANK=str(i), **common, **env)
+        for i, (within, env) in enumerate(nodes)
+    ]
+    first, second = map(finish, processes)
+    assert 'no GPU: 2 processes on the CPU (gloo)' in first
+    assert 'no GPU' not in second
+    assert (tmp_path / 'node0' / 'iter_3.pth').is_file()
+    assert not list(tmp_path.glob('node1/*.pth'))
