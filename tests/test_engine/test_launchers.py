@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -89,34 +90,33 @@ def test_one_is_killed_and_all_resume(config, tmp_path, start):
 
 
 @pytest.fixture
-def namespaces():
-    """Two machines for the network, a cable between them: a command's start and an address."""
+def machines():
+    """Two of them: how a command is started on each and its settings, and the address of the first.
+
+    Two network namespaces joined by a cable; where those are not allowed, this machine twice.
+    """
     names = [f'nodes{os.getpid()}{side}' for side in 'ab']
-    ip = ('ip', 'netns')
-    try:
-        for name in names:
-            subprocess.run([*ip, 'add', name], check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f'no network namespaces here: {error}')
-    cable = f'ip link add {names[0]} netns {names[0]} type veth peer {names[1]} netns {names[1]}'
-    subprocess.run(cable.split(), check=True)
+    cable = f'link add {names[0]} netns {names[0]} type veth peer {names[1]} netns {names[1]}'
+    commands = [f'netns add {name}' for name in names] + [cable]
     for i, name in enumerate(names, 1):
-        address = f'address add 10.9.8.{i}/30 dev {name}'
-        for change in (address, f'link set {name} up', 'link set lo up'):
-            subprocess.run(['ip', '-n', name, *change.split()], check=True)
-    yield [([*ip, 'exec', name], dict(GLOO_SOCKET_IFNAME=name)) for name in names], '10.9.8.1'
-    for name in names:
-        subprocess.run([*ip, 'delete', name], check=True)
+        commands.append(f'-n {name} address add 10.9.8.{i}/30 dev {name}')
+        commands += [f'-n {name} link set {link} up' for link in (name, 'lo')]
+    try:
+        for command in commands:
+            subprocess.run(['ip', *command.split()], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        yield [([], {}), ([], {})], '127.0.0.1'
+    else:
+        start = ('ip', 'netns', 'exec')
+        yield [((*start, name), dict(GLOO_SOCKET_IFNAME=name)) for name in names], '10.9.8.1'
+    finally:
+        with suppress(OSError):
+            for name in names:
+                subprocess.run(['ip', 'netns', 'delete', name], capture_output=True)
 
 
-@pytest.fixture
-def loopback():
-    return [([], {}), ([], {})], '127.0.0.1'
-
-
-@pytest.mark.parametrize('machines', ['loopback', 'namespaces'])
-def test_two_nodes(config, tmp_path, start, request, machines):
-    nodes, address = request.getfixturevalue(machines)
+def test_two_machines(config, tmp_path, start, machines):
+    nodes, address = machines
     common = dict(NNODES='2', MASTER_ADDR=address, PORT=free_port())
     command = [TOOLS / 'dist_train.sh', config, 1, '--work-dir']
     processes = [
