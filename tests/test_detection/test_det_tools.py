@@ -7,12 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
+from PIL import Image, ImageOps
+from processes import finish, free_port
 
+from dualattn_mm.engine import coco_data
 from dualattn_mm.engine.run import evaluate, train
 
 ROOT = Path(__file__).resolve().parents[2]
 MASK_RCNN = str(ROOT / 'configs' / 'mmdet' / 'mask_rcnn_dualattn_t.py')
+AUGMENTED = str(ROOT / 'configs' / 'mmdet' / 'mask_rcnn_dualattn_t_tta.py')
 
 
 def last_scalars(work_dir):
@@ -37,7 +42,98 @@ def test_train_test_and_infer(options, openmmlab, tmp_path):
     figures = evaluate(MASK_RCNN, str(checkpoint), str(tmp_path / 'test'), cfg_options=chosen)
     assert figures['coco/bbox_mAP_50'] == scalars[-1]['coco/bbox_mAP_50']
 
+    figures = evaluate(
+        AUGMENTED, str(checkpoint), str(tmp_path / 'tta'), cfg_options=augmented(chosen)
+    )
+    assert set(figures) == {name for name in scalars[-1] if name.startswith('coco/bbox')}
+
     infer(work_dir / 'mask_rcnn_dualattn_t.py', checkpoint, tmp_path)
+
+
+def augmented(options):
+    """Those for mask_rcnn_dualattn_t, for a test of that at several sizes."""
+    options = dict(options)
+    del options['test_dataloader.dataset.pipeline.1.scale']
+    resizes = 'test_dataloader.dataset.pipeline.1.transforms.0.'
+    options |= {f'{resizes}{i}.scale': size for i, size in enumerate(SIZES)}
+    return {
+        name.replace('model.', 'model.module.', 1): value
+        for name, value in options.items()
+        if not name.startswith('model.roi_head.mask_')
+    }
+
+
+SIZES = (48, 36), (64, 48), (96, 72)
+
+
+def test_of_a_mirrored_image_at_several_sizes_is_the_mirrored_one(options, openmmlab, perturb):
+    """Of the six views three are mirrored. That of one view is not: no network is symmetric."""
+    from mmengine.dataset import Compose, pseudo_collate
+
+    cfg = Config.fromfile(AUGMENTED)
+    cfg.merge_from_dict(augmented(options()))
+    coco_data.use_classes(cfg)
+    images = Path(cfg.test_dataloader.dataset.data_root) / 'images'
+    ImageOps.mirror(Image.open(images / '0.png')).save(images / 'mirrored.png')
+    with DefaultScope.overwrite_default_scope('mmdet'), warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        model = perturb(MODELS.build(cfg.model), std=0.05).eval()
+        pipeline = Compose(cfg.test_dataloader.dataset.pipeline)
+        results = []
+        for name in ('0.png', 'mirrored.png'):
+            views = pipeline(dict(img_path=str(images / name), img_id=0))
+            assert sorted(view.shape[1:] for view in views['inputs']) == sorted(
+                (height, width) for width, height in 2 * SIZES
+            )
+            with torch.no_grad():
+                [result] = model.test_step(pseudo_collate([views]))
+                [single] = model.module.test_step({key: [value[0]] for key, value in views.items()})
+            assert 'masks' not in result.pred_instances
+            results.append((result.pred_instances, single.pred_instances))
+    (one, one_view), (other, other_view) = results
+    assert len(one.scores) > 0
+    torch.testing.assert_close(other.scores, one.scores, rtol=0, atol=1e-4)
+    left, top, right, bottom = other.bboxes.unbind(1)
+    mirrored = torch.stack([64 - right, top, 64 - left, bottom], 1)
+    torch.testing.assert_close(mirrored, one.bboxes, rtol=0, atol=0.05)
+    assert not torch.equal(one_view.scores, other_view.scores)
+
+
+def cascade(options):
+    """Those for mask_rcnn_dualattn_t, for cascade_dualattn_s, as words of a command."""
+    options = dict(options)
+    arch = {f'model.backbone.arch.{k}': v for k, v in options.pop('model.backbone.arch').items()}
+    del options['train_dataloader.dataset.pipeline.2.scales']
+    del options['model.roi_head.bbox_head.in_channels']
+    del options['model.roi_head.bbox_head.fc_out_channels']
+    for i in range(3):
+        head = f'model.roi_head.bbox_head.{i}.'
+        options |= {head + name: 16 for name in ('in_channels', 'conv_out_channels')}
+        options |= {head + 'fc_out_channels': 16, head + 'norm_cfg.num_groups': 4}
+    for loader, resize in (('train', 2), ('val', 1), ('test', 1)):
+        pipeline = f'{loader}_dataloader.dataset.pipeline.'
+        options |= {f'{pipeline}{resize}.scale': (64, 64), f'{pipeline}{resize + 1}.size': (64, 64)}
+    return [f'{name}={value}'.replace(' ', '') for name, value in (options | arch).items()]
+
+
+def test_cascade_in_two_processes(options, start, tmp_path):
+    """The line that README.md has, with 2 for 8."""
+    pytest.importorskip('mmdet')
+    line = [
+        ROOT / 'tools' / 'dist_train.sh',
+        ROOT / 'configs' / 'mmdet' / 'cascade_dualattn_s.py',
+        2,
+    ]
+    chosen = [*cascade(options()), 'train_cfg.max_epochs=1', 'default_hooks.logger.interval=1']
+    work_dir = ['--work-dir', 'run', '--cfg-options']
+    output = finish(start(*line, *work_dir, *chosen, PORT=free_port()))
+    assert 'no GPU: 2 processes on the CPU (gloo)' in output
+    scalars = last_scalars(tmp_path / 'run')
+    assert np.isfinite([row['loss'] for row in scalars if 'loss' in row]).all()
+    assert len(scalars) == 2  # four images in one step of two by two, and the test
+    assert 'coco/segm_mAP_50' in scalars[-1]
+    stored = torch.load(tmp_path / 'run' / 'epoch_1.pth', weights_only=True)
+    assert not any(name.startswith('module.') for name in stored['state_dict'])
 
 
 def infer(config, checkpoint, tmp_path):
