@@ -43,7 +43,7 @@ def train_and_test(row: Row, cfg: Config, table: str) -> str:
     options = {**row.options, **row.test.options}
     if options:
         test += ['--cfg-options', *cfg_options(options)]
-    steps = [f'test -f {file} || {command}' for file, command in first]
+    steps = [f'(test -f {file} || {command})' for file, command in first]
     return ' && '.join([*steps, shlex.join(train), shlex.join(test)])
 
 

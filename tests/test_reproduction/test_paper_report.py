@@ -125,7 +125,7 @@ def test_what_is_not_measured_says_how(entries):
 def test_weights_to_start_from_come_first(entries, table, metric, config):
     first = 'bash tools/dist_train.sh configs/mmpretrain/cls_dualattn_s.py 8'
     assert entries[table, 'Dual-Attention-Small', metric].command.startswith(
-        f'test -f work_dirs/cls_dualattn_s/epoch_300.pth || {first} && '
+        f'(test -f work_dirs/cls_dualattn_s/epoch_300.pth || {first}) && '
         f'bash tools/dist_train.sh configs/{config}.py 8 && bash tools/dist_test.sh '
     )
 
@@ -134,9 +134,9 @@ def test_the_memory_is_built_first(entries):
     command = entries['II', 'Dual-Attention + CM', 'FID'].command
     weights, memory = 'work_dirs/cls_dualattn_t/epoch_300.pth', 'data/color_memory.safetensors'
     steps = [
-        f'test -f {weights} || bash tools/dist_train.sh configs/mmpretrain/cls_dualattn_t.py 8',
-        f'test -f {memory} || python tools/build_color_memory.py data/imagenet/train -o {memory} '
-        f'--config configs/mmpretrain/cls_dualattn_t.py --weights {weights}',
+        f'(test -f {weights} || bash tools/dist_train.sh configs/mmpretrain/cls_dualattn_t.py 8)',
+        f'(test -f {memory} || python tools/build_color_memory.py data/imagenet/train -o {memory} '
+        f'--config configs/mmpretrain/cls_dualattn_t.py --weights {weights})',
         'bash tools/dist_train.sh configs/mmagic/color_dualattn_t_q150.py 8 --work-dir '
         'work_dirs/II_Dual_Attention_CM --cfg-options model.generator.num_queries=None ',
     ]
