@@ -65,9 +65,11 @@ class Training:
             the median time of a step, as logged.
 
         Raises:
-            UserError: if training fails, gives no such metric, or was done with other options.
+            UserError: if training fails, gives no such metric, or was done with other options or
+                with what the config was before.
         """
         done = self.folder / _DONE
+        config = json.loads(json.dumps(Config.fromfile(self.config).to_dict(), default=str))
         if done.is_file():
             content = json.loads(done.read_text())
             if content['options'] != list(self.options):
@@ -75,7 +77,12 @@ class Training:
                     f'{self.folder} holds a training with other options '
                     f'({" ".join(content["options"]) or "none"}): name another folder'
                 )
-            return content['figures']
+            if content.get('config') != config:
+                raise UserError(
+                    f'{self.folder} holds a training from before {self.config} was changed: name '
+                    'another folder'
+                )
+            return self._figures(metrics)
         resume = ['--resume'] if self.folder.is_dir() else []
         self.folder.mkdir(parents=True, exist_ok=True)
         options = [f'randomness.seed={self.seed}', *self.options]
@@ -90,7 +97,7 @@ class Training:
             last = log.read_text(errors='replace').strip().splitlines()[-1:]
             raise UserError(f'{self.config} failed, see {log}: {"".join(last)}')
         figures = self._figures(metrics)
-        write_json(done, dict(options=self.options, figures=figures))
+        write_json(done, dict(config=config, options=self.options))
         return figures
 
     def _figures(self, metrics: Sequence[str]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ log.parent.mkdir(parents=True, exist_ok='--resume' in sys.argv)
 value = 10 * int(options['randomness.seed']) + (config.endswith('b.py'))
 value += int(options.get('more', 0))
 lines = [dict(lr=1, time=t, iter=n, epoch=n // 2) for n, t in ((2, 9.0), (4, 0.5), (6, 0.5))]
-lines += [dict(accuracy=v, time=7, step=n) for n, v in ((1, 0), (3, value))]
+lines += [dict(accuracy=v, loss=0.25, time=7, step=n) for n, v in ((1, 0), (3, value))]
 log.write_text(''.join(json.dumps(line) + '\\n' for line in lines))
 """
 
@@ -74,15 +74,19 @@ def test_table(compare, capsys, jobs):
 
 def test_done_is_done(compare, tmp_path):
     compare(seeds=(1,))
-    log = tmp_path / 'out' / 'a' / 'seed_1' / 'time' / 'vis_data' / 'scalars.json'
-    log.unlink()
-    rows, _ = compare(seeds=(1, 2))
-    assert not log.exists()
+    folder = tmp_path / 'out' / 'a' / 'seed_1'
+    trained = (folder / 'output.log').stat().st_mtime_ns
+    rows, _ = compare(seeds=(1, 2), metrics=('accuracy', 'loss'))
+    assert (folder / 'output.log').stat().st_mtime_ns == trained
     assert sorted(rows[0]['runs']) == [1, 2]
+    assert rows[0]['runs'][1]['loss'] == 0.25  # of the log, though it was not asked for then
     content = json.loads((tmp_path / 'out' / 'results.json').read_text())
     assert content['rows'][1]['runs']['2']['accuracy'] == 21
     with pytest.raises(UserError, match=r'other options \(none\): name another folder'):
         compare('more=1', seeds=(1,))
+    (tmp_path / 'a.py').write_text(CONFIG.format(width=24))
+    with pytest.raises(UserError, match=r'seed_1 holds a training from before .*a.py was changed'):
+        compare(seeds=(1,))
 
 
 def test_variants_of_one_config(compare, tmp_path):
@@ -100,7 +104,7 @@ def test_variants_of_one_config(compare, tmp_path):
 def test_what_fails(compare):
     with pytest.raises(UserError, match=r'a.py failed, see .*output.log: error: no such folder'):
         compare('fail=1', seeds=(1,))
-    with pytest.raises(UserError, match="logged no 'top1', but accuracy, time"):
+    with pytest.raises(UserError, match="logged no 'top1', but accuracy, loss, time"):
         compare(metrics=('top1',))  # after the failure, the same folder
 
 
