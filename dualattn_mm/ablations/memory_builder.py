@@ -4,6 +4,7 @@ import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -85,10 +86,7 @@ def build_color_memory(
     require(0 <= seed < 2**32, 'seed', seed, 'a whole number from 0 to 2^32 - 1')
     if size is not None:
         require_natural(size=size)
-    cluster, decomposition, exceptions = (
-        library(f'sklearn.{part}', 'building a colour memory', 'requirements/demo.txt')
-        for part in ('cluster', 'decomposition', 'exceptions')
-    )
+    _sklearn()  # told before the photos are read
     if not photos.is_dir():
         raise UserError(f'no folder {photos}')
     encoder, own_size = load_encoder(weights, config)
@@ -99,32 +97,9 @@ def build_color_memory(
     features, ab = (torch.cat(parts).numpy() for parts in zip(*found, strict=True))
     _check_enough(features, len(found), centers, channels)
 
-    with np.errstate(invalid='ignore'):  # of features that do not vary
-        pca = decomposition.PCA(channels, random_state=seed).fit(features)
-    semantics = pca.transform(features)
-    # Of mean square 1, so that the decoder's softmax starts neither flat nor saturated.
-    semantics /= max(semantics.std(), np.finfo(np.float32).tiny)
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore', exceptions.ConvergenceWarning)
-        kmeans = cluster.KMeans(centers, n_init=1, random_state=seed).fit(semantics)
-    different = len(np.unique(kmeans.labels_))
-    if different < centers:
-        raise UserError(
-            f'the {len(features)} cells of the photos are of {different} kinds only, too few for '
-            f'{centers} semantic centres'
-        )
-    of_centers = [
-        _common_colors(cluster.KMeans, ab[kmeans.labels_ == i].reshape(-1, 2), colors, seed)
-        for i in tqdm(range(centers), unit='center', disable=None)
-    ]
-    memory = Memory(
-        torch.from_numpy(kmeans.cluster_centers_).float(),
-        torch.from_numpy(np.stack(of_centers)).float(),
-    )
+    memory, explained = _clustered(features, ab, centers, colors, channels, seed)
     write_memory(output, memory)
-    return Built(
-        len(found), len(features), float(np.nan_to_num(pca.explained_variance_ratio_.sum()))
-    )
+    return Built(len(found), len(features), explained)
 
 
 def load_encoder(
@@ -160,6 +135,13 @@ def load_encoder(
     state = {k[len(_PREFIX) :]: v for k, v in state.items() if k.startswith(_PREFIX)}
     load_strictly(encoder, state, weights)
     return encoder.eval(), _CLASSIFIER_SIZE
+
+
+def _sklearn() -> list[ModuleType]:
+    return [
+        library(f'sklearn.{part}', 'building a colour memory', 'requirements/demo.txt')
+        for part in ('cluster', 'decomposition', 'exceptions')
+    ]
 
 
 def _dataset(photos: Path, size: int) -> ColorizationDataset:
@@ -208,6 +190,36 @@ def _check_enough(features: np.ndarray, photos: int, centers: int, channels: int
             f'{photos} photos give {cells} cells, too few for {centers} semantic centres of '
             f'{channels} channels: take more photos, or fewer centres'
         )
+
+
+def _clustered(
+    features: np.ndarray, ab: np.ndarray, centers: int, colors: int, channels: int, seed: int
+) -> tuple[Memory, float]:
+    """The memory of features (n, C) and colours (n, P, 2), and the variance that it explains."""
+    cluster, decomposition, exceptions = _sklearn()
+    with np.errstate(invalid='ignore'):  # of features that do not vary
+        pca = decomposition.PCA(channels, random_state=seed).fit(features)
+    semantics = pca.transform(features)
+    # Of mean square 1, so that the decoder's softmax starts neither flat nor saturated.
+    semantics /= max(semantics.std(), np.finfo(np.float32).tiny)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', exceptions.ConvergenceWarning)
+        kmeans = cluster.KMeans(centers, n_init=1, random_state=seed).fit(semantics)
+    different = len(np.unique(kmeans.labels_))
+    if different < centers:
+        raise UserError(
+            f'the {len(features)} cells of the photos are of {different} kinds only, too few for '
+            f'{centers} semantic centres'
+        )
+    of_centers = [
+        _common_colors(cluster.KMeans, ab[kmeans.labels_ == i].reshape(-1, 2), colors, seed)
+        for i in tqdm(range(centers), unit='center', disable=None)
+    ]
+    memory = Memory(
+        torch.from_numpy(kmeans.cluster_centers_).float(),
+        torch.from_numpy(np.stack(of_centers)).float(),
+    )
+    return memory, float(np.nan_to_num(pca.explained_variance_ratio_.sum()))
 
 
 def _common_colors(kmeans: type, ab: np.ndarray, count: int, seed: int) -> np.ndarray:
