@@ -5,7 +5,7 @@ Linear, LayerNorm and the depthwise convolution all run on their fast paths and 
 between them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,11 @@ from torch.utils.checkpoint import checkpoint
 # A CPU works through hidden maps of more elements than its cache holds in pieces.
 LARGE_MAP = 2**23
 TOKENS_PER_THREAD = 1024
+# Bands of a map are longer: at each end a row is projected twice.
+BAND_TOKENS_PER_THREAD = 8 * TOKENS_PER_THREAD
+# Below it a weight among others that sum to 1 is nothing; a CPU multiplies by float32's smallest
+# numbers (under 1e-38) a hundred times as slowly as by others.
+NEGLIGIBLE = 1e-30
 ATTENTION_KINDS = ('sda', 'fca', 'da', 'ca')
 FCA_SCALES = ('channel', 'group', 'tokens')
 
@@ -104,6 +109,17 @@ class _Attention(nn.Module):
         qkv = self.qkv(x)
         return qkv if self.dwconv is None else conv_nhwc(self.dwconv, qkv)
 
+    def in_bands(self, x: Tensor) -> bool:
+        """Whether q, k and v of an image of (B, H, W, C) are too large to be made at once."""
+        return runs_in_pieces(x) and 3 * x[0].numel() > LARGE_MAP
+
+    def qkv_bands(self, x: Tensor, rows: int) -> Iterator[Tensor]:
+        """The rows of `project_qkv(x)` from above, so many at a time: (B, rows, W, 3C)."""
+        height, reach = x.shape[1], 0 if self.dwconv is None else 1
+        for top in range(0, height, rows):
+            first, last = max(top - reach, 0), min(top + rows + reach, height)
+            yield self.project_qkv(x[:, first:last])[:, top - first :][:, :rows]
+
 
 class DilatedAttention(_Attention):
     """Separable dilated attention, SDA (eq. 5 and 6); with `separable=False` the traditional DA.
@@ -131,15 +147,34 @@ class DilatedAttention(_Attention):
         padded = bool(pad_h or pad_w)
         mask = self._key_mask(height, width, x.device).repeat(batch, 1, 1, 1) if padded else None
         # Nested, so that each of the large maps is freed as soon as the next one is there.
-        out = self._attend(self._windows(self.project_qkv(x), pad_h, pad_w), mask)
+        out = self._attend(self._windows(x, pad_h, pad_w), mask)
         out = out.reshape(batch, -1, g * g, x.shape[-1])
         out = dilated_reverse(out, g, height + pad_h, width + pad_w)
         return self.proj(out[:, :height, :width] if padded else out)
 
-    def _windows(self, qkv: Tensor, pad_h: int, pad_w: int) -> Tensor:
+    def _windows(self, x: Tensor, pad_h: int, pad_w: int) -> Tensor:
+        """Map (B, H, W, C) to q, k and v in windows: (B, windows, G * G, 3C)."""
+        if self.in_bands(x):
+            return self._windows_by_bands(x, pad_h, pad_w)
+        qkv = self.project_qkv(x)
         if pad_h or pad_w:
             qkv = F.pad(qkv, (0, 0, 0, pad_w, 0, pad_h))
         return dilated_partition(qkv, self.window_size)
+
+    def _windows_by_bands(self, x: Tensor, pad_h: int, pad_w: int) -> Tensor:
+        """The same; a band holds the same row of all windows."""
+        batch, height, width, _ = x.shape
+        g = self.window_size
+        down, right = (height + pad_h) // g, (width + pad_w) // g
+        windows = None
+        for i, band in enumerate(self.qkv_bands(x, down)):
+            if windows is None:  # autocast may give another type than x has
+                windows = band.new_empty(batch, down, right, g, g, band.shape[-1])
+            if pad_w or len(band[0]) < down:
+                band = F.pad(band, (0, 0, 0, pad_w, 0, down - len(band[0])))
+            windows[:, :, :, i] = band.view(batch, down, g, right, -1).transpose(2, 3)
+        windows[:, :, :, i + 1 :] = 0  # padding alone
+        return windows.view(batch, down * right, g * g, -1)
 
     def _attend(self, windows: Tensor, mask: Tensor | None) -> Tensor:
         """Map (B, windows, G * G, 3C) to (B * windows, G * G, heads, head_dim)."""
@@ -184,6 +219,9 @@ class ChannelAttention(_Attention):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, H, W, C) to (B, H, W, C)."""
+        if self.in_bands(x):
+            mixed = [part for image in x.split(1) for part in self._mix_by_bands(image)]
+            return self.proj(torch.cat(mixed).view(x.shape))
         qkv = self.project_qkv(x)
         if len(x) == 1 or not runs_in_pieces(x):
             return self.proj(self._mix_channels(qkv).reshape(x.shape))
@@ -196,21 +234,45 @@ class ChannelAttention(_Attention):
 
     def _mix_channels(self, qkv: Tensor) -> Tensor:
         """Map (B, H, W, 3C) to (B, H * W, C / M, M), a view."""
+        batch, height, width, _ = qkv.shape
+        q, k, v = self._split(qkv)
+        attn = self._logits(q, k, height * width).softmax(dim=-1)
+        return self._mix(attn, v).unflatten(0, (batch, -1)).transpose(1, 2)
+
+    def _mix_by_bands(self, image: Tensor) -> list[Tensor]:
+        """The same for one image (1, H, W, C), in parts of (tokens, C)."""
+        _, height, width, channels = image.shape
+        rows = max(1, BAND_TOKENS_PER_THREAD * torch.get_num_threads() // width)
+        logits, values = 0, []
+        for band in self.qkv_bands(image, rows):
+            q, k, v = self._split(band)
+            logits = logits + self._logits(q, k, height * width)
+            values.append(v.contiguous())
+        attn = logits.softmax(dim=-1)
+        return [self._mix(attn, v).transpose(0, 1).reshape(-1, channels) for v in values]
+
+    def _split(self, qkv: Tensor) -> tuple[Tensor, ...]:
+        """Map (B, H, W, 3C) to q, k and v, each (B * C / M, H * W, M)."""
         batch, height, width, channels = qkv.shape
-        channels //= 3
-        tokens, groups = height * width, channels // self.group_dim
-        q, k, v = (
+        tokens, groups = height * width, channels // 3 // self.group_dim
+        return (
             qkv.reshape(batch, tokens, 3, groups, self.group_dim)
             .permute(2, 0, 3, 1, 4)
             .reshape(3, batch * groups, tokens, self.group_dim)
             .unbind(0)
         )
-        scale = {'channel': channels, 'group': self.group_dim, 'tokens': tokens}[self.scale] ** -0.5
+
+    def _logits(self, q: Tensor, k: Tensor, tokens: int) -> Tensor:
+        """Scaled products of channels, (B * C / M, M, M) in float32, of a map of so many tokens."""
+        numbers = {'channel': self.proj.in_features, 'group': self.group_dim, 'tokens': tokens}
+        scale = numbers[self.scale] ** -0.5
         if q.dtype == torch.float16:  # its range is too small for the sum over all pixels
             q, scale = q * scale, 1
-        attn = torch.bmm(q.transpose(1, 2), k).float().mul_(scale).softmax(dim=-1).to(v.dtype)
-        out = torch.bmm(v, attn.transpose(1, 2))
-        return out.view(batch, groups, tokens, self.group_dim).transpose(1, 2)
+        return torch.bmm(q.transpose(1, 2), k).float().mul_(scale)
+
+    def _mix(self, attn: Tensor, v: Tensor) -> Tensor:
+        attn = attn.masked_fill(attn < NEGLIGIBLE, 0).to(v.dtype)
+        return torch.bmm(v, attn.transpose(1, 2))
 
 
 class FeedForward(nn.Module):

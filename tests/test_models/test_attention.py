@@ -164,6 +164,56 @@ def test_feed_forward_in_pieces(monkeypatch):
     assert len(sizes) > 1
 
 
+@pytest.mark.parametrize('separable', [True, False])
+@pytest.mark.parametrize('kind', ['dilated', 'channel'])
+@pytest.mark.parametrize(('height', 'width'), [(16, 16), (9, 26), (17, 5), (5, 3)])
+def test_attention_in_bands(height, width, kind, separable, perturb, monkeypatch):
+    """Without gradients large maps are projected in bands; with them at once."""
+    attn = (
+        DilatedAttention(8, 4, 4, separable)
+        if kind == 'dilated'
+        else ChannelAttention(8, 4, separable=separable)
+    )
+    x = torch.randn(2, height, width, 8)
+    whole = perturb(attn)(x).detach()
+    monkeypatch.setattr(attention, 'LARGE_MAP', 100)
+    monkeypatch.setattr(attention, 'BAND_TOKENS_PER_THREAD', 2 * width)
+    tokens = []
+    attn.qkv.register_forward_hook(lambda module, args, output: tokens.append(output[..., 0]))
+    with torch.no_grad():
+        torch.testing.assert_close(attn(x), whole)
+    assert len(tokens) > 1
+    assert max(t.numel() for t in tokens) < x[..., 0].numel()
+    tokens.clear()
+    torch.testing.assert_close(attn(x), whole)
+    assert len(tokens) == 1
+
+
+@pytest.mark.parametrize('kind', ['dilated', 'channel'])
+def test_large_maps_of_attention_need_little_memory(kind):
+    """q, k and v would be 48 MiB, with and without their convolution; their windows are."""
+    attn = DilatedAttention(64, 8, 32) if kind == 'dilated' else ChannelAttention(64, 32)
+    x = torch.randn(1, 256, 256, 64)
+    with torch.inference_mode():
+        peak = peak_memory(lambda: attn(x), x.device)
+    assert peak < (84 if kind == 'dilated' else 64) * 2**20
+
+
+def test_weights_of_channel_attention_are_never_denormal(monkeypatch):
+    """A CPU multiplies by them a hundred times as slowly."""
+    attn = ChannelAttention(8, 4)
+    torch.nn.init.normal_(attn.qkv.weight, std=3)
+    torch.nn.init.normal_(attn.dwconv.weight, std=3)
+    x, factors, bmm = torch.randn(1, 9, 9, 8), [], torch.bmm
+    monkeypatch.setattr(torch, 'bmm', lambda a, b: factors.append(b) or bmm(a, b))
+    with torch.no_grad():
+        attn(x)
+    _, weights = factors
+    assert (weights == 0).any()
+    assert weights[weights > 0].min() >= 1e-30
+    torch.testing.assert_close(weights.sum(1), torch.ones(2, 4))
+
+
 def test_large_maps_need_little_memory():
     """The hidden map of this one alone would be 48 MiB."""
     ffn = FeedForward(96, 4)
