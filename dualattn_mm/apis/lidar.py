@@ -43,7 +43,8 @@ def draw_detections(
         cfg_options: replaces values of the config, by dotted names.
 
     Returns:
-        Numbers of predicted and true boxes; None where the truth is not known.
+        Numbers of predicted boxes, and of true ones that have their middle in the detector's range;
+        None where the truth is not known.
 
     Raises:
         UserError: if a file or an argument cannot be used.
@@ -61,10 +62,11 @@ def draw_detections(
             [sample] = detector.test_step(pseudo_collate([data]))
     found = sample.pred_instances_3d
     predicted = found.bboxes_3d.tensor[found.scores_3d >= score_thr].cpu().numpy()
+    x0, y0, _, x1, y1, _ = cfg.model.data_preprocessor.voxel_layer.point_cloud_range
     true = None
     if points is None and sample.eval_ann_info is not None:
-        true = sample.eval_ann_info['gt_bboxes_3d'].tensor.numpy()
-    x0, y0, _, x1, y1, _ = cfg.model.data_preprocessor.voxel_layer.point_cloud_range
+        boxes = sample.eval_ann_info['gt_bboxes_3d']
+        true = boxes[boxes.in_range_bev((x0, y0, x1, y1))].tensor.numpy()
     picture = birds_eye_view(
         data['inputs']['points'].numpy(),
         predicted,

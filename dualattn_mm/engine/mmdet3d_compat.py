@@ -1,6 +1,7 @@
 """What mmdet3d 1.4.0 lacks beside newer libraries. Its configs import this (custom_imports).
 
-Importing it changes numpy, spconv and numba where that is needed, and nothing anywhere else.
+Importing it changes numpy, spconv, numba and KITTI's metric where that is needed, and nothing
+anywhere else.
 """
 
 import functools
@@ -65,6 +66,26 @@ def let_numba_simulate_gpu() -> None:
         config.reload_config()
 
 
+def let_kitti_metric_know_dont_care() -> None:
+    """KITTI's metric takes the names of classes from the info file.
+
+    create_data writes a name that is not evaluated, DontCare, only where the last frame of a split
+    has such a region; the metric looks it up for those of all frames, and fails at the end of the
+    first evaluation.
+    """
+    from mmdet3d.evaluation import KittiMetric
+
+    convert = KittiMetric.convert_annos_to_kitti_annos
+
+    @functools.wraps(convert)
+    def with_dont_care(self: KittiMetric, infos: dict) -> list[dict]:
+        infos['metainfo'].get('categories', {}).setdefault('DontCare', -1)
+        return convert(self, infos)
+
+    KittiMetric.convert_annos_to_kitti_annos = with_dont_care
+
+
 restore_numpy_long()
 correct_spconv_without_gpu()
 let_numba_simulate_gpu()
+let_kitti_metric_know_dont_care()

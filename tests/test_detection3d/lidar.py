@@ -91,7 +91,7 @@ def narrow_kitti(name='second_dualattn_kitti', cells=128):
 # KITTI's camera looks along the LiDAR's x, with its own x to the right and y down.
 LIDAR2CAM = [[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]]
 CAM2IMG = [[700.0, 0, 600, 0], [0, 700, 180, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
-CATEGORIES = dict(Pedestrian=0, Cyclist=1, Car=2, DontCare=-1)
+CATEGORIES = dict(Pedestrian=0, Cyclist=1, Car=2)
 
 
 def write_kitti(folder, frames=2):

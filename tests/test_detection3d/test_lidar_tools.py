@@ -51,14 +51,19 @@ def test_train_test_draw_and_infer(trained, kitti, tmp_path, capsys):
 
 
 def write_results(kitti, checkpoint, tmp_path):
-    """With an empty frame; the metric needs numba's CUDA, its files of results do not."""
+    """With an empty frame: KITTI's figures, and its files of results."""
     (kitti / 'training' / 'velodyne_reduced' / '000000.bin').write_bytes(b'')
     files = {
-        'test_evaluator.format_only': True,
         'test_evaluator.submission_prefix': str(tmp_path / 'results'),
         'model.test_cfg.score_thr': 0.0,
     }
-    evaluate(SECOND, str(checkpoint), str(tmp_path / 't'), cfg_options=kitti_options(kitti) | files)
+    options = kitti_options(kitti) | files
+    figures = evaluate(SECOND, str(checkpoint), str(tmp_path / 't'), cfg_options=options)
+    for way in ('2D', 'BEV', '3D'):
+        for points in (11, 40):
+            for level in ('easy', 'moderate', 'hard'):
+                name = f'KITTI/Car_{way}_AP{points}_{level}_strict'
+                assert figures[f'Kitti metric/pred_instances_3d/{name}'] >= 0
     results = {path.name: path.read_text() for path in (tmp_path / 'results').rglob('*.txt')}
     assert set(results) == {'000000.txt', '000001.txt'}
     assert results['000000.txt'] == ''
