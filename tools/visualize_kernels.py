@@ -1,4 +1,4 @@
-"""What colour kernels do on a photo: tools/visualize_kernels.py IMAGE -o out.png (see --help)."""
+"""What colour kernels do on a photo: tools/visualize_kernels.py IMAGE (see --help)."""
 
 import argparse
 import sys
@@ -16,7 +16,13 @@ def main() -> int:
     )
     add = parser.add_argument
     add('image', type=Path, metavar='IMAGE', help='an image file')
-    add('-o', '--output', required=True, type=Path, metavar='FILE', help='a PNG file')
+    add(
+        '-o',
+        '--output',
+        type=Path,
+        metavar='FILE',
+        help="a PNG file (default: IMAGE's name with _kernels.png, in the current folder)",
+    )
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
         '--kernels',
@@ -42,11 +48,12 @@ def main() -> int:
 
         if args.saturation is not None:
             check_saturation(args.saturation)
+        output = args.output or Path(f'{args.image.stem}_kernels.png')
         pipe = ColorizationPipeline(args.weights, args.config, args.device)
         drawn = visualize_kernels(
-            pipe, args.image, args.output, args.kernels, args.strongest, args.saturation
+            pipe, args.image, output, args.kernels, args.strongest, args.saturation
         )
-        print(f'kernels {", ".join(map(str, drawn))} -> {args.output}')
+        print(f'kernels {", ".join(map(str, drawn))} -> {output}')
 
     return run_tool(run)
 

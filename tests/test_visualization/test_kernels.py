@@ -1,5 +1,7 @@
 """The figure of colour kernels, against the head with all others silenced."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,8 @@ from tiny import GENERATOR
 from dualattn_mm.apis import ColorizationPipeline, ColorizeError
 from dualattn_mm.models import ColorAttention
 from dualattn_mm.visualization.kernels import kernels_of, visualize_kernels
+
+TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'visualize_kernels.py'
 
 
 @pytest.fixture
@@ -122,3 +126,16 @@ def test_another_head_has_no_kernels(photo, tmp_path):
     pipe = ColorizationPipeline.from_generator(torch.nn.Conv2d(1, 2, 1), size=32)
     with pytest.raises(ColorizeError, match='no colour kernels'):
         visualize_kernels(pipe, photo, tmp_path / 'k.png')
+
+
+def test_the_tool_draws_the_first_four_with_the_weights_that_ship(
+    photo, tmp_path, run_script, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    status, said, _ = run_script(TOOL, 'photo.png', '--device', 'cpu')
+    assert status == 0
+    assert said == 'kernels 0, 1, 2, 3 -> photo_kernels.png\n'
+    assert Image.open('photo_kernels.png').format == 'PNG'
+    status, _, said = run_script(TOOL, 'photo.png', '--kernels', 64)
+    assert (status, said.count('\n')) == (2, 1)
+    assert 'there is no kernel 64' in said
