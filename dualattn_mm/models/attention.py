@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-# A CPU works through hidden maps of more elements than its cache holds in pieces.
+# A CPU works through maps of so many elements in pieces, which its cache holds: 32 MiB of float32,
+# from where on glibc also takes fresh memory for each map, and the system clears it.
 LARGE_MAP = 2**23
 TOKENS_PER_THREAD = 1024
 # Bands of a map are longer: at each end a row is projected twice.
@@ -111,7 +112,7 @@ class _Attention(nn.Module):
 
     def in_bands(self, x: Tensor) -> bool:
         """Whether q, k and v of an image of (B, H, W, C) are too large to be made at once."""
-        return runs_in_pieces(x) and 3 * x[0].numel() > LARGE_MAP
+        return runs_in_pieces(x) and 3 * x[0].numel() >= LARGE_MAP
 
     def qkv_bands(self, x: Tensor, rows: int) -> Iterator[Tensor]:
         """The rows of `project_qkv(x)` from above, so many at a time: (B, rows, W, 3C)."""
@@ -286,7 +287,7 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         tokens = x.flatten(0, -2)
-        if not runs_in_pieces(x) or len(tokens) * self.fc1.out_features <= LARGE_MAP:
+        if not runs_in_pieces(x) or len(tokens) * self.fc1.out_features < LARGE_MAP:
             return self._forward(x)
         pieces = tokens.split(TOKENS_PER_THREAD * torch.get_num_threads())
         return torch.cat([self._forward(piece) for piece in pieces]).view(x.shape)
