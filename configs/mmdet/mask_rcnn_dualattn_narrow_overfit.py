@@ -1,9 +1,9 @@
-# Does it learn? A narrow Mask R-CNN on the first eight images of a COCO file, from scratch, at a
-# reduced size, tested on those same images: for a CPU. All of this is chosen. docs/detection.md
-# has the command.
+# Does it learn? A narrow Mask R-CNN on eight images of a COCO file (the first, unless `indices`
+# says which), from scratch, at a reduced size, tested on those same images: for a CPU. All of this
+# is chosen. docs/detection.md has the command.
 _base_ = 'mask_rcnn_dualattn_t.py'
 
-side = (416, 320)
+side = (320, 256)
 width = 64  # of the neck and the heads
 group_norm = dict(type='GN', num_groups=8)  # else training from scratch hardly starts
 model = dict(
@@ -26,12 +26,14 @@ model = dict(
         bbox_roi_extractor=dict(out_channels=width),
         bbox_head=dict(in_channels=width, fc_out_channels=256),
         mask_roi_extractor=dict(out_channels=width),
-        mask_head=dict(in_channels=width, conv_out_channels=width, norm_cfg=group_norm),
+        mask_head=dict(
+            num_convs=2, in_channels=width, conv_out_channels=width, norm_cfg=group_norm
+        ),
     ),
     train_cfg=dict(
-        rpn_proposal=dict(nms_pre=500, max_per_img=300), rcnn=dict(sampler=dict(num=128))
+        rpn_proposal=dict(nms_pre=300, max_per_img=200), rcnn=dict(sampler=dict(num=64))
     ),
-    test_cfg=dict(rpn=dict(nms_pre=500, max_per_img=300)),
+    test_cfg=dict(rpn=dict(nms_pre=300, max_per_img=200)),
 )
 
 train_pipeline = [
@@ -71,10 +73,10 @@ test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=None)
 test_evaluator = dict(ann_file=None)
 
-train_cfg = dict(max_epochs=12, val_interval=2)  # of 100 steps
+train_cfg = dict(max_epochs=6, val_interval=2)  # of 100 steps
 optim_wrapper = dict(optimizer=dict(lr=1e-3), clip_grad=dict(max_norm=5.0))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
-    dict(type='CosineAnnealingLR', by_epoch=False, begin=50, end=1200, eta_min=1e-5),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=50, end=600, eta_min=1e-5),
 ]
 default_hooks = dict(logger=dict(interval=20), checkpoint=dict(interval=2, max_keep_ckpts=1))
