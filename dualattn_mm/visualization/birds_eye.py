@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -48,9 +49,10 @@ def birds_eye_view(
         drawn[:, 0], drawn[:, 1], s=0.6, c=height, cmap='Greys', vmin=-4, vmax=2, linewidths=0
     )
     if true is not None:
-        _draw(ax, true, _TRUE, f'true ({len(true)})', width=2.2)
-    _draw(ax, predicted, _PREDICTED, f'predicted ({len(predicted)})', width=1.2)
-    ax.legend(loc='upper right', fontsize=9)
+        _draw(ax, true, _TRUE, f'true ({len(true)})', linewidths=2.2)
+    # the true ones show through where both agree
+    _draw(ax, predicted, _PREDICTED, f'predicted ({len(predicted)})', linestyles='dashed')
+    figure.legend(loc='outside upper right', ncols=2, fontsize=9)
     file = io.BytesIO()
     figure.savefig(file, format='png', dpi=100)
     return file.getvalue()
@@ -67,9 +69,9 @@ def corners(boxes: np.ndarray) -> np.ndarray:
     return np.stack([x, y], 2)
 
 
-def _draw(ax: Axes, boxes: np.ndarray, color: str, label: str, width: float) -> None:
+def _draw(ax: Axes, boxes: np.ndarray, color: str, label: str, **style: Any) -> None:
     outlines = corners(boxes)
     front = outlines[:, [0, 3]].mean(1, keepdims=True)
     lines = [*np.concatenate([outlines, outlines[:, :1]], 1)]
     lines += [*np.concatenate([boxes[:, None, :2], front], 1)]
-    ax.add_collection(LineCollection(lines, colors=color, linewidths=width, label=label))
+    ax.add_collection(LineCollection(lines, colors=color, label=label, **style))
