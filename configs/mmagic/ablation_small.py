@@ -1,6 +1,6 @@
 # For the rows of Tables III and IV side by side on a CPU: a narrow colorizer with 150 queries, at
-# 48 x 48, with windows of 3 x 3 tokens. Chosen here; nothing of it is published. How it is used, and
-# what came out: docs/ablations.md.
+# 48 x 48, with windows of 3 x 3 tokens. Chosen here; nothing of it is published. Its use, and what
+# came out: docs/ablations.md.
 _base_ = [
     '../_base_/color_dualattn_mini.py',
     '../_base_/color_photos.py',
