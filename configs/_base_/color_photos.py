@@ -12,7 +12,7 @@ train_dataloader = dict(
         pipeline=[
             dict(type='LoadPhoto'),
             dict(type='ColorizationCrop', size=256),
-            dict(type='PackColorization'),
+            dict(type='PackColorization', ground_truth=False),
         ],
     ),
 )

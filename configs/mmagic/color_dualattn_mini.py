@@ -23,7 +23,7 @@ train_dataloader = dict(
         pipeline=[
             dict(type='LoadPhoto'),
             dict(type='ColorizationCrop', size=image_size),
-            dict(type='PackColorization'),
+            dict(type='PackColorization', ground_truth=False),
         ],
     ),
 )

@@ -19,7 +19,7 @@ train_dataloader = dict(
         pipeline=[
             dict(type='LoadPhoto'),
             dict(type='ColorizationCrop', size=image_size, scale=(0.75, 1.0)),
-            dict(type='PackColorization'),
+            dict(type='PackColorization', ground_truth=False),
         ],
     ),
 )

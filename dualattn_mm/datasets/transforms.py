@@ -98,11 +98,20 @@ class ColorizationSquash:
 
 @TRANSFORMS.register_module()
 class PackColorization:
-    """Pack `img` as `inputs` and, in the sample, as `gt_img` (mmagic's field names)."""
+    """Pack `img` as `inputs` and, in the sample, as `gt_img` (mmagic's field names).
+
+    Args:
+        ground_truth: whether the sample gets its `gt_img`, which metrics and visualizers read.
+            Training does not, and is spared the second way from the data loader's workers.
+    """
+
+    def __init__(self, ground_truth: bool = True) -> None:
+        self.ground_truth = ground_truth
 
     def __call__(self, results: dict) -> dict:
         sample = BaseDataElement(
-            metainfo=dict(img_path=results['img_path'], ori_shape=results['ori_shape']),
-            gt_img=results['img'],
+            metainfo=dict(img_path=results['img_path'], ori_shape=results['ori_shape'])
         )
+        if self.ground_truth:
+            sample.gt_img = results['img']
         return dict(inputs=results['img'], data_samples=sample)

@@ -64,6 +64,23 @@ def runs_in_pieces(x: Tensor) -> bool:
     )
 
 
+class LayerNorm(nn.LayerNorm):
+    """torch's, but its result has the type of its input under autocast, too.
+
+    torch's own is float32 there, and so reads a float32 copy; the layer behind it makes one in
+    half precision. In either case the statistics are float32 and what that layer sees is rounded
+    once.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (..., C) to (..., C)."""
+        if x.dtype not in (torch.float16, torch.bfloat16):
+            return super().forward(x)
+        with torch.autocast(x.device.type, enabled=False):
+            weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)
+            return F.layer_norm(x, self.normalized_shape, weight, bias, self.eps)
+
+
 def dilated_partition(x: Tensor, window_size: int) -> Tensor:
     """Split a map into dilated windows (the grid partition of Sec. III-C, eq. 5).
 
@@ -336,9 +353,9 @@ class HalfBlock(nn.Module):
         with_cp: bool = False,
     ) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(dim)
+        self.norm1 = LayerNorm(dim)
         self.attn = attn
-        self.norm2 = nn.LayerNorm(dim)
+        self.norm2 = LayerNorm(dim)
         self.ffn = FeedForward(dim, mlp_ratio)
         self.drop_path = DropPath(drop_path_rate)
         self.with_cp = with_cp

@@ -14,6 +14,7 @@ from .attention import (
     ATTENTION_KINDS,
     FCA_SCALES,
     DualBlock,
+    LayerNorm,
     conv_nhwc,
     gelu_of_temporary,
     init_weights,
@@ -29,9 +30,9 @@ class Stem(nn.Module):
     def __init__(self, in_channels: int, channels: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(in_channels, channels, 3, stride=2, padding=1, bias=False)
-        self.norm1 = nn.LayerNorm(channels)
+        self.norm1 = LayerNorm(channels)
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.norm2 = nn.LayerNorm(channels)
+        self.norm2 = LayerNorm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to (B, ceil(H/2), ceil(W/2), D0)."""
@@ -68,7 +69,7 @@ class Downsample(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(in_channels)
+        self.norm = LayerNorm(in_channels)
         self.conv = (
             PatchConv2d(in_channels, out_channels, 2, stride=2)
             if kernel_size == 2
@@ -220,7 +221,7 @@ class DualAttention(BaseModule):
                 )
             self.stages.append(nn.ModuleDict({'blocks': nn.Sequential(*blocks)}))
             if i in out_indices:
-                self.add_module(f'norm{i}', nn.LayerNorm(dim))
+                self.add_module(f'norm{i}', LayerNorm(dim))
             previous = dim
         self.apply(init_weights)
         # Convolutions answer in channels_last even to an image of one channel.

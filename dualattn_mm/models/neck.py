@@ -8,7 +8,7 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from .attention import conv_nhwc, gelu_of_temporary
+from .attention import LayerNorm, conv_nhwc, gelu_of_temporary
 from .checks import natural_numbers, require
 
 
@@ -30,9 +30,9 @@ class UpsampleStep(nn.Module):
     def __init__(self, in_channels: int, skip_channels: int, out_channels: int) -> None:
         super().__init__()
         self.expand = nn.Conv2d(in_channels, 4 * out_channels, 3, padding=1)
-        self.norm1 = nn.LayerNorm(out_channels)
+        self.norm1 = LayerNorm(out_channels)
         self.fuse = nn.Conv2d(out_channels + skip_channels, out_channels, 3, padding=1)
-        self.norm2 = nn.LayerNorm(out_channels)
+        self.norm2 = LayerNorm(out_channels)
         icnr_(self.expand.weight, 2)
         nn.init.zeros_(self.expand.bias)
 
