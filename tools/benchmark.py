@@ -1,4 +1,4 @@
-"""Measure our networks beside their peers: tools/benchmark.py {backbone,colorizer,bev} (--help)."""
+"""Measure our networks beside their peers: tools/benchmark.py --help."""
 
 import os
 import sys

@@ -9,9 +9,9 @@ _base_ = [
     '../_base_/color_runtime.py',
 ]
 
-# Crops show things larger than whole photos do, so that what is learned at 160 is used at 192. The
-# logits of channel attention must not depend on that: scaled by the number of tokens.
-crop_size, image_size = 160, 192
+# Photos are larger than crops of them show them: the logits of channel attention are scaled by the
+# number of tokens, not to depend on the size.
+crop_size = image_size = 160
 teacher_shrink = 2
 max_iters = 1800
 model = dict(

@@ -1,9 +1,9 @@
-auto_scale_lr = dict(base_batch_size=16, enable=False)
-crop_size = 96
+auto_scale_lr = dict(base_batch_size=256, enable=False)
+crop_size = 160
 custom_hooks = [
     dict(type='PlainCheckpointHook'),
     dict(type='RepeatableHook'),
-    dict(type='StrictLoadHook'),
+    dict(ignore=('^distillation\\.',), type='StrictLoadHook'),
     dict(momentum=0.002, type='GeneratorEMAHook'),
 ]
 custom_imports = dict(
@@ -16,15 +16,14 @@ custom_imports = dict(
     ],
 )
 default_hooks = dict(
-    checkpoint=dict(by_epoch=False, interval=200, max_keep_ckpts=2, type='SafeCheckpointHook'),
+    checkpoint=dict(by_epoch=False, interval=500, max_keep_ckpts=2, type='SafeCheckpointHook'),
     gallery=dict(dataset=dict(data_root=None), interval=1000, type='ColorGalleryHook'),
     logger=dict(interval=50, type='LoggerHook'),
 )
-env_cfg = dict(dist_cfg=dict(backend='gloo'))
-launcher = 'pytorch'
-load_from = 'run_5.pth'
+image_size = 192
+launcher = 'none'
 log_processor = dict(by_epoch=False)
-max_iters = 3600
+max_iters = 1800
 model = dict(
     color=dict(delta=25.0, type='RebalancedColorLoss', uniform=0.95),
     distillation=dict(
@@ -35,7 +34,7 @@ model = dict(
         loss_weight=10.0,
         shrink=2,
         type='FeatureDistillation',
-        weights='efficientnet-lite0-57934424.pth',
+        weights='data/efficientnet-lite0-57934424.pth',
     ),
     generator=dict(
         encoder=dict(
@@ -54,6 +53,7 @@ model = dict(
                 ),
                 stem_channels=32,
             ),
+            drop_path_rate=0.05,
             fca_scale='tokens',
             group_dim=24,
             head_dim=24,
@@ -72,7 +72,7 @@ model = dict(
             num_layers=3,
             type='ColorAttention',
         ),
-        image_size=128,
+        image_size=192,
         neck=dict(
             in_channels=(
                 48,
@@ -93,71 +93,33 @@ model = dict(
     l1_weight=0.0,
     type='Colorizer',
 )
-model_wrapper_cfg = dict(
-    broadcast_buffers=False,
-    device_ids=None,
-    find_unused_parameters=False,
-    type='MMDistributedDataParallel',
-)
 optim_wrapper = dict(
-    clip_grad=dict(max_norm=1.0), optimizer=dict(lr=0.0008, type='AdamW', weight_decay=0.01)
+    clip_grad=dict(max_norm=1.0),
+    dtype='bfloat16',
+    optimizer=dict(
+        fallback_lr_scale=0.2, lr=0.004, nesterov=True, type='timm.optim.Muon', weight_decay=0.05
+    ),
+    type='AmpOnGpuOptimWrapper',
 )
 param_scheduler = [
-    dict(by_epoch=False, end=60, start_factor=0.01, type='LinearLR'),
-    dict(begin=60, by_epoch=False, end=3600, end_factor=0.01, start_factor=1.0, type='LinearLR'),
+    dict(by_epoch=False, end=100, start_factor=0.01, type='LinearLR'),
+    dict(begin=100, by_epoch=False, end=1800, end_factor=0.01, start_factor=1.0, type='LinearLR'),
 ]
-photos = dict(
-    dataset=dict(
-        data_root='data/photos/train',
-        pipeline=[
-            dict(type='LoadPhoto'),
-            dict(min_colorfulness=8.0, type='SkipNearGray'),
-            dict(
-                scale=(
-                    0.35,
-                    1.0,
-                ),
-                size=128,
-                type='ColorizationCrop',
-            ),
-            dict(type='PackColorization'),
-        ],
-        type='ColorizationDataset',
-    ),
-    times=3,
-    type='RepeatDataset',
-)
 pipeline = [
     dict(type='LoadPhoto'),
     dict(min_colorfulness=8.0, type='SkipNearGray'),
     dict(
         scale=(
-            0.35,
+            0.25,
             1.0,
         ),
-        size=128,
+        size=320,
         type='ColorizationCrop',
     ),
-    dict(type='PackColorization'),
+    dict(ground_truth=False, type='PackColorization'),
 ]
-randomness = dict(seed=3)
-scenes = dict(
-    data_root='data/scenes/train',
-    pipeline=[
-        dict(type='LoadPhoto'),
-        dict(min_colorfulness=8.0, type='SkipNearGray'),
-        dict(
-            scale=(
-                0.35,
-                1.0,
-            ),
-            size=128,
-            type='ColorizationCrop',
-        ),
-        dict(type='PackColorization'),
-    ],
-    type='ColorizationDataset',
-)
+randomness = dict(seed=7)
+teacher_shrink = 2
 test_cfg = dict()
 test_dataloader = dict(
     batch_size=8,
@@ -166,7 +128,7 @@ test_dataloader = dict(
         data_root='data/imagenet/val',
         pipeline=[
             dict(type='LoadPhoto'),
-            dict(size=128, type='ColorizationSquash'),
+            dict(size=192, type='ColorizationSquash'),
             dict(type='PackColorization'),
         ],
         test_mode=True,
@@ -181,9 +143,9 @@ test_evaluator = [
     dict(type='ColorizationSSIM'),
     dict(type='ColorizationABError'),
 ]
-train_cfg = dict(by_epoch=False, max_iters=3600)
+train_cfg = dict(by_epoch=False, max_iters=1800)
 train_dataloader = dict(
-    batch_size=8,
+    batch_size=256,
     collate_fn=dict(type='default_collate'),
     dataset=dict(
         datasets=[
@@ -195,13 +157,13 @@ train_dataloader = dict(
                         dict(min_colorfulness=8.0, type='SkipNearGray'),
                         dict(
                             scale=(
-                                0.35,
+                                0.25,
                                 1.0,
                             ),
-                            size=128,
+                            size=320,
                             type='ColorizationCrop',
                         ),
-                        dict(type='PackColorization'),
+                        dict(ground_truth=False, type='PackColorization'),
                     ],
                     type='ColorizationDataset',
                 ),
@@ -215,21 +177,21 @@ train_dataloader = dict(
                     dict(min_colorfulness=8.0, type='SkipNearGray'),
                     dict(
                         scale=(
-                            0.35,
+                            0.25,
                             1.0,
                         ),
-                        size=128,
+                        size=320,
                         type='ColorizationCrop',
                     ),
-                    dict(type='PackColorization'),
+                    dict(ground_truth=False, type='PackColorization'),
                 ],
                 type='ColorizationDataset',
             ),
         ],
         type='ConcatDataset',
     ),
-    num_workers=0,
-    persistent_workers=False,
+    num_workers=14,
+    persistent_workers=True,
     sampler=dict(shuffle=True, type='InfiniteSampler'),
 )
 visualizer = dict(
@@ -238,4 +200,4 @@ visualizer = dict(
         dict(type='LocalVisBackend'),
     ],
 )
-work_dir = 'newend'
+work_dir = '/tmp/run'

@@ -42,13 +42,17 @@ _BATCHES = {
     ('colorizer', 'cuda'): ([1, 16], [16]),
     ('bev', 'cpu'): ([1], [1]),
     ('bev', 'cuda'): ([1, 4], [4]),
+    ('detector', 'cpu'): ([1], [1]),
+    ('detector', 'cuda'): ([1], [1]),
 }
 _SIDES = {'backbone': 224, 'colorizer': 256}
 _ABOUT = {
     'backbone': 'Backbones without classifier: an image to one averaged vector.',
     'colorizer': 'Colorizers: an image to its colour.',
     'bev': "Backbones of the bird's-eye view with mmdet3d's SECONDFPN, on the maps of its configs.",
+    'detector': 'Whole LiDAR detectors, with our backbone and with SECOND: points to boxes.',
 }
+_ON_MAPS = ('bev', 'detector')
 
 
 class _Parser(argparse.ArgumentParser):
@@ -87,7 +91,7 @@ def _parser() -> _Parser:
         '(what was measured is written).',
         allow_abbrev=False,
     )
-    tasks = parser.add_subparsers(dest='task', required=True, metavar='{backbone,colorizer,bev}')
+    tasks = parser.add_subparsers(dest='task', required=True, metavar=f'{{{",".join(NETWORKS)}}}')
     for task in NETWORKS:
         _add_options(tasks.add_parser(task, help=_ABOUT[task], description=_ABOUT[task]), task)
     return parser
@@ -103,28 +107,29 @@ def _add_options(parser: argparse.ArgumentParser, task: str) -> None:
         choices=list(NETWORKS[task]),
         help='networks to measure (default: all; on the CPU without the large ones)',
     )
-    add('--modes', nargs='+', choices=MODES, default=list(MODES), help='default: both')
     add(
         '--dtypes',
         nargs='+',
         choices=DTYPES,
         help='other than float32: autocast (default: float32 on the CPU, all on a GPU)',
     )
-    add('--executions', nargs='+', choices=EXECUTIONS, default=['eager'], help='default: eager')
-    add(
-        '--layouts',
-        nargs='+',
-        choices=LAYOUTS,
-        help='memory format of input and weights (default: contiguous on the CPU, both on a GPU)',
-    )
-    numbers = dict(nargs='+', type=_natural, metavar='N')
-    add(
-        '--batch-sizes',
-        **numbers,
-        help='images per call in inference (default: 1, for latency, and one for throughput)',
-    )
-    add('--train-batch-sizes', **numbers, help='images per training step')
-    if task == 'bev':
+    if task == 'detector':
+        add(
+            '--points',
+            required=True,
+            metavar='FILE',
+            help="a frame's .bin, as the maps' data set has",
+        )
+        parser.set_defaults(
+            modes=['infer'],
+            executions=['eager'],
+            layouts=['contiguous'],
+            batch_sizes=[1],
+            train_batch_sizes=[1],
+        )
+    else:
+        _add_ways(parser)
+    if task in _ON_MAPS:
         add(
             '--maps',
             nargs='+',
@@ -164,6 +169,26 @@ def _add_options(parser: argparse.ArgumentParser, task: str) -> None:
         metavar='DIR',
         help='folder for results.json and the plots (default: outputs/benchmark/TASK)',
     )
+
+
+def _add_ways(parser: argparse.ArgumentParser) -> None:
+    """How to run networks that take maps: detectors are run in one way alone."""
+    add = parser.add_argument
+    add('--modes', nargs='+', choices=MODES, default=list(MODES), help='default: both')
+    add('--executions', nargs='+', choices=EXECUTIONS, default=['eager'], help='default: eager')
+    add(
+        '--layouts',
+        nargs='+',
+        choices=LAYOUTS,
+        help='memory format of input and weights (default: contiguous on the CPU, both on a GPU)',
+    )
+    numbers = dict(nargs='+', type=_natural, metavar='N')
+    add(
+        '--batch-sizes',
+        **numbers,
+        help='images per call in inference (default: 1, for latency, and one for throughput)',
+    )
+    add('--train-batch-sizes', **numbers, help='images per training step')
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -255,7 +280,7 @@ def _run(args: argparse.Namespace, argv: list[str], console: Console, out: Path)
     shown = [m for m in results.measurements if m.setting.case.name in cases]
     if shown:
         write_whole(out / 'throughput.png', plots.throughput(shown, title))
-    by_network = sweep(results.measurements, first) if args.task != 'bev' else {}
+    by_network = sweep(results.measurements, first) if args.task not in _ON_MAPS else {}
     if by_network:
         console.print(sweep_table(by_network, first))
         write_whole(out / 'cost_vs_size.png', plots.cost_against_size(by_network, title))
@@ -268,8 +293,9 @@ def _say(line: str) -> None:
 
 
 def _cases(args: argparse.Namespace) -> list[Case]:
-    if args.task == 'bev':
-        return [BEV_CASES[name] for name in args.maps]
+    if args.task in _ON_MAPS:
+        points = getattr(args, 'points', '')
+        return [replace(BEV_CASES[name], points=points) for name in args.maps]
     return [Case.square(args.side)]
 
 
@@ -295,7 +321,7 @@ def _settings(
         args.layouts[0],
         batches[args.modes[0]][0],
     )
-    sizes = sorted(args.sizes, key=lambda case: case.pixels) if args.task != 'bev' else []
+    sizes = sorted(args.sizes, key=lambda case: case.pixels) if args.task not in _ON_MAPS else []
     settings += [replace(first, case=case) for case in sizes]
     return list(dict.fromkeys(settings)), first
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 
+import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.hub import get_config
 from mmengine.registry import MODELS
@@ -20,12 +21,16 @@ from ..models import DualAttention, DualAttentionBEV, MultiscalePyramidTransform
 
 @dataclass(frozen=True)
 class Case:
-    """An input: its size and, for the bird's-eye view, the mmdet3d config it belongs to."""
+    """An input: its size and, for the bird's-eye view, the mmdet3d config it belongs to.
+
+    For whole detectors it also has the file of points; the size is that of their map.
+    """
 
     name: str
     height: int
     width: int
     config: str = ''
+    points: str = ''
 
     @classmethod
     def image(cls, height: int, width: int) -> 'Case':
@@ -40,6 +45,16 @@ class Case:
         return self.height * self.width
 
 
+def in_channels(module: nn.Module) -> int:
+    """Channels of a network's input: those of its first convolution."""
+    return next(m for m in module.modules() if isinstance(m, nn.Conv2d)).in_channels
+
+
+def random_map(module: nn.Module, case: Case, batch_size: int) -> Tensor:
+    """(batch_size, in_channels, H, W) in [0, 1)."""
+    return torch.rand(batch_size, in_channels(module), case.height, case.width)
+
+
 @dataclass(frozen=True)
 class Network:
     """What can be measured.
@@ -51,6 +66,7 @@ class Network:
         about: one line for the user.
         build: makes it for a case, with random weights.
         large: left out on the CPU unless it is asked for.
+        make_input: makes its input, of a batch size.
     """
 
     name: str
@@ -59,15 +75,11 @@ class Network:
     about: str
     build: Callable[[Case], nn.Module]
     large: bool = False
+    make_input: Callable[[nn.Module, Case, int], Tensor] = random_map
 
     @property
     def installed(self) -> bool:
         return not self.package or find_spec(self.package) is not None
-
-
-def in_channels(module: nn.Module) -> int:
-    """Channels of a network's input: those of its first convolution."""
-    return next(m for m in module.modules() if isinstance(m, nn.Conv2d)).in_channels
 
 
 # What to install for a package. mmcv, which OpenMMLab's need, is tools/env.sh's part.
@@ -208,7 +220,7 @@ _COLORIZERS = (
 )
 
 
-# ---- the bird's-eye view ----
+# ---- the bird's-eye view, and the detectors around it ----
 
 BEV_CASES = {
     'kitti': Case('kitti', 200, 176, 'second/second_hv_secfpn_8xb6-80e_kitti-3d-3class'),
@@ -263,7 +275,46 @@ _BEV = (
     ),
 )
 
+# Of each case: our config and that of the same detector with SECOND.
+DETECTOR_CONFIGS = {
+    'kitti': ('second_dualattn_kitti', 'second_kitti_second'),
+    'voxel01': ('centerpoint_voxel01_dualattn', 'centerpoint_voxel01_second'),
+    'voxel0075': ('centerpoint_voxel_dualattn', 'centerpoint_voxel_second'),
+    'pillar02': ('centerpoint_pillar_dualattn', 'centerpoint_pillar_second'),
+}
+
+
+def _detector(which: int, case: Case) -> nn.Module:
+    from .detectors import PointsToBoxes
+
+    name = DETECTOR_CONFIGS[case.name][which]
+    return PointsToBoxes(Config.fromfile(configs_dir() / 'mmdet3d' / f'{name}.py'))
+
+
+def _read_points(module: nn.Module, case: Case, batch_size: int) -> Tensor:
+    return module.read_points(case.points)
+
+
+_DETECTORS = tuple(
+    Network(
+        name,
+        'mmdet3d',
+        'dualattn_bev',
+        f'a whole LiDAR detector with {backbone}, from points to boxes',
+        partial(_detector, which),
+        make_input=_read_points,
+    )
+    for which, (name, backbone) in enumerate(
+        (('dualattn_bev', 'DualAttentionBEV'), ('second', 'SECOND'))
+    )
+)
+
 NETWORKS = {
     task: {network.name: network for network in networks}
-    for task, networks in (('backbone', _BACKBONES), ('colorizer', _COLORIZERS), ('bev', _BEV))
+    for task, networks in (
+        ('backbone', _BACKBONES),
+        ('colorizer', _COLORIZERS),
+        ('bev', _BEV),
+        ('detector', _DETECTORS),
+    )
 }

@@ -59,8 +59,7 @@ class Step:
         self._check_autocast()
         torch.manual_seed(_SEED)
         module = network.build(setting.case).to(device)
-        shape = (setting.batch_size, in_channels(module), setting.case.height, setting.case.width)
-        self.input = torch.rand(shape, device=device)
+        self.input = network.make_input(module, setting.case, setting.batch_size).to(device)
         if setting.layout == 'channels_last':
             module = module.to(memory_format=torch.channels_last)
             self.input = self.input.contiguous(memory_format=torch.channels_last)

@@ -6,11 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from dualattn_mm.benchmark import cli
+from dualattn_mm.benchmark import cli, peers
 from dualattn_mm.benchmark.memory import peak_memory
 from dualattn_mm.benchmark.peers import BEV_CASES, NETWORKS, Case
 from dualattn_mm.models import DualAttention
@@ -131,6 +132,26 @@ def test_bev(tmp_path, capsys, monkeypatch):
     assert names == ['dualattn_bev', 'second'] * 2
 
 
+def test_detector(tmp_path, capsys, monkeypatch):
+    pytest.importorskip('mmdet3d')
+    pytest.importorskip('spconv')
+    narrow = 'second_dualattn_kitti_narrow_overfit'
+    monkeypatch.setitem(peers.DETECTOR_CONFIGS, 'kitti', (narrow, 'there is none'))
+    points = np.random.default_rng(0).uniform((0, -40, -3, 0), (70, 40, 1, 1), (2000, 4))
+    points.astype(np.float32).tofile(tmp_path / 'frame.bin')
+    (tmp_path / 'cut.bin').write_bytes(b'12345')
+    options = ['--maps', 'kitti', '--repeats', 1, '--min-seconds', 0, '-o', tmp_path / 'out']
+    assert run('detector', *options, '--points', tmp_path / 'frame.bin') == 0
+    assert capsys.readouterr().err.startswith('second left out (kitti, infer, float32')
+    (found,) = read(tmp_path / 'out')['measurements']
+    assert found['network'] == 'dualattn_bev'
+    assert len(found['seconds']) == 1
+    for name, said in (('cut', '5 bytes are no whole number of points'), ('no', 'no point cloud')):
+        capsys.readouterr()
+        assert run('detector', *options, '--points', tmp_path / f'{name}.bin') == 1
+        assert said in capsys.readouterr().err
+
+
 def test_script_lists_networks():
     command = [sys.executable, ROOT / 'tools' / 'benchmark.py', 'backbone', '--list']
     done = subprocess.run(command, capture_output=True, text=True, cwd='/')
@@ -147,6 +168,7 @@ def test_script_lists_networks():
         (['backbone', '--min-seconds', 'nan'], 'number of seconds'),
         (['bev', '--side', '64'], '--side'),
         (['bev', '--maps', 'waymo'], 'kitti'),
+        (['detector', '--maps', 'kitti'], '--points'),
     ],
 )
 def test_wrong_use_is_one_line(capsys, args, named):
