@@ -96,3 +96,6 @@ def test_packed_sample_names_its_file():
     packed = PackColorization()(dict(img=image, img_path='a/b.png', ori_shape=(8, 9)))
     assert packed['data_samples'].img_path == 'a/b.png'
     assert packed['data_samples'].ori_shape == (8, 9)
+    bare = PackColorization(ground_truth=False)(dict(img=image, img_path='b', ori_shape=(8, 9)))
+    assert bare['inputs'] is image
+    assert 'gt_img' not in bare['data_samples']

@@ -188,8 +188,10 @@ def test_mixed_precision_with_a_gpu_alone(monkeypatch, gpu, kind):
         monkeypatch.setattr(f'{module}.is_cuda_available', lambda: gpu)
     optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))])
     cfg = dict(type='AmpOnGpuOptimWrapper', optimizer=optimizer, accumulative_counts=2)
-    wrapper = OPTIM_WRAPPERS.build(cfg)
+    wrapper = OPTIM_WRAPPERS.build(dict(cfg, dtype='bfloat16'))
     assert type(wrapper) is kind
+    assert getattr(wrapper, 'cast_dtype', None) == (torch.bfloat16 if gpu else None)
+    wrapper = OPTIM_WRAPPERS.build(cfg)
     assert wrapper._accumulative_counts == 2
 
 

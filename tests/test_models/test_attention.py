@@ -14,6 +14,7 @@ from dualattn_mm.models.attention import (
     ChannelAttention,
     DilatedAttention,
     FeedForward,
+    LayerNorm,
     dilated_partition,
     dilated_reverse,
 )
@@ -252,3 +253,27 @@ def test_training_keeps_one_hidden_map():
     saved = peak_memory(lambda: gradients(plain), x.device)
     saved -= peak_memory(lambda: gradients(layers), x.device)
     assert 0.9 * hidden < saved < 1.1 * hidden
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, pytest.param(torch.float16, marks=needs_half)])
+def test_norm_stays_in_half_precision(dtype):
+    """As good as torch's, whose float32 result the next layer rounds; gradients of all it has."""
+    norm, reference = LayerNorm(24), torch.nn.LayerNorm(24).double()
+    torch.nn.init.normal_(norm.weight, 1, 0.2)
+    torch.nn.init.normal_(norm.bias)
+    reference.load_state_dict(norm.state_dict())
+    x = (3 * torch.randn(5, 7, 24) + 1).to(dtype).requires_grad_()
+    x64 = x.detach().double().requires_grad_()
+    with torch.autocast('cpu', dtype):
+        y = norm(x)
+    assert y.dtype == dtype
+    expected = reference(x64)
+    scale = torch.finfo(dtype).eps
+    assert (y - expected).abs().max() < 4 * scale * expected.abs().max()
+    weights = torch.randn(y.shape)
+    (y.float() * weights).sum().backward()
+    (expected * weights).sum().backward()
+    for ours, theirs in ((x, x64), *zip(norm.parameters(), reference.parameters(), strict=True)):
+        difference = (ours.grad - theirs.grad).norm() / theirs.grad.norm()
+        assert difference < 4 * scale
+    assert norm(x64.float()).dtype == torch.float32
