@@ -81,13 +81,11 @@ def test_pytorch_uses_one_core_in_the_threads_alone():
         stages = run(
             range(9),
             load=lambda item: Loaded(torch.get_num_threads()),
-            work=lambda batch: [
-                (loaded.item, torch.get_num_threads(), later()) for loaded in batch
-            ],
+            work=lambda batch: [(loaded.item, torch.get_num_threads()) for loaded in batch],
             save=lambda _, result: (*result, torch.get_num_threads()),
         )
-        assert results(stages) == [(1, 3, 3, 1)] * 9
-        assert later() == 3
+        assert results(stages) == [(1, 3, 1)] * 9
+        assert later() == 3  # not before: a thread that starts says 1 to all for a moment
     finally:
         torch.set_num_threads(before)
 
