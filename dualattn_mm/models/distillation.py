@@ -8,6 +8,7 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from ..errors import UserError
 from .checks import require, require_natural
 from .frozen import fill, read_state
 
@@ -32,6 +33,7 @@ class FeatureDistillation(BaseModule):
             sees, so that a small one learns from one that sees well.
 
     Raises:
+        UserError: if timm is not installed.
         ValueError: for an argument outside of what is described here.
     """
 
@@ -44,8 +46,13 @@ class FeatureDistillation(BaseModule):
         shrink: int = 1,
     ) -> None:
         super().__init__()
-        import timm
-
+        try:
+            import timm
+        except ImportError as error:
+            raise UserError(
+                f'the distillation needs timm ({error}): pip install -r '
+                'requirements/distillation.txt'
+            ) from None
         require(loss_weight >= 0, 'loss_weight', loss_weight, 'a number of at least 0')
         require_natural(shrink=shrink)
         self.weights = weights

@@ -2,6 +2,7 @@
 
 import math
 import re
+import sys
 
 import pytest
 import timm
@@ -179,3 +180,9 @@ def test_bad_arguments_are_named(file):
                 type='FeatureDistillation', weights=file, in_channels=(16, 16), teacher=TEACHER
             ),
         )
+
+
+def test_without_timm_it_is_one_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'timm', None)
+    with pytest.raises(UserError, match=r'needs timm .*: pip install -r requirements/distill'):
+        distillation('teacher.pth')
