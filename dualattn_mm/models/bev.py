@@ -84,7 +84,7 @@ class DualAttentionBEV(BaseModule):
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Map (B, in_channels, H, W) to one (B, out_channels[i], h_i, w_i) per stage."""
-        # Only the blocks need channels_last on a GPU: cuDNN's batch norm takes six times as long
+        # Only the blocks need channels_last on a GPU: cuDNN's batch norm takes three times as long
         # in it, here and in the neck. A CPU's convolutions gain from it.
         layout = torch.contiguous_format if x.is_cuda else torch.channels_last
         x = x.contiguous(memory_format=layout)
