@@ -10,6 +10,7 @@ import warnings
 from functools import cache
 from unittest.mock import patch
 
+import numpy as np
 import pytest
 import torch
 from mmengine.fileio import load
@@ -42,6 +43,11 @@ def _no_time_is_lost():
         patch('os.fsync', lambda fd: None),
     ):
         yield
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
 
 
 @pytest.fixture(scope='session')

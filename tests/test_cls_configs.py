@@ -7,9 +7,9 @@ import torch
 import yaml
 from mmengine.config import Config
 
-from dualattn_mm.benchmark.complexity import complexity, complexity_of_config
-from dualattn_mm.errors import UserError
+from dualattn_mm.apis.complexity import complexity, complexity_of_config
 from dualattn_mm.models import DualAttention
+from dualattn_mm.utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIGS = ROOT / 'configs' / 'mmpretrain'

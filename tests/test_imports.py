@@ -43,7 +43,7 @@ print('PROBE' + json.dumps(dict(
     added=sorted(added - set(sys.stdlib_module_names)),
     asked=asked,
     registered=registered,
-    ablations=[name for name in sys.modules if name.startswith('dualattn_mm.ablations')],
+    ablations=[name for name in sys.modules if name.startswith('projects.colorformer')],
     shapes=[[list(m.shape) for m in out] for out in outs],
     ab=list(ab.shape),
     version=dualattn_mm.__version__,

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from mmengine.config import Config
 
-from dualattn_mm.benchmark.complexity import Complexity, complexity_of_config
+from dualattn_mm.apis.complexity import Complexity, complexity_of_config
 
 ROOT = Path(__file__).resolve().parents[1]
 INDEX = yaml.safe_load((ROOT / 'model-index.yml').read_text())['Import']

@@ -14,7 +14,7 @@ import pytest
 from packaging.requirements import Requirement
 from processes import PATIENCE, wait_until
 
-from dualattn_mm.configs_dir import configs_dir
+from dualattn_mm.utils.configs_dir import configs_dir
 
 ROOT = Path(__file__).resolve().parents[1]
 EXTRAS = {
@@ -383,7 +383,7 @@ def test_wheel_holds_the_whole_package_and_the_configs(dist):
 def test_installed_package_works_outside_the_clone(site):
     code = (
         'import dualattn_mm, mmengine\n'
-        'from dualattn_mm.configs_dir import configs_dir\n'
+        'from dualattn_mm.utils.configs_dir import configs_dir\n'
         'print(dualattn_mm.__file__)\n'
         'print(configs_dir())\n'
         'for folder in configs_dir().glob("mm*"):\n'
@@ -422,11 +422,11 @@ def test_configs_dir_in_a_checkout():
 
 def test_configs_dir_ignores_configs_of_others(tmp_path):
     package = tmp_path / 'dualattn_mm'
-    package.mkdir()
-    shutil.copy(ROOT / 'dualattn_mm' / 'configs_dir.py', package)
+    (package / 'utils').mkdir(parents=True)
+    shutil.copy(ROOT / 'dualattn_mm' / 'utils' / 'configs_dir.py', package / 'utils')
     (package / '__init__.py').touch()
     (tmp_path / 'configs').mkdir()
-    code = 'from dualattn_mm.configs_dir import configs_dir; configs_dir()'
+    code = 'from dualattn_mm.utils.configs_dir import configs_dir; configs_dir()'
     done = subprocess.run(
         [sys.executable, '-c', code], cwd=tmp_path, capture_output=True, text=True
     )

@@ -37,11 +37,11 @@ def main() -> int:
 
 
 def _compare(args: argparse.Namespace) -> None:
-    from dualattn_mm.benchmark.training import Variant, compare_trainings, trainings_table
-    from dualattn_mm.configs_dir import configs_dir
-    from dualattn_mm.evaluation.report import print_table
     from dualattn_mm.reproduction.tables import choose_tables, read_tables
     from dualattn_mm.reproduction.variants import variants_of
+    from dualattn_mm.utils.configs_dir import configs_dir
+    from dualattn_mm.utils.report import print_table
+    from projects.benchmark.training import Variant, compare_trainings, trainings_table
 
     if args.tables:
         tables = read_tables(configs_dir() / 'reproduction.yml')

@@ -1,11 +1,140 @@
 """Colorize a handful of packaged photos; with --train, after training on them (tools/demo.sh)."""
 
 import argparse
+import shutil
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+from mmengine.config import Config
+from mmengine.runner import Runner
+from PIL import Image
+
+from dualattn_mm.apis.pipeline import ColorizationPipeline
+from dualattn_mm.apis.weights import save_generator
+from dualattn_mm.utils.colorfulness import colorfulness
+from dualattn_mm.utils.configs_dir import configs_dir
+from dualattn_mm.visualization import gallery
+
+CONFIG = 'mmagic/color_dualattn_mini_demo.py'
+
+
+def packaged_photos() -> dict[str, np.ndarray]:
+    """The natural colour photos inside scikit-image and scikit-learn: (H, W, 3) uint8 by name."""
+    from skimage import data
+    from sklearn.datasets import load_sample_image
+
+    loaders: Mapping[str, Callable[[], np.ndarray]] = {
+        'astronaut': data.astronaut,
+        'chelsea': data.chelsea,
+        'coffee': data.coffee,
+        'rocket': data.rocket,
+        'china': lambda: load_sample_image('china.jpg'),
+        'flower': lambda: load_sample_image('flower.jpg'),
+    }
+    return {name: load() for name, load in loaders.items()}
+
+
+def run_demo(outdir: Path, weights: Path | None = None) -> None:
+    """Colorize the gray versions of the packaged photos; print how well and where they are.
+
+    Args:
+        outdir: gets photos/, gray/, colorized/ and gallery.png.
+        weights: None takes those that come with the package.
+    """
+    photos = save_photos(outdir / 'photos')
+    gray = {name: photo.convert('L') for name, photo in photos.items()}
+    results = ColorizationPipeline(weights)(list(gray.values()))
+    colorized = dict(zip(photos, results, strict=True))
+    _save_all(gray, outdir / 'gray')
+    _save_all(colorized, outdir / 'colorized')
+    print(_report(photos, gray, colorized))
+    sheet = gallery(
+        {
+            'gray (input)': list(gray.values()),
+            'colorized': list(colorized.values()),
+            'original': list(photos.values()),
+        },
+        captions=list(photos),
+    )
+    sheet.save(outdir / 'gallery.png')
+    print(f'pictures: {outdir / "gallery.png"}, {outdir / "colorized"}')
+
+
+def train_demo(outdir: Path, fresh: bool = False) -> None:
+    """Train for some minutes on the packaged photos, then colorize them.
+
+    Args:
+        outdir: gets training/, mpt.safetensors and what `run_demo` makes.
+        fresh: discard an earlier training in `outdir` instead of continuing it.
+    """
+    save_photos(outdir / 'photos')
+    weights = outdir / 'mpt.safetensors'
+    train(outdir, weights, fresh)
+    run_demo(outdir, weights)
+    print(f'weights:  {weights}')
+
+
+def save_photos(folder: Path) -> dict[str, Image.Image]:
+    """Write the packaged photos as PNG and return them by name."""
+    photos = {name: Image.fromarray(array) for name, array in packaged_photos().items()}
+    _save_all(photos, folder)
+    return photos
+
+
+def train(outdir: Path, weights: Path, fresh: bool) -> None:
+    """Run or continue the training in `outdir`/training and write the generator's weights."""
+    work_dir = outdir / 'training'
+    if fresh:
+        shutil.rmtree(work_dir, ignore_errors=True)
+        weights.unlink(missing_ok=True)
+    cfg = Config.fromfile(configs_dir() / CONFIG)
+    cfg.work_dir = str(work_dir)
+    cfg.train_dataloader.dataset.data_root = str(outdir / 'photos')
+    cfg.resume = (work_dir / 'last_checkpoint').is_file()
+    done = work_dir / f'iter_{cfg.max_iters}.pth'
+    if weights.is_file() and done.is_file():
+        print(f'training is complete ({cfg.max_iters} steps); --fresh starts anew')
+        return
+    runner = Runner.from_cfg(cfg)
+    model = runner.train()
+    save_generator(weights, model.generator, cfg.model.generator.to_dict())
+    if runner.iter < runner.max_iters:
+        print(f'{runner.iter} of {runner.max_iters} steps in the time allowed; run again for more')
+
+
+def _save_all(images: Mapping[str, Image.Image], folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, image in images.items():
+        image.save(folder / f'{name}.png')
+
+
+def _report(
+    photos: Mapping[str, Image.Image],
+    gray: Mapping[str, Image.Image],
+    colorized: Mapping[str, Image.Image],
+) -> str:
+    """PSNR to the original, and colourfulness, of the gray input and the result."""
+    from skimage.metrics import peak_signal_noise_ratio
+
+    lines = [
+        f'{"":10}  {"PSNR (dB)":>16}  {"colourfulness":>25}',
+        f'{"photo":10}  {"gray":>7}{"colorized":>10} {"gray":>8}{"colorized":>10}{"original":>9}',
+    ]
+    for name, photo in photos.items():
+        true = np.asarray(photo)
+        guesses = [np.asarray(image[name].convert('RGB')) for image in (gray, colorized)]
+        psnr = [peak_signal_noise_ratio(true, guess) for guess in guesses]
+        color = [colorfulness(image) for image in (*guesses, true)]
+        figures = [
+            f'{psnr[0]:7.2f}{psnr[1]:10.2f} ',
+            *(f'{c:{w}.1f}' for c, w in zip(color, (8, 10, 9), strict=True)),
+        ]
+        lines.append(f'{name:10}  ' + ''.join(figures))
+    return '\n'.join(lines)
 
 
 def main() -> int:
@@ -18,9 +147,7 @@ def main() -> int:
     if args.fresh and not args.train:
         parser.error('--fresh goes with --train')
 
-    from dualattn_mm.apis.demo import run_demo, train_demo
-
-    outputs = ROOT / 'outputs'
+    outputs = Path(__file__).resolve().parents[1] / 'outputs'
     try:
         if args.train:
             train_demo(outputs / 'demo_train', args.fresh)

@@ -26,8 +26,8 @@ def main() -> int:
 
 
 def _print(args: argparse.Namespace) -> None:
-    from dualattn_mm.benchmark.complexity import complexity_of_config, complexity_table
-    from dualattn_mm.evaluation.report import print_table
+    from dualattn_mm.apis.complexity import complexity_of_config, complexity_table
+    from dualattn_mm.utils.report import print_table
 
     parts, shape = complexity_of_config(load_config(args.config), args.shape)
     title = f'{args.config}: at {shape[0]} x {shape[1]}'

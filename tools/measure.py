@@ -11,7 +11,7 @@ import torch
 from dualattn_mm import evaluation
 from dualattn_mm.engine.run import run_tool
 from dualattn_mm.evaluation.folders import measure
-from dualattn_mm.evaluation.report import check_output, methods_table, print_table, write_json
+from dualattn_mm.utils.report import check_output, methods_table, print_table, write_json
 
 
 def method(text: str) -> tuple[str, Path]:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from dualattn_mm.apis.errors import ColorizeError
 from dualattn_mm.apis.pipeline import check_saturation
-from dualattn_mm.apis.publish import publish
+from dualattn_mm.apis.weights import publish
+from dualattn_mm.utils.errors import ColorizeError
 
 
 def main() -> int:

@@ -8,7 +8,7 @@ custom_imports = dict(
     imports=[
         *_base_.custom_imports.imports,
         'dualattn_mm.engine.mmdet3d_compat',
-        'dualattn_mm.models.point_clouds',
+        'dualattn_mm.models.detectors3d.point_clouds',
     ],
 )
 

@@ -1,6 +1,6 @@
 """Colorizing images: one pipeline that the command line, tools and Python users call."""
 
-from .errors import ColorizeError
+from ..utils.errors import ColorizeError
 from .pipeline import ColorizationPipeline
 from .weights import load_generator, save_generator
 

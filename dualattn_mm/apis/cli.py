@@ -13,9 +13,10 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from .errors import ColorizeError, first_line
-from .files import Job, check_writable, plan
-from .image_io import quiet, read_image, write_image
+from ..utils.atomic import check_writable
+from ..utils.errors import ColorizeError, first_line
+from ..utils.image_io import quiet, read_image, write_image
+from .files import Job, plan
 from .overlap import overlap
 from .pipeline import ColorizationPipeline, Photo, check_saturation
 

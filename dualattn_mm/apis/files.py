@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .errors import ColorizeError, first_line
-from .image_io import IMAGE_SUFFIXES, output_name, read_header
+from ..utils.errors import ColorizeError
+from ..utils.image_io import IMAGE_SUFFIXES, output_name, read_header
 
 COMPARE_SUFFIX = '.compare.png'
 
@@ -159,19 +159,3 @@ def _fixed_part(pattern: Path) -> Path:
     parts = pattern.parts
     first = next(index for index, part in enumerate(parts) if glob.has_magic(part))
     return Path(*parts[:first])
-
-
-def check_writable(outdir: Path) -> None:
-    """Make the output folder and try it.
-
-    Raises:
-        ColorizeError: if no file can be written there.
-    """
-    probe = outdir / f'.colorize-{os.getpid()}.tmp'
-    try:
-        outdir.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        reason = error.strerror or first_line(error)
-        raise ColorizeError(f'cannot write to the folder {outdir}: {reason}') from None

@@ -19,15 +19,15 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from ..models.color_space import (
+from ..utils.color_space import (
     encoding_table,
     join_lightness_to_bytes,
     lightness_of,
     linear_table,
     luminance_weights,
 )
-from .errors import ColorizeError
-from .image_io import Pixels, metadata_of, to_pixels
+from ..utils.errors import ColorizeError
+from ..utils.image_io import Pixels, metadata_of, to_pixels
 from .overlap import overlap
 from .weights import load_generator
 

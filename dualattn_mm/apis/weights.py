@@ -20,10 +20,9 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from ..errors import UserError
-from ..whole_file import write_whole
-from .checkpoint_file import read_checkpoint
-from .errors import ColorizeError, first_line
+from ..utils.atomic import atomic_write_bytes
+from ..utils.checkpoint_file import read_checkpoint
+from ..utils.errors import ColorizeError, UserError, first_line
 
 FORMAT = 'dualattn_mm.generator.v1'
 # The mini preset, trained on photos; docs/model_card.md says how and what it can do.
@@ -61,7 +60,7 @@ def save_generator(
         raise ColorizeError('generator_cfg has no `type`')
     stored = {key: _plain_copy(value, dtype) for key, value in state.items()}
     # not save_file: its files can be read by their owner alone
-    write_whole(Path(path), save(stored, {'format': FORMAT, 'generator': description}))
+    atomic_write_bytes(Path(path), save(stored, {'format': FORMAT, 'generator': description}))
 
 
 def _plain_copy(value: Tensor, dtype: torch.dtype | None) -> Tensor:
@@ -255,3 +254,31 @@ def load_strictly(network: nn.Module, state: Mapping[str, Tensor], path: str | o
         ]
         raise ColorizeError(f'{path} does not fit the network: {"; ".join(parts)}')
     network.load_state_dict(state, strict=True)
+
+
+def publish(
+    config: str | os.PathLike,
+    checkpoint: str | os.PathLike,
+    output: str | os.PathLike,
+    saturation: float | None = None,
+    half: bool = False,
+) -> None:
+    """Write the generator of an mmengine checkpoint as a file that describes itself.
+
+    Args:
+        config: the config file of the training; Python code that runs.
+        checkpoint: the checkpoint, or a file of `save_generator` to change.
+        output: the safetensors file to write.
+        saturation: the factor on the colours that front ends use by default; None keeps the
+            config's.
+        half: store float16, half the size.
+
+    Raises:
+        ColorizeError: if a file is missing, cannot be read, or the weights do not fit the config.
+        OSError: if `output` cannot be written.
+    """
+    generator_cfg = read_generator_cfg(config)
+    generator = load_generator(checkpoint, config)
+    if saturation is not None:
+        generator_cfg['saturation'] = saturation
+    save_generator(output, generator, generator_cfg, torch.float16 if half else None)

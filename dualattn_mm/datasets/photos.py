@@ -10,8 +10,8 @@ from mmengine.fileio import list_dir_or_file
 from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 
-from ..apis.errors import ColorizeError
-from ..apis.image_io import FORMATS, IMAGE_SUFFIXES
+from ..utils.errors import ColorizeError
+from ..utils.image_io import FORMATS, IMAGE_SUFFIXES
 
 
 @DATASETS.register_module()

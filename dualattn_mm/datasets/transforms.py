@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import torch
 from mmengine.registry import TRANSFORMS
 from mmengine.structures import BaseDataElement
 
-from ..apis.image_io import read_image, to_pixels
-from ..evaluation import colorfulness
+from ..utils.colorfulness import colorfulness
+from ..utils.tensors import read_photo, squash
 
 
 @TRANSFORMS.register_module()
@@ -17,12 +15,7 @@ class LoadPhoto:
     """Read `img_path` (upright, sRGB) to `img`: (3, H, W) uint8 RGB."""
 
     def __call__(self, results: dict) -> dict:
-        color = to_pixels(read_image(Path(results['img_path']))).color
-        if color.dtype == np.uint16:
-            color = (color // 257).astype(np.uint8)
-        if color.ndim == 2:
-            color = np.repeat(color[..., None], 3, axis=2)
-        image = torch.from_numpy(np.ascontiguousarray(color.transpose(2, 0, 1)))
+        image = read_photo(Path(results['img_path']))
         return dict(results, img=image, ori_shape=tuple(image.shape[1:]))
 
 
@@ -31,8 +24,8 @@ class SkipNearGray:
     """Drop photos with little colour, which teach that gray is right; another takes their place.
 
     Args:
-        min_colorfulness: the least of :func:`~dualattn_mm.evaluation.colorfulness` to be kept, of
-            the photo thinned out to some 256 pixels each way.
+        min_colorfulness: the smallest :func:`~dualattn_mm.utils.colorfulness.colorfulness` to keep,
+            measured on the photo subsampled to about 256 pixels each way.
     """
 
     def __init__(self, min_colorfulness: float) -> None:
@@ -88,12 +81,10 @@ class ColorizationSquash:
     """
 
     def __init__(self, size: int) -> None:
-        from torchvision.transforms import v2
-
-        self.transform = v2.Resize((size, size), antialias=True)
+        self.size = size
 
     def __call__(self, results: dict) -> dict:
-        return dict(results, img=self.transform(results['img']))
+        return dict(results, img=squash(results['img'], self.size))
 
 
 @TRANSFORMS.register_module()

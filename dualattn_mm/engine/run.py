@@ -19,19 +19,22 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner, find_latest_checkpoint
 from mmengine.utils import import_modules_from_strings
 
-from ..errors import UserError
-from ..evaluation import generator_file
-from ..evaluation.pictures import SavePicturesHook
-from ..evaluation.report import ReportHook, check_output
-from . import coco_data, hooks_of_runs, lidar_data
+from ..datasets.checks import coco, lidar
+from ..utils.errors import RunError, UserError
+from ..utils.report import check_output
 from .cpu_processes import start_cpu_processes
-from .errors import RunError
+from .hooks import generator_file
+from .hooks.pictures import SavePicturesHook
+from .hooks.report import ReportHook
 
 # What a launcher sets for each process.
 _RANK = dict(pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_RANK')
 
 # Wrappers of one optimizer that --amp turns into the last of them.
 _FOR_AMP = ('OptimWrapper', 'AmpOnGpuOptimWrapper', 'AmpOptimWrapper')
+
+# Hooks that every run has, whatever its config says.
+_HOOKS = ('PlainCheckpointHook', 'RepeatableHook', 'StrictLoadHook')
 
 WRONG_USE, INTERRUPTED = 2, 130
 
@@ -190,8 +193,8 @@ def _prepare_config(
     cfg.launcher = launcher
     cfg.work_dir = work_dir or cfg.get('work_dir') or str(Path('work_dirs', Path(config).stem))
     _check_processes(launcher)
-    hooks_of_runs.add_to(cfg)
-    coco_data.use_classes(cfg)
+    add_default_hooks(cfg)
+    coco.use_classes(cfg)
     return cfg
 
 
@@ -256,8 +259,8 @@ def _use_amp(cfg: Config) -> None:
 
 def _run(cfg: Config, task: str, hooks: Sequence[Hook] = ()) -> Any:
     if _rank() == '0':
-        coco_data.check(cfg, task)
-        lidar_data.check(cfg, task)
+        coco.check(cfg, task)
+        lidar.check(cfg, task)
     # torch < 2.6 would otherwise run the code inside a checkpoint.
     os.environ.setdefault('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
     if cfg.launcher != 'none' and not torch.cuda.is_available():
@@ -297,3 +300,32 @@ def _line(error: BaseException) -> str:
         # Of a data loader's worker: torch puts its whole traceback into the message.
         return lines[-1].partition(': ')[2]
     return next(iter(lines), type(error).__name__)
+
+
+def add_default_hooks(cfg: Config) -> None:
+    """Add safe checkpoints, strict loading and exact resuming to a config that has them not.
+
+    Args:
+        cfg: is changed. A hook that it names already keeps its arguments.
+    """
+    hooks = list(cfg.get('custom_hooks') or [])
+    named = {_type_name(hook) for hook in hooks}
+    cfg.custom_hooks = hooks + [dict(type=name) for name in _HOOKS if name not in named]
+
+    default = dict(cfg.get('default_hooks') or {})
+    checkpoint = dict(default.get('checkpoint', dict(type='CheckpointHook', interval=1)) or {})
+    if _type_name(checkpoint) == 'CheckpointHook':
+        cfg.default_hooks = dict(default, checkpoint=dict(checkpoint, type='SafeCheckpointHook'))
+
+    # For who runs the config that the work folder keeps.
+    imports = dict(cfg.get('custom_imports') or {})
+    names = list(imports.get('imports') or [])
+    if 'dualattn_mm.engine' not in names:
+        names.append('dualattn_mm.engine')
+    cfg.custom_imports = dict(dict(allow_failed_imports=False), **dict(imports, imports=names))
+
+
+def _type_name(hook: Any) -> str | None:
+    """The class's name, which a config gives with or without a scope, or as the class itself."""
+    kind = hook.get('type') if isinstance(hook, Mapping) else type(hook)
+    return kind.rsplit('.')[-1] if isinstance(kind, str) else getattr(kind, '__name__', None)

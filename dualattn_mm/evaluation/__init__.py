@@ -1,7 +1,7 @@
 """Metrics of colorization. Importing this registers them; what they need is imported in use."""
 
+from ..utils.colorfulness import VARIANTS, colorfulness, mean_colorfulness
 from .color import ColorizationABError, ColorizationCF, ColorizationHue
-from .colorfulness import VARIANTS, colorfulness, mean_colorfulness
 from .fid import ColorizationFID
 from .fidelity import ColorizationPSNR, ColorizationSSIM
 from .image_metric import ImageMetric, to_bytes

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from mmengine.registry import METRICS
 from torch import Tensor
 
-from ..models.color_space import rgb_to_lab
-from .colorfulness import check_variant, colorfulness, mean_colorfulness
+from ..utils.color_space import rgb_to_lab
+from ..utils.colorfulness import check_variant, colorfulness, mean_colorfulness
 from .image_metric import ImageMetric, MeanOverImages
 
 
@@ -17,7 +17,7 @@ class ColorizationCF(ImageMetric):
     """Colourfulness of predictions (CF) and truth (CF_truth), and their distance (Delta_CF).
 
     Delta_CF = |mean CF(prediction) - mean CF(truth)| over the data set, so that single images may
-    differ. The definition is that of :func:`~dualattn_mm.evaluation.colorfulness`.
+    differ. The definition is that of :func:`~dualattn_mm.utils.colorfulness.colorfulness`.
 
     Args:
         variant: 'signed' is the published protocol; 'absolute' and 'colorformer' are those of the

@@ -7,9 +7,10 @@ import torch
 from mmengine.registry import METRICS, MODELS
 from torch import Tensor, nn
 
-from ..errors import UserError
+from ..utils.checkpoint_file import misfit, read_weights, weights_file
+from ..utils.errors import UserError
+from ..utils.libraries import library
 from .image_metric import ImageMetric
-from .pretrained import library, misfit, read_weights, weights_file
 
 WEIGHTS = (
     'https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/'
@@ -59,7 +60,7 @@ class ColorizationFID(ImageMetric):
     def compute_metrics(self, results: list[Tensor]) -> dict[str, float]:
         if len(results) < 2:
             raise UserError('FID needs at least two images')
-        given = _Given(results[0].shape[1])
+        given = PrecomputedFeatures(results[0].shape[1])
         # It would wait for the other processes, which are not here.
         distance = self._distance(feature=given, sync_on_compute=False)
         for start in range(0, len(results), _AT_ONCE):
@@ -76,7 +77,7 @@ class ColorizationFID(ImageMetric):
         return [row for batch in batches for row in network(batch)]
 
 
-class _Given(nn.Module):
+class PrecomputedFeatures(nn.Module):
     """Tells torchmetrics that what it is given are the features: they come from many processes."""
 
     def __init__(self, num_features: int) -> None:

@@ -3,9 +3,9 @@
 from mmengine.registry import METRICS
 from torch import Tensor
 
-from ..errors import UserError
+from ..utils.errors import UserError
+from ..utils.libraries import library
 from .image_metric import MeanOverImages
-from .pretrained import library
 
 PSNR_OF_EQUALS = 100.0
 _WINDOW = 11

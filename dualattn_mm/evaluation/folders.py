@@ -4,18 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
-from mmengine.fileio import list_dir_or_file
-from torch import Tensor
 from tqdm import tqdm
 
-from ..apis.errors import ColorizeError
-from ..apis.image_io import IMAGE_SUFFIXES
-from ..datasets.transforms import ColorizationSquash, LoadPhoto
-from ..errors import UserError
-from .colorfulness import colorfulness, mean_colorfulness
+from ..utils.colorfulness import colorfulness, mean_colorfulness
+from ..utils.errors import ColorizeError, UserError
+from ..utils.folders import pictures_below, pictures_by_name, read_picture, shortened
 from .image_metric import ImageMetric
-
-_NAMED = 3  # names in a message
 
 
 def measure(
@@ -73,7 +67,7 @@ def colorfulness_of_folder(
 
     Args:
         folder: searched with subfolders.
-        variant: see :func:`~dualattn_mm.evaluation.colorfulness`.
+        variant: see :func:`~dualattn_mm.utils.colorfulness.colorfulness`.
         size: squash the pictures to this square first.
 
     Returns:
@@ -95,48 +89,6 @@ def colorfulness_of_folder(
     return mean_colorfulness(values, variant), len(values), failed
 
 
-def pictures_below(folder: Path) -> list[Path]:
-    """All pictures below a folder and its subfolders, in order of their paths.
-
-    Raises:
-        UserError: if there is no folder, or none in it.
-    """
-    if not folder.is_dir():
-        raise UserError(f'no folder {folder}')
-    found = list_dir_or_file(folder, list_dir=False, recursive=True)
-    names = sorted(name for name in found if name.lower().endswith(IMAGE_SUFFIXES))
-    if not names:
-        raise UserError(f'no picture below {folder}')
-    return [folder / name for name in names]
-
-
-def pictures_by_name(folder: Path) -> dict[str, Path]:
-    """Pictures by their path below the folder without suffix.
-
-    Raises:
-        UserError: as `pictures_below`, or if two differ in the suffix alone.
-    """
-    pictures: dict[str, Path] = {}
-    for path in pictures_below(folder):
-        other = pictures.setdefault(path.relative_to(folder).with_suffix('').as_posix(), path)
-        if other != path:
-            raise UserError(f'{other} and {path} differ in the suffix alone')
-    return pictures
-
-
-def read_picture(path: Path, size: int | None = None) -> Tensor:
-    """(3, H, W) uint8 RGB, squashed to a square if there is a size.
-
-    Raises:
-        ColorizeError: if it cannot be read, with its path.
-    """
-    try:
-        picture = LoadPhoto()(dict(img_path=path))
-    except ColorizeError as error:
-        raise ColorizeError(f'{path}: {error}') from None
-    return (picture if size is None else ColorizationSquash(size)(picture))['img']
-
-
 def _check_names(
     method: str, folder: Path, pictures: Mapping, truth: Path, originals: Mapping
 ) -> None:
@@ -149,8 +101,3 @@ def _check_names(
         parts.append(f'{len(extra)} have no original in {truth} ({shortened(extra)})')
     if parts:
         raise UserError(f'{method} ({folder}): {"; ".join(parts)}')
-
-
-def shortened(names: Sequence[str]) -> str:
-    """The first of some names, for a message."""
-    return ', '.join(names[:_NAMED]) + ', ...' * (len(names) > _NAMED)

@@ -9,7 +9,7 @@ import torch
 from mmengine.evaluator import BaseMetric
 from torch import Tensor
 
-from ..errors import UserError
+from ..utils.errors import UserError
 
 
 def to_bytes(image: Tensor) -> Tensor:

@@ -6,8 +6,9 @@ import warnings
 from mmengine.registry import METRICS
 from torch import Tensor
 
+from ..utils.checkpoint_file import misfit, read_weights, weights_file
+from ..utils.libraries import library
 from .image_metric import MeanOverImages
-from .pretrained import library, misfit, read_weights, weights_file
 
 WEIGHTS = 'https://download.pytorch.org/models/alexnet-owt-7be5be79.pth'
 _DIGEST = '7be5be79'

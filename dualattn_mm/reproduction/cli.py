@@ -8,12 +8,11 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..apis.files import check_writable
-from ..configs_dir import configs_dir
 from ..engine.run import run_tool
-from ..errors import UserError
-from ..evaluation.report import print_table
-from ..whole_file import write_whole
+from ..utils.atomic import atomic_write_bytes, check_writable
+from ..utils.configs_dir import configs_dir
+from ..utils.errors import UserError
+from ..utils.report import print_table
 from . import render
 from .report import Reporter, TableReport
 from .results import Results
@@ -90,10 +89,10 @@ def _run(args: argparse.Namespace) -> None:
             print_table(render.table_for_screen(report))
             print(*render.remarks_of(report), '', sep='\n')
     if args.markdown:
-        write_whole(args.markdown, render.markdown(reports).encode())
+        atomic_write_bytes(args.markdown, render.markdown(reports).encode())
     if readme:
         before, after = readme
-        write_whole(args.readme, f'{before}{render.summary(reports)}{after}'.encode())
+        atomic_write_bytes(args.readme, f'{before}{render.summary(reports)}{after}'.encode())
 
 
 def make_reports(tables: Sequence[PaperTable], root: Path, results: Results) -> list[TableReport]:

@@ -50,7 +50,7 @@ def train_and_test(row: Row, cfg: Config, table: str) -> str:
 def benchmark_command(network: str) -> str:
     """Time a colorizer at the size of the paper."""
     return (
-        f'python tools/benchmark.py colorizer --models {network} --modes infer --sizes '
+        f'python projects/benchmark/run.py colorizer --models {network} --modes infer --sizes '
         '--device cuda -o work_dirs/benchmark'
     )
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ..benchmark.complexity import Complexity, complexity_of_config
+from ..apis.complexity import Complexity, complexity_of_config
 from ..engine.run import read_config
-from ..errors import UserError
+from ..utils.errors import UserError
 from .commands import benchmark_command, train_and_test
 from .results import Results
 from .tables import Metric, PaperTable, Published, Row

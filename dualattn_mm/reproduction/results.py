@@ -1,4 +1,4 @@
-"""Figures that were measured: JSON files of tools/test.py and tools/benchmark.py in a folder."""
+"""Figures that were measured: JSON files of tools/test.py and of the benchmark."""
 
 import json
 import math
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
+from ..utils.errors import UserError
 from .tables import Evaluation, Metric
 
 _LARGEST = 2**24  # bytes; logs of training are JSON files too

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from ..errors import UserError
+from ..utils.errors import UserError
 
 # A metric is obtained in one of these ways.
 SOURCES = ('count', 'setting', 'result', 'benchmark')

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..benchmark.training import Variant
+from projects.benchmark.training import Variant
+
 from .commands import cfg_options
 from .tables import PaperTable
 

@@ -8,12 +8,11 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from ..apis.errors import first_line
-from ..apis.image_io import IMAGE_SUFFIXES, SUFFIXES, write_image
-from ..errors import UserError
-from ..evaluation.folders import pictures_by_name, read_picture, shortened
+from ..utils.errors import UserError, first_line
+from ..utils.folders import pictures_by_name, read_picture, shortened
+from ..utils.image_io import IMAGE_SUFFIXES, SUFFIXES, write_image
+from ..utils.tensors import to_picture, to_tensor, without_color
 from .gallery import fit, gallery
-from .tensors import to_picture, to_tensor, without_color
 
 
 class Column(NamedTuple):

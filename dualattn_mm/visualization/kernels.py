@@ -11,14 +11,14 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from ..apis.errors import ColorizeError
-from ..apis.image_io import write_image
 from ..apis.pipeline import ColorizationPipeline
-from ..evaluation.folders import read_picture
-from ..models.color_attention import ColorAttention
-from ..models.color_space import join_lightness, rgb_to_lab
+from ..models.heads.color_attention import ColorAttention
+from ..utils.color_space import join_lightness, rgb_to_lab
+from ..utils.errors import ColorizeError
+from ..utils.folders import read_picture
+from ..utils.image_io import write_image
+from ..utils.tensors import to_picture, to_tensor, without_color
 from .gallery import fit, gallery
-from .tensors import to_picture, to_tensor, without_color
 
 _FLAT = 65.0  # lightness of the pictures of colour alone
 _STRONGEST = 60.0  # chroma of the strongest colour drawn, in CIELAB units: sRGB has it

@@ -2,7 +2,6 @@ import copy
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
 import pytest
 import torch
 from mmengine.registry import MODELS
@@ -36,11 +35,6 @@ class TwoConvs(nn.Module):
 
     def forward(self, lightness):
         return self.leave(torch.relu(self.enter(lightness / 100)))
-
-
-@pytest.fixture
-def rng():
-    return np.random.default_rng(0)
 
 
 @pytest.fixture

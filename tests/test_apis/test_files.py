@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from dualattn_mm.apis import ColorizeError
-from dualattn_mm.apis.files import check_writable, plan
+from dualattn_mm.apis.files import plan
+from dualattn_mm.utils.atomic import check_writable
 
 
 @pytest.fixture

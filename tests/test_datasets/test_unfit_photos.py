@@ -11,7 +11,7 @@ from skimage import data
 from torch.utils.data import DataLoader
 
 from dualattn_mm.datasets import ColorizationDataset, SkipNearGray, photos
-from dualattn_mm.evaluation import colorfulness
+from dualattn_mm.utils.colorfulness import colorfulness
 
 PIPELINE = [dict(type='LoadPhoto'), dict(type='PackColorization')]
 

@@ -7,9 +7,9 @@ import pytest
 from mmengine.config import Config
 from PIL import Image
 
-from dualattn_mm.engine import coco_data
+from dualattn_mm.datasets.checks import coco as coco_data
 from dualattn_mm.engine.run import evaluate, run_tool, train
-from dualattn_mm.errors import UserError
+from dualattn_mm.utils.errors import UserError
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / 'mmdet'
 MASK_RCNN = str(CONFIGS / 'mask_rcnn_dualattn_t.py')

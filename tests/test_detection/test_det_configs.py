@@ -13,8 +13,8 @@ from mmengine.optim import AmpOptimWrapper, OptimWrapper, build_optim_wrapper
 from mmengine.registry import MODELS, OPTIM_WRAPPERS, DefaultScope
 
 import dualattn_mm.engine  # noqa: F401  registers the wrapper
-from dualattn_mm.benchmark.complexity import Complexity, complexity_of_config
-from dualattn_mm.errors import UserError
+from dualattn_mm.apis.complexity import Complexity, complexity_of_config
+from dualattn_mm.utils.errors import UserError
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / 'mmdet'
 SIZES = {

@@ -12,7 +12,7 @@ from mmengine.registry import MODELS, DefaultScope
 from PIL import Image, ImageOps
 from processes import finish, free_port
 
-from dualattn_mm.engine import coco_data
+from dualattn_mm.datasets.checks import coco as coco_data
 from dualattn_mm.engine.run import evaluate, train
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,8 +12,8 @@ from mmengine.config import Config
 from mmengine.hub import get_config
 from mmengine.registry import PARAM_SCHEDULERS
 
-from dualattn_mm.benchmark.complexity import Complexity, complexity_of_config
-from dualattn_mm.errors import UserError
+from dualattn_mm.apis.complexity import Complexity, complexity_of_config
+from dualattn_mm.utils.errors import UserError
 
 pytest.importorskip('mmdet3d')
 

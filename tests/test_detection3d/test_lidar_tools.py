@@ -10,9 +10,9 @@ import torch
 from lidar import CONFIGS, kitti_options
 from PIL import Image
 
-from dualattn_mm.apis.lidar import draw_detections
 from dualattn_mm.engine.run import evaluate, run_tool, train
-from dualattn_mm.errors import UserError
+from dualattn_mm.utils.errors import UserError
+from tools.visualize_bev import draw_detections
 
 pytest.importorskip('spconv')
 
@@ -180,7 +180,7 @@ def test_no_database_and_no_truth(kitti, tmp_path, capsys):
 
 
 def test_sparse_convolution_without_spconv(kitti, tmp_path, capsys, monkeypatch):
-    from dualattn_mm.engine import lidar_data
+    from dualattn_mm.datasets.checks import lidar as lidar_data
 
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
     found = lidar_data.importlib.util.find_spec

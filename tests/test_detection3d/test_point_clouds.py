@@ -4,7 +4,7 @@ import pytest
 import torch
 from lidar import cloud, frame, prepared
 
-from dualattn_mm.errors import UserError
+from dualattn_mm.utils.errors import UserError
 
 CAR = [3.9, 1.6, 1.56]
 NAN = float('nan')

@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 import dualattn_mm.engine  # noqa: F401  registers the hooks
-from dualattn_mm.configs_dir import configs_dir
+from dualattn_mm.utils.configs_dir import configs_dir
 
 
 class Points(Dataset):

@@ -9,8 +9,8 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
-from dualattn_mm.engine.errors import RunError
 from dualattn_mm.engine.run import evaluate, run_tool, train
+from dualattn_mm.utils.errors import RunError
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / 'mmpretrain'
 COLORS = dict(green=(0, 200, 0), red=(200, 0, 0))

@@ -12,12 +12,12 @@ from mmengine.registry import MODELS
 from mmengine.runner import Runner
 from PIL import Image
 
-from dualattn_mm.apis.image_io import read_image
-from dualattn_mm.configs_dir import configs_dir
 from dualattn_mm.engine import ColorGalleryHook, run
-from dualattn_mm.engine.repeatable import unchanged_randomness
+from dualattn_mm.engine.hooks.repeatable import unchanged_randomness
+from dualattn_mm.utils.configs_dir import configs_dir
+from dualattn_mm.utils.image_io import read_image
+from dualattn_mm.utils.tensors import to_picture, without_color
 from dualattn_mm.visualization import gallery
-from dualattn_mm.visualization.tensors import to_picture, without_color
 
 CRITIC = {
     'model.critic': dict(type='WassersteinCritic', channels=(4, 8)),

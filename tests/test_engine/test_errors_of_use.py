@@ -8,9 +8,8 @@ import torch
 from mmengine.registry import TRANSFORMS
 from test_run import TESTING, unique
 
-from dualattn_mm.apis.errors import ColorizeError
 from dualattn_mm.engine import run
-from dualattn_mm.engine.errors import RunError
+from dualattn_mm.utils.errors import ColorizeError, RunError
 
 
 @TRANSFORMS.register_module()
@@ -161,7 +160,7 @@ def test_an_error_of_loading_is_not_confused_with_one_of_training(config, tmp_pa
     def fail(*args, **kwargs):
         raise RuntimeError('a mistake')
 
-    monkeypatch.setattr('dualattn_mm.models.colorizer.rgb_to_lab', fail)
+    monkeypatch.setattr('dualattn_mm.models.colorizers.colorizer.rgb_to_lab', fail)
     with pytest.raises(RuntimeError, match='a mistake'):
         run.train(str(config), str(tmp_path / 'work'), cfg_options=unique())
 

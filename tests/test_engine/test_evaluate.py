@@ -13,8 +13,8 @@ from PIL import Image
 from processes import PATIENCE, free_port
 
 from dualattn_mm.apis import save_generator
-from dualattn_mm.configs_dir import configs_dir
-from dualattn_mm.evaluation import colorfulness
+from dualattn_mm.utils.colorfulness import colorfulness
+from dualattn_mm.utils.configs_dir import configs_dir
 
 TOOLS = Path(__file__).parents[2] / 'tools'
 SIZE = 12

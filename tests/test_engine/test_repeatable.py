@@ -10,7 +10,7 @@ from mmengine.model import BaseModel
 from torch import nn
 from torch.utils.data import Dataset
 
-from dualattn_mm.engine import repeatable
+from dualattn_mm.engine.hooks import repeatable
 
 HOOKS = [dict(type='PlainCheckpointHook'), dict(type='RepeatableHook')]
 

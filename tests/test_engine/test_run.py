@@ -10,7 +10,7 @@ from mmengine.registry import METRICS
 from mmengine.runner import Runner
 
 from dualattn_mm.engine import arguments, run
-from dualattn_mm.engine.errors import RunError
+from dualattn_mm.utils.errors import RunError
 
 
 @METRICS.register_module()

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from dualattn_mm.engine.errors import RunError
+from dualattn_mm.utils.errors import RunError
 
 HOOKS = [dict(type='PlainCheckpointHook')]
 

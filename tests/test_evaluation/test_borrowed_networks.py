@@ -14,8 +14,8 @@ from torch import nn
 from torch_fidelity import feature_extractor_inceptionv3 as inception
 from torchvision.models import alexnet
 
-from dualattn_mm.errors import UserError
 from dualattn_mm.evaluation import ColorizationFID, ColorizationLPIPS, ColorizationPSNR
+from dualattn_mm.utils.errors import UserError
 
 
 def images(count, seed, size=2, low=0, high=256):

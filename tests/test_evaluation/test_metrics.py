@@ -9,7 +9,7 @@ from skimage.color import rgb2lab
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from dualattn_mm import evaluation
-from dualattn_mm.errors import UserError
+from dualattn_mm.utils.errors import UserError
 
 
 def photos():

@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from dualattn_mm.configs_dir import configs_dir
 from dualattn_mm.reproduction.cli import make_reports
 from dualattn_mm.reproduction.results import Results
 from dualattn_mm.reproduction.tables import read_tables
+from dualattn_mm.utils.configs_dir import configs_dir
 
 
 @pytest.fixture(scope='session')

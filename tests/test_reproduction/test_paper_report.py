@@ -4,7 +4,7 @@ import pytest
 import torch
 import yaml
 
-from dualattn_mm.benchmark.complexity import complexity
+from dualattn_mm.apis.complexity import complexity
 from dualattn_mm.models import DualAttention
 from dualattn_mm.reproduction import render
 from dualattn_mm.reproduction.cli import END, START
@@ -135,8 +135,9 @@ def test_the_memory_is_built_first(entries):
     weights, memory = 'work_dirs/cls_dualattn_t/epoch_300.pth', 'data/color_memory.safetensors'
     steps = [
         f'(test -f {weights} || bash tools/dist_train.sh configs/mmpretrain/cls_dualattn_t.py 8)',
-        f'(test -f {memory} || python tools/build_color_memory.py data/imagenet/train -o {memory} '
-        f'--config configs/mmpretrain/cls_dualattn_t.py --weights {weights})',
+        f'(test -f {memory} || python projects/colorformer/build_color_memory.py '
+        f'data/imagenet/train -o {memory} --config configs/mmpretrain/cls_dualattn_t.py '
+        f'--weights {weights})',
         'bash tools/dist_train.sh configs/mmagic/color_dualattn_t_q150.py 8 --work-dir '
         'work_dirs/II_Dual_Attention_CM --cfg-options model.generator.num_queries=None ',
     ]

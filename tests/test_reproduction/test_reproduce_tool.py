@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
-from dualattn_mm.configs_dir import configs_dir
-from dualattn_mm.evaluation.report import write_json
 from dualattn_mm.reproduction import render, report
 from dualattn_mm.reproduction.cli import END, START, main
+from dualattn_mm.utils.configs_dir import configs_dir
+from dualattn_mm.utils.report import write_json
 
 FILE = configs_dir() / 'reproduction.yml'
 # Of the core environment, and quickly counted.

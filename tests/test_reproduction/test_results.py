@@ -5,10 +5,10 @@ import os
 
 import pytest
 
-from dualattn_mm.errors import UserError
-from dualattn_mm.evaluation.report import write_json
 from dualattn_mm.reproduction.results import Results
 from dualattn_mm.reproduction.tables import Evaluation, Metric
+from dualattn_mm.utils.errors import UserError
+from dualattn_mm.utils.report import write_json
 
 TEST = Evaluation('configs/mmagic/test_x.py', {'model.generator.num_queries': 150}, 100)
 OPTIONS = {'model.generator.encoder.order': ['fca', 'sda']}

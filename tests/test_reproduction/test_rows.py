@@ -7,11 +7,11 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, DefaultScope
 from skimage import data, transform
 
-from dualattn_mm.ablations.color_memory import Memory, write_memory
-from dualattn_mm.configs_dir import configs_dir
 from dualattn_mm.engine.run import read_config
-from dualattn_mm.models.color_space import rgb_to_lab
 from dualattn_mm.reproduction.tables import read_tables
+from dualattn_mm.utils.color_space import rgb_to_lab
+from dualattn_mm.utils.configs_dir import configs_dir
+from projects.colorformer.color_memory import Memory, write_memory
 
 SIDE = 32
 # Z_0 is 0, so that the self-attention of Color-Attention's first layer has nothing to attend to.
@@ -55,13 +55,13 @@ ENCODERS = {
         (8, 8, 16, 16),
     ),
 }
-ENCODERS['dualattn_mm.ablations.glh_transformer.GLHTransformer'] = ENCODERS[
+ENCODERS['projects.colorformer.glh_transformer.GLHTransformer'] = ENCODERS[
     'mmpretrain.SwinTransformer'
 ]
 HEADS = {
     'ColorAttention': dict(num_layers=2, num_heads=2, feedforward_channels=32),
-    'dualattn_mm.ablations.encoder_blocks.EncoderBlocksHead': dict(num_blocks=2, num_heads=2),
-    'dualattn_mm.ablations.color_memory.ColorMemory': dict(
+    'projects.colorformer.encoder_blocks.EncoderBlocksHead': dict(num_blocks=2, num_heads=2),
+    'projects.colorformer.color_memory.ColorMemory': dict(
         num_semantics=4, num_colors=2, semantic_channels=8
     ),
 }

@@ -3,9 +3,9 @@
 import pytest
 
 from dualattn_mm.engine.run import read_config
-from dualattn_mm.errors import UserError
-from dualattn_mm.models.dual_attention import ATTENTION_KINDS
+from dualattn_mm.models.backbones.dual_attention import ATTENTION_KINDS
 from dualattn_mm.reproduction.tables import read_tables
+from dualattn_mm.utils.errors import UserError
 
 NAMES = ['I', 'II', 'III', 'IV', 'V', 'VI', 'VII', 'VIII', 'IX', 'X', 'XI', 'XII', 'XIII']
 ARRANGEMENTS = [

@@ -4,10 +4,10 @@ import torch
 from mmengine.config import DictAction
 from mmengine.registry import MODELS
 
-from dualattn_mm.configs_dir import configs_dir
 from dualattn_mm.engine.run import read_config
 from dualattn_mm.reproduction.tables import choose_tables
 from dualattn_mm.reproduction.variants import variants_of
+from dualattn_mm.utils.configs_dir import configs_dir
 
 CONFIG = configs_dir() / 'mmagic' / 'ablation_small.py'
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from skimage.color import rgb2lab
 
-from dualattn_mm.errors import UserError
+from dualattn_mm.utils.errors import UserError
 from dualattn_mm.visualization import comparison
 from dualattn_mm.visualization.comparison import Column, compare, spread
 

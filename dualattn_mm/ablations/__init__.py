@@ -1,5 +1,0 @@
-"""Parts of other networks that the paper compares with (Table II).
-
-No other module imports these: a config names them by their whole paths, as in
-`type='dualattn_mm.ablations.color_memory.ColorMemory'`, or their modules in `custom_imports`.
-"""

@@ -1,0 +1,47 @@
+"""Pictures of a classifier, in one folder per class."""
+
+from pathlib import Path
+from typing import Any
+
+from ...utils.errors import RunError
+
+
+class ClassFolders:
+    """The folders of a data set of type CustomDataset, as mmpretrain will find them."""
+
+    def __init__(self, dataset: dict[str, Any]) -> None:
+        from mmpretrain.datasets.custom import CustomDataset, find_folders
+
+        root, prefix = dataset['data_root'], dataset['data_prefix']
+        self.folder = Path(root, prefix)
+        if not self.folder.is_dir():
+            raise RunError(
+                f'no folder {self.folder}: pictures are looked for in data_root/{prefix}/CLASS/, '
+                f'and data_root is {root}'
+            )
+        self.classes = tuple(find_folders(str(self.folder))[0])
+        if len(self.classes) < 2:
+            raise RunError(f'a folder per class is needed, and {self.folder} has {self.classes}')
+        options = {name: dataset[name] for name in ('extensions',) if name in dataset}
+        self._lazy = CustomDataset(root, prefix, lazy_init=True, **options)
+
+    def require_pictures(self, of_each_class: bool) -> None:
+        empty = [name for name in self.classes if not self._has_picture(name)]
+        if empty and (of_each_class or len(empty) == len(self.classes)):
+            kinds = ', '.join(sorted(self._lazy.extensions))
+            raise RunError(f'no pictures ({kinds}) in {self.folder}/{empty[0]}')
+
+    def require_classes_of(self, first: 'ClassFolders') -> None:
+        missing, more = (
+            sorted(set(a.classes) - set(b.classes)) for a, b in ((first, self), (self, first))
+        )
+        if missing or more:
+            parts = [f'lacks {", ".join(missing)}'] * bool(missing)
+            parts += [f'has {", ".join(more)}'] * bool(more)
+            raise RunError(
+                f'the classes of {self.folder} are not those of {first.folder}: '
+                f'it {" and ".join(parts)}'
+            )
+
+    def _has_picture(self, name: str) -> bool:
+        return any(self._lazy.is_valid_file(path.name) for path in (self.folder / name).rglob('*'))

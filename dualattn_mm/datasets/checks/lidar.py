@@ -1,0 +1,136 @@
+"""Point clouds of mmdet3d's configs, looked at before training and tests.
+
+mmdet3d itself notices a damaged file when its turn comes, in a worker process, by an error of
+numpy's that names no file, and a missing file of annotations at the end of the first test.
+"""
+
+import importlib.util
+import os
+import pickle
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+
+from ...utils.errors import RunError
+from .coco import LOADERS, iter_leaf_datasets
+
+if TYPE_CHECKING:
+    from mmdet3d.datasets import Det3DDataset
+
+_HOW = 'docs/detection3d.md says how to make it'
+_BYTES = 4  # of a float32
+# Paths and names alone: no points, no boxes.
+_UNREAD = dict(lazy_init=True, pipeline=[], test_mode=True, load_eval_anns=False)
+
+
+@DefaultScope.overwrite_default_scope('mmdet3d')
+def check(cfg: Config, task: str) -> None:
+    """Look for files that are missing or cut off, and for what this machine cannot compute.
+
+    Only sizes of point clouds are looked at, and only on the local disk.
+
+    Args:
+        cfg: of any library; of mmdet3d's, data sets of LiDAR detection are looked at.
+        task: 'train' or 'test'.
+
+    Raises:
+        RunError: with what to put right.
+    """
+    if cfg.get('default_scope') != 'mmdet3d':
+        return
+    from mmdet3d.datasets import Det3DDataset
+    from mmdet3d.registry import DATASETS
+
+    check_sparse_convolution(cfg)
+    for loader in LOADERS[task]:
+        for described in iter_leaf_datasets((cfg.get(f'{loader}_dataloader') or {}).get('dataset')):
+            kind = described.get('type')
+            kind = DATASETS.get(kind) if isinstance(kind, str) else kind
+            if kind is None or not issubclass(kind, Det3DDataset):
+                continue
+            if described.get('backend_args') is None:
+                _check_files(DATASETS.build(dict(described, **_UNREAD)), described['pipeline'])
+        if loader != 'train':
+            evaluator = cfg.get(f'{loader}_evaluator') or []
+            for metric in evaluator if isinstance(evaluator, list) else [evaluator]:
+                _check_file(metric.get('ann_file'), 'info file')
+
+
+def check_sparse_convolution(cfg: Config) -> None:
+    """Look for what sparse convolutions need here: mmcv's need a GPU.
+
+    Raises:
+        RunError: if it is not installed.
+    """
+    model = cfg.get('model') or {}
+    encoder = model.get('pts_middle_encoder') or model.get('middle_encoder') or {}
+    if torch.cuda.is_available() or not str(encoder.get('type')).startswith('Sparse'):
+        return
+    if importlib.util.find_spec('spconv') is None:
+        raise RunError(
+            f'{encoder["type"]} without a GPU needs spconv: '
+            'pip install -r requirements/mmdet3d-cpu.txt'
+        )
+
+
+def check_points(path: str | os.PathLike, features: int) -> None:
+    """Look whether a file can be whole points of so many float32 features; it can be empty.
+
+    Raises:
+        RunError: if it is missing, cut off or of another number of features.
+    """
+    try:
+        size = os.stat(path).st_size
+    except FileNotFoundError:
+        raise RunError(f'no point cloud {path}') from None
+    if size % (_BYTES * features):
+        raise RunError(
+            f'{path}: {size} bytes are no whole number of points of {features} float32 features: '
+            'it is cut off, or its points have other features'
+        )
+
+
+def _check_files(dataset: 'Det3DDataset', pipeline: list[Mapping[str, Any]]) -> None:
+    _check_file(dataset.ann_file, 'info file')
+    try:
+        frames = dataset.load_data_list()
+    except (ValueError, TypeError, KeyError, EOFError, pickle.UnpicklingError) as error:
+        raise RunError(
+            f"{dataset.ann_file} is no info file of mmdet3d's for {type(dataset).__name__} "
+            f'({type(error).__name__}: {error}); {_HOW}'
+        ) from None
+    steps = {step['type']: step for step in pipeline}
+    if 'ObjectSample' in steps:
+        sampled = steps['ObjectSample']['db_sampler']
+        _check_file(sampled['info_path'], 'database of ground truths')
+    if 'LoadPointsFromFile' not in steps:
+        return
+    features = steps['LoadPointsFromFile'].get('load_dim', 6)
+    for frame in frames:
+        points = frame['lidar_points']
+        said = points.get('num_pts_feats', features)
+        if said != features:
+            raise RunError(
+                f'{dataset.ann_file}: points have {said} features, and the pipeline loads '
+                f'{features}'
+            )
+        check_points(points['lidar_path'], features)
+    if 'LoadPointsFromMultiSweeps' in steps:
+        features = steps['LoadPointsFromMultiSweeps'].get('load_dim', 5)
+        for path in sorted(set(_sweeps(frames))):
+            check_points(path, features)
+
+
+def _sweeps(frames: list[dict]) -> Iterator[str]:
+    for frame in frames:
+        for sweep in frame.get('lidar_sweeps', ()):
+            yield sweep['lidar_points']['lidar_path']
+
+
+def _check_file(path: str | None, what: str) -> None:
+    if path and '://' not in path and not Path(path).is_file():
+        raise RunError(f'no {what} {path}: {_HOW}')

@@ -1,0 +1,27 @@
+"""Hooks of training and testing. Importing this registers those that configs name."""
+
+from .color_gallery import ColorGalleryHook
+from .generator_ema import GeneratorEMAHook
+from .generator_file import GeneratorFileHook
+from .pictures import SavePicturesHook
+from .plain_checkpoint import PlainCheckpointHook
+from .progress import TrainingProgressHook
+from .repeatable import RepeatableHook
+from .report import ReportHook
+from .safe_checkpoint import SafeCheckpointHook
+from .strict_load import StrictLoadHook
+from .time_limit import TimeLimitHook
+
+__all__ = [
+    'ColorGalleryHook',
+    'GeneratorEMAHook',
+    'GeneratorFileHook',
+    'PlainCheckpointHook',
+    'RepeatableHook',
+    'ReportHook',
+    'SafeCheckpointHook',
+    'SavePicturesHook',
+    'StrictLoadHook',
+    'TimeLimitHook',
+    'TrainingProgressHook',
+]

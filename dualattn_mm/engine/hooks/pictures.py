@@ -1,0 +1,101 @@
+"""The pictures of a test, saved."""
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmengine.structures import BaseDataElement
+from PIL import Image
+
+from ...evaluation.image_metric import to_bytes
+from ...utils.atomic import check_writable
+from ...utils.errors import UserError, first_line
+from ...utils.image_io import write_image
+
+
+class SavePicturesHook(Hook):
+    """Save every prediction of a test as PNG, in the size in which it was measured.
+
+    The names are those of the photos below the data set's folder. Every process saves what it
+    predicted.
+
+    Args:
+        folder: where they go; pictures of an earlier test are replaced.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+        self._names: dict[str, Path] = {}
+
+    def before_test(self, runner: Runner) -> None:
+        """Fix all names.
+
+        Raises:
+            UserError: if two photos would be saved under one name or a photo overwritten, or if
+                the folder cannot be written to.
+        """
+        dataset = runner.test_loop.dataloader.dataset
+        sources = [dataset.get_data_info(i)['img_path'] for i in range(len(dataset))]
+        self._names = picture_names(sources, dataset.data_root)
+        photos = {os.path.realpath(source) for source in sources}
+        for name in self._names.values():
+            target = self.folder / name
+            if os.path.realpath(target) in photos:
+                raise UserError(f'{target} is a photo of the test and would be overwritten')
+        check_writable(self.folder)
+
+    def after_test_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Sequence[BaseDataElement] | None = None,
+    ) -> None:
+        for sample in outputs or ():
+            pixels = to_bytes(sample.pred_img).permute(1, 2, 0).cpu().numpy()
+            target = self.folder / self._names[sample.img_path]
+            try:
+                write_image(Image.fromarray(pixels), target, 'PNG', overwrite=True)
+            except OSError as error:
+                reason = error.strerror or first_line(error)
+                raise UserError(f'{target} cannot be written: {reason}') from None
+
+
+def picture_names(sources: Sequence[str], root: str) -> dict[str, Path]:
+    """For every photo, the name of its picture: its own below the root, as PNG.
+
+    Photos that lie elsewhere (a list may name such) keep their path below the folder that all
+    have in common. Photos that differ in the suffix alone keep it before that of PNG.
+
+    Args:
+        sources: the photos' paths.
+        root: the data set's folder.
+
+    Returns:
+        By source, a relative path.
+
+    Raises:
+        UserError: if two of them would have the same name even so.
+    """
+    whole = {source: os.path.abspath(source) for source in sources}
+    base = os.path.abspath(root)
+    if any(not Path(path).is_relative_to(base) for path in whole.values()):
+        base = os.path.commonpath([os.path.dirname(path) for path in whole.values()])
+    relative = {source: Path(path).relative_to(base) for source, path in whole.items()}
+    stems = Counter(path.with_suffix('') for path in relative.values())
+    names = {
+        source: path.with_suffix('.png')
+        if stems[path.with_suffix('')] == 1
+        else path.with_name(f'{path.name}.png')
+        for source, path in relative.items()
+    }
+    taken: dict[Path, str] = {}
+    for source, name in names.items():
+        other = taken.setdefault(name, source)
+        if other != source:
+            raise UserError(f'{other} and {source} would both be saved as {name}')
+    return names

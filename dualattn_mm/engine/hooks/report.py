@@ -1,0 +1,54 @@
+"""The metrics of a test, on the screen and as a JSON file."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from ...utils.report import figures_table, print_table, write_json
+
+
+class ReportHook(Hook):
+    """Print the figures of a test, and write them as JSON.
+
+    The file has config, cfg_options, checkpoint, images and metrics.
+
+    With several processes the first one does.
+
+    Args:
+        config: the config file.
+        checkpoint: what was tested.
+        out: the JSON file; None writes none.
+        cfg_options: what replaced values of the config.
+    """
+
+    def __init__(
+        self,
+        config: str,
+        checkpoint: str,
+        out: str | None = None,
+        cfg_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.config, self.checkpoint, self.out = config, checkpoint, out
+        self.cfg_options = cfg_options or {}
+
+    def after_test_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:
+        if not is_main_process():
+            return
+        loop = runner.test_loop
+        # mmagic's loop has several data sets.
+        loaders = getattr(loop, 'dataloaders', None) or [loop.dataloader]
+        images = sum(len(loader.dataset) for loader in loaders)
+        print(f'{self.config}, {self.checkpoint}: {images} images', flush=True)
+        print_table(figures_table(metrics or {}))
+        if self.out is not None:
+            content = dict(
+                config=self.config,
+                cfg_options=self.cfg_options,
+                checkpoint=self.checkpoint,
+                images=images,
+                metrics=metrics or {},
+            )
+            write_json(self.out, content)

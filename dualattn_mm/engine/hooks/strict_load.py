@@ -1,0 +1,63 @@
+"""Weights that fit the model, or none."""
+
+import re
+from collections.abc import Sequence
+
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+from mmengine.runner.checkpoint import _load_checkpoint_to_model
+
+from ...models.backbones.pretrained import summarize_differences
+from ...utils.errors import RunError
+
+
+@HOOKS.register_module()
+class StrictLoadHook(Hook):
+    """Stop where a checkpoint and the model differ in a name or a shape.
+
+    mmengine only logs that, and goes on with initial weights in place of what did not fit. This
+    holds for `load_from`, for resuming and for the checkpoint of a test.
+
+    Args:
+        ignore: regular expressions; names in which one is found may differ. A detector that was
+            trained on other classes needs `(r'roi_head\\.bbox_head\\.fc_',)`, for example.
+    """
+
+    # The checkpoint as all other hooks leave it: EMAHook (NORMAL) exchanges weights.
+    priority = 'LOWEST'
+
+    def __init__(self, ignore: Sequence[str] = ()) -> None:
+        self.ignore = [re.compile(pattern) for pattern in ignore]
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        if runner._resume and not {'meta', 'message_hub'} <= set(checkpoint):
+            raise RunError(
+                f'{runner._load_from} holds weights, but no state of a training to resume: '
+                'load_from=FILE starts a new training with them'
+            )
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        try:
+            # mmengine's own comparison, which knows old names that modules translate.
+            _load_checkpoint_to_model(model, checkpoint, strict=True)
+        except RuntimeError as error:
+            differences = self._differences(str(error))
+            if differences:
+                name = runner._load_from or 'the checkpoint'
+                raise RunError(f'{name} does not fit the model: {differences}') from None
+
+    def _differences(self, message: str) -> str:
+        """What mmengine's lines say, shortened to one; empty if all of it may be ignored."""
+        kinds: dict[str, list[str]] = {'missing': [], 'unexpected': [], 'of another shape': []}
+        for line in message.splitlines():
+            if match := re.match(r'\s*(missing|unexpected) keys? in source state_dict: (.+)', line):
+                kinds[match[1]] += match[2].split(', ')
+            elif match := re.match(r'\s*size mismatch for (\S+):', line):
+                kinds['of another shape'].append(match[1])
+        return summarize_differences(
+            {
+                kind: [name for name in names if not any(p.search(name) for p in self.ignore)]
+                for kind, names in kinds.items()
+            }
+        )

@@ -1,0 +1,6 @@
+"""The encoders for images and for bird's-eye views."""
+
+from .dual_attention import DualAttention
+from .dual_attention_bev import DualAttentionBEV
+
+__all__ = ['DualAttention', 'DualAttentionBEV']

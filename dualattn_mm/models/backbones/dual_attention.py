@@ -1,0 +1,328 @@
+"""DualAttention, the encoder: a pyramid of dilated and channel attention, linear in image size."""
+
+from collections.abc import Mapping, Sequence
+from numbers import Real
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+
+from ...utils.checks import as_tuple, natural_numbers, require, require_natural
+from .attention import (
+    ATTENTION_KINDS,
+    FCA_SCALES,
+    DualBlock,
+    LayerNorm,
+    conv_nhwc,
+    gelu_of_temporary,
+    init_weights,
+    recomputed,
+)
+from .pretrained import require_pretrained_fits
+
+
+class Stem(nn.Module):
+    """To half the size: two 3 x 3 convolutions without bias, LayerNorm and GELU after each."""
+
+    def __init__(self, in_channels: int, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, channels, 3, stride=2, padding=1, bias=False)
+        self.norm1 = LayerNorm(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm2 = LayerNorm(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to (B, ceil(H/2), ceil(W/2), D0)."""
+        x = self.conv1(x).permute(0, 2, 3, 1)
+        x = recomputed(self._second_conv, x)
+        return recomputed(self._second_norm, x)
+
+    def _second_conv(self, x: Tensor) -> Tensor:
+        return conv_nhwc(self.conv2, gelu_of_temporary(self.norm1(x)))
+
+    def _second_norm(self, x: Tensor) -> Tensor:
+        return gelu_of_temporary(self.norm2(x))
+
+
+class PatchConv2d(nn.Conv2d):
+    """A convolution whose kernel is its stride, as the matrix product that it is.
+
+    In channels_last the pixels of a patch go side by side in one copy, and the weight lies ready.
+    PyTorch's convolutions take up to twice as long, their gradients too.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W), both sides divisible by the stride, to (B, C', H/s, W/s)."""
+        batch, channels, height, width = x.shape
+        s = self.stride[0]
+        x = x.permute(0, 2, 3, 1).view(batch, height // s, s, width // s, s, channels)
+        x = x.transpose(2, 3).reshape(batch, height // s, width // s, -1)
+        weight = self.weight.permute(0, 2, 3, 1).flatten(1)
+        return F.linear(x, weight, self.bias).permute(0, 3, 1, 2)
+
+
+class Downsample(nn.Module):
+    """LayerNorm, then a convolution of stride 2 (3 x 3 into stage 1, else 2 x 2)."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int) -> None:
+        super().__init__()
+        self.norm = LayerNorm(in_channels)
+        self.conv = (
+            PatchConv2d(in_channels, out_channels, 2, stride=2)
+            if kernel_size == 2
+            else nn.Conv2d(in_channels, out_channels, kernel_size, stride=2, padding=1)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, H, W, C) to (B, ceil(H/2), ceil(W/2), D)."""
+        x = self.norm(x)
+        if self.conv.kernel_size == (2, 2):  # an odd side gets a zero row or column at its end
+            x = F.pad(x, (0, 0, 0, x.shape[2] % 2, 0, x.shape[1] % 2))
+        return conv_nhwc(self.conv, x)
+
+
+@MODELS.register_module()
+class DualAttention(BaseModule):
+    """The encoder of "End-to-End Image Colorization with Multiscale Pyramid Transformer", Sec. III.
+
+    Four stages at 1/4, 1/8, 1/16 and 1/32 of the image, each of `depths[i]` pairs of half-blocks:
+    separable dilated attention (SDA, eq. 5 and 6) and factorized channel attention (FCA, eq. 3
+    and 4). Time and memory are linear in the image's area.
+
+    Args:
+        arch: 'tiny', 'small' or 'base', or a dict with `embed_dims` (one per stage), `depths`
+            (pairs per stage) and `stem_channels`.
+        in_channels: channels of the image.
+        window_size: G, tokens per side of a dilated window. No parameter depends on it.
+        head_dim: H_d, channels per head of SDA; divides every embed_dim.
+        group_dim: M, channels per group of FCA; divides every embed_dim.
+        order: the kinds of attention of a pair, any sequence of 'sda', 'fca', 'da', 'ca'. The
+            paper takes ('sda', 'fca') for recognition and ('fca', 'sda') for colorization; weights
+            of one order load into the other.
+        mlp_ratio: width of the feed-forward networks over C.
+        fca_scale: 'channel' (as printed), 'group' or 'tokens'; see
+            :class:`~dualattn_mm.models.backbones.attention.ChannelAttention`.
+        drop_path_rate: stochastic depth of the last half-block; it rises linearly from 0.
+        out_indices: stages whose maps are returned, each through a LayerNorm of its own.
+        frozen_stages: -1 freezes nothing, 0 the stem, n the stem and the first n stages (with
+            their down-sampling and output norms).
+        gap_before_final_norm: average over all pixels before the last output's norm, which then
+            is (B, C): what a classification head takes.
+        with_cp: trade time for memory in training by gradient checkpointing.
+        init_cfg: mmengine's initialisation, e.g. `dict(type='Pretrained', checkpoint=...,
+            prefix='backbone.')`; a checkpoint that does not fit is an error.
+
+    Raises:
+        ValueError: for an argument outside of what is described here.
+    """
+
+    arch_zoo: Mapping[str, dict[str, Any]] = {
+        'tiny': dict(embed_dims=(96, 192, 384, 768), depths=(1, 1, 3, 1), stem_channels=64),
+        'small': dict(embed_dims=(96, 192, 384, 768), depths=(1, 1, 8, 1), stem_channels=64),
+        'base': dict(embed_dims=(128, 256, 512, 1024), depths=(1, 1, 8, 1), stem_channels=128),
+    }
+
+    def __init__(
+        self,
+        arch: str | Mapping[str, Any] = 'tiny',
+        in_channels: int = 3,
+        window_size: int = 7,
+        head_dim: int = 32,
+        group_dim: int = 32,
+        order: Sequence[str] = ('sda', 'fca'),
+        mlp_ratio: float = 4,
+        fca_scale: str = 'channel',
+        drop_path_rate: float = 0.0,
+        out_indices: Sequence[int] = (0, 1, 2, 3),
+        frozen_stages: int = -1,
+        gap_before_final_norm: bool = False,
+        with_cp: bool = False,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        embed_dims, depths, stem_channels = self._parse_arch(arch)
+        num_stages = len(depths)
+        require_natural(
+            in_channels=in_channels,
+            window_size=window_size,
+            head_dim=head_dim,
+            group_dim=group_dim,
+        )
+        for name, value in (('head_dim', head_dim), ('group_dim', group_dim)):
+            bad = [dim for dim in embed_dims if dim % value]
+            require(not bad, name, value, f'a divisor of every embed_dim, and {bad} are not')
+        order = as_tuple('order', order)
+        require(
+            bool(order) and all(kind in ATTENTION_KINDS for kind in order),
+            'order',
+            order,
+            f'a sequence of kinds among {ATTENTION_KINDS}',
+        )
+        require(
+            isinstance(mlp_ratio, Real) and mlp_ratio > 0,
+            'mlp_ratio',
+            mlp_ratio,
+            'a number above 0',
+        )
+        require(fca_scale in FCA_SCALES, 'fca_scale', fca_scale, f'one of {FCA_SCALES}')
+        require(
+            isinstance(drop_path_rate, Real) and 0 <= drop_path_rate < 1,
+            'drop_path_rate',
+            drop_path_rate,
+            'a number within [0, 1)',
+        )
+        out_indices = as_tuple('out_indices', out_indices)
+        require(
+            bool(out_indices)
+            and all(isinstance(i, int) and 0 <= i < num_stages for i in out_indices)
+            and list(out_indices) == sorted(set(out_indices)),
+            'out_indices',
+            out_indices,
+            f'increasing stage numbers from 0 to {num_stages - 1}',
+        )
+        require(
+            isinstance(frozen_stages, int) and -1 <= frozen_stages <= num_stages,
+            'frozen_stages',
+            frozen_stages,
+            f'a whole number from -1 to {num_stages}',
+        )
+        self.embed_dims = embed_dims
+        self.in_channels = in_channels
+        self.out_indices = out_indices
+        self.frozen_stages = frozen_stages
+        self.gap_before_final_norm = gap_before_final_norm
+
+        num_half_blocks = sum(depths) * len(order)
+        rates = [drop_path_rate * i / max(1, num_half_blocks - 1) for i in range(num_half_blocks)]
+        self.stem = Stem(in_channels, stem_channels)
+        self.downsamples = nn.ModuleList()
+        self.stages = nn.ModuleList()
+        previous = stem_channels
+        for i, (dim, depth) in enumerate(zip(embed_dims, depths, strict=True)):
+            self.downsamples.append(Downsample(previous, dim, kernel_size=3 if i == 0 else 2))
+            blocks = []
+            for _ in range(depth):
+                block_rates, rates = rates[: len(order)], rates[len(order) :]
+                blocks.append(
+                    DualBlock(
+                        dim,
+                        order,
+                        window_size,
+                        head_dim,
+                        group_dim,
+                        fca_scale,
+                        mlp_ratio,
+                        block_rates,
+                        with_cp,
+                    )
+                )
+            self.stages.append(nn.ModuleDict({'blocks': nn.Sequential(*blocks)}))
+            if i in out_indices:
+                self.add_module(f'norm{i}', LayerNorm(dim))
+            previous = dim
+        self.apply(init_weights)
+        # Convolutions answer in channels_last even to an image of one channel.
+        self.to(memory_format=torch.channels_last)
+        self._freeze()
+
+    @classmethod
+    def _parse_arch(
+        cls, arch: str | Mapping[str, Any]
+    ) -> tuple[tuple[int, ...], tuple[int, ...], int]:
+        if isinstance(arch, str):
+            require(arch in cls.arch_zoo, 'arch', arch, f'one of {tuple(cls.arch_zoo)} or a dict')
+            arch = cls.arch_zoo[arch]
+        keys = {'embed_dims', 'depths', 'stem_channels'}
+        require(
+            isinstance(arch, Mapping) and set(arch) == keys,
+            'arch',
+            arch,
+            f'a name among {tuple(cls.arch_zoo)} or a dict with exactly the keys {sorted(keys)}',
+        )
+        embed_dims = natural_numbers("arch['embed_dims']", arch['embed_dims'])
+        depths = natural_numbers("arch['depths']", arch['depths'], length=len(embed_dims))
+        require_natural(**{"arch['stem_channels']": arch['stem_channels']})
+        return embed_dims, depths, arch['stem_channels']
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Encode an image.
+
+        Args:
+            x: (B, in_channels, H, W), of any size.
+
+        Returns:
+            One (B, embed_dims[i], ceil(H / 2^(i+2)), ceil(W / 2^(i+2))) for each i of
+            `out_indices`, in the channels_last memory format; with `gap_before_final_norm` the
+            last is (B, embed_dims[-1]).
+        """
+        x = self.stem(x.contiguous(memory_format=torch.channels_last))
+        outs = []
+        for i, stage in enumerate(self.stages):
+            x = self.downsamples[i](x)  # alone, so that the larger map before it is freed
+            x = stage['blocks'](x)
+            if i not in self.out_indices:
+                continue
+            norm = getattr(self, f'norm{i}')
+            if self.gap_before_final_norm and i == self.out_indices[-1]:
+                outs.append(norm(x.mean(dim=(1, 2))))
+            else:
+                outs.append(norm(x).permute(0, 3, 1, 2))
+        return tuple(outs)
+
+    def init_weights(self) -> None:
+        """Initialise as `init_cfg` says.
+
+        Raises:
+            UserError: if its checkpoint does not fit. Norms of outputs may be missing in it, or
+                stand for nothing here: tasks differ in `out_indices`.
+        """
+        if not self.is_init:
+            require_pretrained_fits(self, self.init_cfg, free=r'norm\d')
+        super().init_weights()
+
+    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
+        """Where a parameter stands, for mmpretrain's layer-wise decay of the learning rate.
+
+        Layers are the stem, each half-block (so the tiny network has as many as Swin-T: 12), and
+        all that follows: the outputs' norms and the head. A stage's down-sampling goes with its
+        first half-block.
+
+        Args:
+            param_name: the parameter's name in the whole model.
+            prefix: what names of this backbone's parameters start with.
+
+        Returns:
+            The layer, 0 for the stem, and the number of layers.
+        """
+        depth, layers = 0, {'stem.': 0}
+        for i, stage in enumerate(self.stages):
+            layers[f'downsamples.{i}.'] = depth + 1
+            for j, block in enumerate(stage['blocks']):
+                for kind, _ in block.named_children():
+                    depth += 1
+                    layers[f'stages.{i}.blocks.{j}.{kind}.'] = depth
+        last = depth + 1
+        if not param_name.startswith(prefix):
+            return last, last + 1
+        name = param_name[len(prefix) :]
+        return next((n for start, n in layers.items() if name.startswith(start)), last), last + 1
+
+    def train(self, mode: bool = True) -> 'DualAttention':
+        """Set the mode, but leave frozen parts in evaluation mode."""
+        super().train(mode)
+        self._freeze()
+        return self
+
+    def _freeze(self) -> None:
+        if self.frozen_stages < 0:
+            return
+        frozen = [self.stem]
+        for i in range(self.frozen_stages):
+            frozen += [self.downsamples[i], self.stages[i]]
+            if i in self.out_indices:
+                frozen.append(getattr(self, f'norm{i}'))
+        for module in frozen:
+            module.eval().requires_grad_(False)

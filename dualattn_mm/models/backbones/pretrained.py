@@ -1,0 +1,77 @@
+"""Initial weights of a backbone: those that fit, or none."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ...utils.errors import UserError
+
+_SHOWN = 3  # names per kind of difference
+
+
+def require_pretrained_fits(
+    module: nn.Module, init_cfg: dict | Sequence[dict] | None, free: str
+) -> None:
+    """Check that the checkpoint of `init_cfg` has the weights of a module, and no others.
+
+    mmengine's initialisation of type 'Pretrained' only logs what does not fit, and leaves the
+    rest of the module at random.
+
+    Args:
+        module: what will be initialised.
+        init_cfg: mmengine's; those of other types than 'Pretrained' are not looked at.
+        free: regular expression; weights whose names start with it may be missing on either side.
+
+    Raises:
+        UserError: if a weight is missing, unexpected or of another shape.
+        FileNotFoundError: if there is no such file.
+    """
+    for cfg in [init_cfg] if isinstance(init_cfg, Mapping) else init_cfg or []:
+        if cfg.get('type') != 'Pretrained':
+            continue
+        found = _weights(cfg['checkpoint'], cfg.get('prefix') or '')
+        wanted = {name: value.shape for name, value in module.state_dict().items()}
+        either = set(found) ^ set(wanted)
+        differing = {name for name in either if not re.match(free, name)}
+        differences = summarize_differences(
+            {
+                'missing': sorted(differing & set(wanted)),
+                'unexpected': sorted(differing & set(found)),
+                'of another shape': [n for n in wanted if n in found and found[n] != wanted[n]],
+            }
+        )
+        if differences:
+            where = f'the weights {cfg["prefix"]}* of ' if cfg.get('prefix') else ''
+            hint = ''
+            if not cfg.get('prefix') and any(name.startswith('backbone.') for name in found):
+                hint = "; init_cfg takes those of a whole model with prefix='backbone.'"
+            raise UserError(
+                f'{where}{cfg["checkpoint"]} do{"es" * (not where)} not fit '
+                f'{type(module).__name__}: {differences}{hint}'
+            )
+
+
+def summarize_differences(kinds: Mapping[str, Sequence[str]]) -> str:
+    """One line: how many names there are of each kind, and the first of them; empty if none."""
+    return '; '.join(
+        f'{len(names)} {kind} ({", ".join(names[:_SHOWN])}{", ..." * (len(names) > _SHOWN)})'
+        for kind, names in kinds.items()
+        if names
+    )
+
+
+def _weights(file: str, prefix: str) -> dict[str, torch.Size]:
+    """Shapes by name, without what mmengine strips as well."""
+    from mmengine.runner import CheckpointLoader  # brings in OpenCV
+
+    checkpoint = CheckpointLoader.load_checkpoint(file, map_location='cpu', logger=None)
+    prefix = prefix and prefix.rstrip('.') + '.'
+    state = checkpoint.get('state_dict', checkpoint)
+    names = {
+        name.removeprefix('module.'): value.shape
+        for name, value in state.items()
+        if isinstance(value, Tensor)
+    }
+    return {name[len(prefix) :]: shape for name, shape in names.items() if name.startswith(prefix)}

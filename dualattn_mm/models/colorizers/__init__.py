@@ -1,0 +1,6 @@
+"""The colorizing network and the model that trains it."""
+
+from .colorizer import Colorizer
+from .multiscale_pyramid_transformer import MultiscalePyramidTransformer
+
+__all__ = ['Colorizer', 'MultiscalePyramidTransformer']

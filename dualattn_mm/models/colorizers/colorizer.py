@@ -1,0 +1,210 @@
+"""The colorizer as OpenMMLab trains and tests it: sRGB in, sRGB out."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModel, is_model_wrapper
+from mmengine.optim import OptimWrapper, OptimWrapperDict
+from mmengine.registry import MODELS
+from mmengine.structures import BaseDataElement
+from torch import Tensor, nn
+
+from ...utils.checks import require, require_natural
+from ...utils.color_space import join_lightness, rgb_to_lab
+
+ADVERSARIAL = dict(type='WassersteinLoss')
+
+
+@MODELS.register_module()
+class Colorizer(BaseModel):
+    """Automatic colorization (Sec. III): the lightness of an image gets the colour predicted.
+
+    The network sees the lightness alone, so a colour image serves as input and ground truth.
+
+    With a critic, `optim_wrapper` has the keys 'generator' and 'critic', and a training step first
+    trains the critic, then the generator, on the same images.
+
+    Args:
+        generator: config of the network from lightness to ab.
+        critic: config of the network from sRGB in [-1, 1] to one score per image; None trains
+            without an adversarial loss.
+        perceptual: config of a loss of two batches of sRGB images in [0, 1]; None for no such loss.
+        adversarial: config of the loss of the critic's scores, with the signature of
+            :class:`~dualattn_mm.models.losses.critic.WassersteinLoss` or mmagic's GANLoss.
+        l1_weight: factor of the L1 loss on ab in CIELAB units (eq. 12; the paper's lambda is 0.1).
+        color: config of another loss of predicted and true ab in CIELAB units, such as
+            :class:`~dualattn_mm.models.losses.RebalancedColorLoss`; None for no such loss.
+        distillation: config of a :class:`~dualattn_mm.models.losses.FeatureDistillation` that the
+            generator's encoder also learns from; not together with a critic.
+        n_critic: the critic's steps for each of the generator's.
+        weight_clip: the critic's weights are kept in [-weight_clip, weight_clip].
+        data_preprocessor: config; by default uint8 RGB images are batched and divided by 255.
+        init_cfg: mmengine's initialisation.
+
+    Raises:
+        ValueError: for an argument outside of what is described here.
+    """
+
+    def __init__(
+        self,
+        generator: Mapping[str, Any],
+        critic: Mapping[str, Any] | None = None,
+        perceptual: Mapping[str, Any] | None = None,
+        adversarial: Mapping[str, Any] = ADVERSARIAL,
+        l1_weight: float = 0.1,
+        color: Mapping[str, Any] | None = None,
+        distillation: Mapping[str, Any] | None = None,
+        n_critic: int = 1,
+        weight_clip: float = 0.01,
+        data_preprocessor: Mapping[str, Any] | None = None,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        super().__init__(
+            data_preprocessor or dict(type='mmengine.ImgDataPreprocessor', mean=[0.0], std=[255.0]),
+            init_cfg,
+        )
+        require(l1_weight >= 0, 'l1_weight', l1_weight, 'a number of at least 0')
+        require(weight_clip > 0, 'weight_clip', weight_clip, 'a number above 0')
+        require_natural(n_critic=n_critic)
+        self.generator = MODELS.build(dict(generator))
+        self.critic = None if critic is None else MODELS.build(dict(critic))
+        self.perceptual = None if perceptual is None else MODELS.build(dict(perceptual))
+        self.adversarial = None if critic is None else MODELS.build(dict(adversarial))
+        self.color = None if color is None else MODELS.build(dict(color))
+        self.distillation = None if distillation is None else MODELS.build(dict(distillation))
+        if self.distillation is not None:
+            # Its projections would be in neither of the two networks that are optimised in turn.
+            require(critic is None, 'critic', critic, 'None with a distillation')
+            self.generator.encoder.register_forward_hook(self._keep_maps)
+        self.l1_weight = l1_weight
+        self.n_critic = n_critic
+        self.weight_clip = weight_clip
+
+    def forward(
+        self,
+        inputs: Tensor,
+        data_samples: Sequence[BaseDataElement] | None = None,
+        mode: str = 'tensor',
+    ) -> Tensor | dict[str, Tensor] | list[BaseDataElement]:
+        """Colorize, or compare with the colours of the inputs.
+
+        Args:
+            inputs: (B, 3, H, W), sRGB in [0, 1].
+            data_samples: one per image, for the mode 'predict'; None makes new ones.
+            mode: 'tensor', 'loss' or 'predict'.
+
+        Returns:
+            'tensor': (B, 3, H, W), sRGB in [0, 1]. 'loss': the generator's losses by name, and
+            `ab_l1`, the mean of |Delta ab| in CIELAB units. 'predict': the samples with `pred_img`
+            (3, H, W), RGB in [0, 255], also as `output.pred_img`.
+
+        Raises:
+            ValueError: for another mode.
+        """
+        distill = mode == 'loss' and self.distillation is not None
+        if distill:
+            targets = self.distillation.targets(inputs)
+            inputs = F.avg_pool2d(inputs, self.distillation.shrink)
+        lab = rgb_to_lab(inputs)
+        lightness = lab[:, :1]
+        if mode == 'loss':
+            ab = self.generator(lightness).float()
+            needed = self.perceptual is not None or self.critic is not None
+            images = join_lightness(lightness, ab) if needed else None
+            losses = self._losses(lab[:, 1:], ab, inputs, images)
+            if distill:
+                losses['loss_distillation'] = self.distillation(self._maps, targets)
+            return losses
+        if mode not in ('tensor', 'predict'):
+            raise ValueError(f"mode={mode!r} is not possible: 'tensor', 'loss' or 'predict'")
+        images = join_lightness(lightness, self.generator(lightness))
+        if mode == 'tensor':
+            return images
+        if data_samples is None:
+            data_samples = [BaseDataElement() for _ in images]
+        for sample, image in zip(data_samples, images, strict=True):
+            sample.pred_img = image * 255
+            sample.output = BaseDataElement(pred_img=sample.pred_img)  # where mmagic's metrics look
+        return list(data_samples)
+
+    def train_step(
+        self, data: dict | tuple | list, optim_wrapper: OptimWrapper | OptimWrapperDict
+    ) -> dict[str, Tensor]:
+        """Train on a batch: the critic `n_critic` times, then the generator.
+
+        Args:
+            data: a batch of the data loader.
+            optim_wrapper: of the keys 'generator' and 'critic', or without a critic any one.
+
+        Returns:
+            What to log: the losses by name, `loss` (the generator's sum) and `ab_l1`.
+
+        Raises:
+            ValueError: if there is a critic, but no `optim_wrapper` for it.
+        """
+        if self.critic is None:
+            return super().train_step(data, optim_wrapper)
+        if not isinstance(optim_wrapper, OptimWrapperDict):
+            raise ValueError("optim_wrapper needs the keys 'generator' and 'critic'")
+        inputs = self.data_preprocessor(data, training=True)['inputs']
+        wrapper = optim_wrapper['generator']
+        with wrapper.optim_context(self.generator):
+            lab = rgb_to_lab(inputs)
+            ab = self.generator(lab[:, :1]).float()
+            images = join_lightness(lab[:, :1], ab)
+        # The critic's steps leave the generator as it is, so its images serve for both.
+        for _ in range(self.n_critic):
+            critic_loss = self._train_critic(inputs, images.detach(), optim_wrapper['critic'])
+        with wrapper.optim_context(self.generator):
+            losses = self._losses(lab[:, 1:], ab, inputs, images)
+        total, logs = self.parse_losses(losses)
+        wrapper.update_params(total)
+        return dict(logs, loss_critic=critic_loss)
+
+    def state_dict(
+        self, *, destination: dict | None = None, prefix: str = '', keep_vars: bool = False
+    ) -> dict[str, Tensor]:
+        """The weights under the same keys, whether or not the networks are wrapped for DDP."""
+        from mmengine.runner.checkpoint import get_state_dict
+
+        return get_state_dict(self, destination, prefix, keep_vars)
+
+    def _keep_maps(self, module: nn.Module, inputs: tuple, outputs: tuple[Tensor, ...]) -> None:
+        self._maps = outputs if self.training else ()
+
+    def _losses(
+        self, true_ab: Tensor, ab: Tensor, true_images: Tensor, images: Tensor | None
+    ) -> dict[str, Tensor]:
+        """The generator's losses."""
+        l1 = F.l1_loss(ab, true_ab)
+        losses = dict(loss_l1=self.l1_weight * l1, ab_l1=l1.detach())
+        if self.color is not None:
+            losses['loss_color'] = self.color(ab, true_ab)
+        if self.perceptual is not None:
+            losses['loss_perceptual'] = self.perceptual(images, true_images)
+        if self.critic is not None:
+            # Without DDP, whose gradients are not asked for here.
+            critic = _unwrapped(self.critic).requires_grad_(False)
+            losses['loss_adversarial'] = self.adversarial(critic(2 * images - 1), True)
+            critic.requires_grad_(True)
+        return losses
+
+    def _train_critic(self, real: Tensor, fake: Tensor, wrapper: OptimWrapper) -> Tensor:
+        with wrapper.optim_context(self.critic):
+            # In one call, which DDP needs, and nothing mixes the images.
+            scores = self.critic(2 * torch.cat((real, fake)) - 1)
+            of_real, of_fake = scores.chunk(2)
+            loss = self.adversarial(of_real, True, is_disc=True)
+            loss = loss + self.adversarial(of_fake, False, is_disc=True)
+        wrapper.update_params(loss)
+        if wrapper.should_update():  # else gradients are still being gathered
+            with torch.no_grad():
+                for parameter in self.critic.parameters():
+                    parameter.clamp_(-self.weight_clip, self.weight_clip)
+        return loss.detach()
+
+
+def _unwrapped(network: nn.Module) -> nn.Module:
+    return network.module if is_model_wrapper(network) else network

@@ -1,0 +1,41 @@
+"""What an encoder sees of a photo: its lightness alone."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...utils.color_space import lab_to_rgb
+
+
+class GrayInput(nn.Module):
+    """Lightness in the units that an encoder takes.
+
+    One whose first convolution takes one channel gets (L - 50) / 50; one that takes three, gray
+    sRGB, ImageNet-normalised, as a network for colour images does.
+
+    Args:
+        encoder: what the input is for.
+
+    Raises:
+        ValueError: if it takes neither one nor three channels.
+    """
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        first = next(m for m in encoder.modules() if isinstance(m, nn.Conv2d))
+        if first.in_channels not in (1, 3):
+            raise ValueError(
+                f'the encoder takes {first.in_channels} channels: it must take 1 (lightness) '
+                'or 3 (gray sRGB)'
+            )
+        self.takes_rgb = first.in_channels == 3
+        # ImageNet's mean and standard deviation of sRGB in [0, 1].
+        self.register_buffer('mean', torch.tensor((0.485, 0.456, 0.406)), persistent=False)
+        self.register_buffer('std', torch.tensor((0.229, 0.224, 0.225)), persistent=False)
+
+    def forward(self, lightness: Tensor) -> Tensor:
+        """Map (B, 1, H, W), CIELAB L in [0, 100], to (B, 1 or 3, H, W)."""
+        if not self.takes_rgb:
+            return (lightness - 50) / 50
+        gray = lab_to_rgb(F.pad(lightness, (0, 0, 0, 0, 0, 2)))
+        return (gray - self.mean[:, None, None]) / self.std[:, None, None]

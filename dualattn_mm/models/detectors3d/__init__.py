@@ -1,0 +1,1 @@
+"""LiDAR detectors. Only configs import `point_clouds`, because it needs mmdet3d."""

@@ -1,0 +1,118 @@
+"""The Color-Attention head (eq. 8-11): learned queries become colour kernels."""
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+
+from ...utils.checks import require, require_natural
+from ..backbones.attention import FeedForward
+
+# Of the initial projections of the cross-attention's queries and keys. Without it the logits differ
+# by 0.5 or so among a thousand pixels: every query gets the image's mean, all K kernels start as
+# one (5% of their norm apart; 34% with it), and colour is learned along one axis of ab alone.
+_CROSS_ATTENTION_GAIN = 3.0
+
+
+class ColorAttentionLayer(nn.Module):
+    """Self-attention among the queries, cross-attention to the image, feed-forward; post-norm."""
+
+    def __init__(self, dim: int, num_heads: int, feedforward_channels: int) -> None:
+        super().__init__()
+        self.self_attn = nn.MultiheadAttention(dim, num_heads, batch_first=True)
+        self.norm1 = nn.LayerNorm(dim)
+        self.cross_attn = nn.MultiheadAttention(dim, num_heads, batch_first=True)
+        with torch.no_grad():
+            self.cross_attn.in_proj_weight[: 2 * dim] *= _CROSS_ATTENTION_GAIN
+        self.norm2 = nn.LayerNorm(dim)
+        self.ffn = FeedForward(dim, feedforward_channels / dim)
+        self.norm3 = nn.LayerNorm(dim)
+
+    def forward(self, z: Tensor, queries: Tensor, memory: Tensor) -> Tensor:
+        """Refine z (B, K, d) by the queries (1, K, d) and the image's pixels (B, HW, d)."""
+        q = z + queries
+        z = self.norm1(z + self.self_attn(q, q, z, need_weights=False)[0])
+        # Without the queries here all K kernels would stay equal for ever: Z_0 is 0.
+        q = z + queries
+        z = self.norm2(z + self.cross_attn(q, memory, memory, need_weights=False)[0])
+        return self.norm3(z + self.ffn(z))
+
+
+@MODELS.register_module()
+class ColorAttention(BaseModule):
+    """K learned queries attend to the image and become the kernels that color it (eq. 8-11).
+
+    Args:
+        in_channels: d, channels of the map; divisible by `num_heads`.
+        num_queries: K (Table IV).
+        num_layers: layers of self-attention, cross-attention and feed-forward network.
+        num_heads: heads of both attentions.
+        feedforward_channels: width of the feed-forward networks.
+        upscale: the output's side over the map's.
+        init_cfg: mmengine's initialisation.
+
+    Raises:
+        ValueError: for an argument outside of what is described here.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 256,
+        num_queries: int = 64,
+        num_layers: int = 6,
+        num_heads: int = 8,
+        feedforward_channels: int = 1024,
+        upscale: int = 4,
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        require_natural(
+            in_channels=in_channels,
+            num_queries=num_queries,
+            num_layers=num_layers,
+            num_heads=num_heads,
+            feedforward_channels=feedforward_channels,
+            upscale=upscale,
+        )
+        require(
+            in_channels % num_heads == 0,
+            'in_channels',
+            in_channels,
+            f'divisible by num_heads={num_heads}',
+        )
+        self.upscale = upscale
+        self.queries = nn.Parameter(torch.randn(num_queries, in_channels))
+        self.layers = nn.ModuleList(
+            ColorAttentionLayer(in_channels, num_heads, feedforward_channels)
+            for _ in range(num_layers)
+        )
+        self.norm = nn.LayerNorm(in_channels)
+        self.to_ab = nn.Conv2d(num_queries, 2 * upscale**2, 3, padding=1)
+        self.to(memory_format=torch.channels_last)
+
+    def color_kernels(self, x: Tensor) -> Tensor:
+        """Attend to a map (B, d, h, w) and return its K color kernels, (B, K, d) (eq. 8 and 9)."""
+        memory = x.flatten(2).transpose(1, 2)
+        queries = self.queries.unsqueeze(0)
+        z = memory.new_zeros(x.shape[0], *self.queries.shape)
+        for layer in self.layers:
+            z = layer(z, queries, memory)
+        return self.norm(z)
+
+    def activations(self, x: Tensor) -> Tensor:
+        """Where a map (B, d, h, w) answers to its kernels: (B, K, h, w) (eq. 10)."""
+        kernels = self.color_kernels(x)
+        activations = x.permute(0, 2, 3, 1) @ kernels.transpose(1, 2).unsqueeze(1)
+        return activations.permute(0, 3, 1, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Predict the colour of a map.
+
+        Args:
+            x: (B, d, h, w), Z_memory.
+
+        Returns:
+            (B, 2, upscale * h, upscale * w): a and b, CIELAB units, unbounded (eq. 10 and 11).
+        """
+        return F.pixel_shuffle(self.to_ab(self.activations(x)), self.upscale)

@@ -1,0 +1,73 @@
+"""The critic of the adversarial loss, and that loss, after Wasserstein GAN (Sec. III-D)."""
+
+from collections.abc import Sequence
+
+from mmengine.model import BaseModule
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+
+from ...utils.checks import natural_numbers
+
+
+@MODELS.register_module()
+class WassersteinCritic(BaseModule):
+    """Scores how real an image looks (arXiv:1701.07875; the paper gives no details).
+
+    4 x 4 convolutions of stride 2 and LeakyReLU, without norm layers, then a 4 x 4 convolution to
+    one channel, averaged over the image.
+
+    Args:
+        channels: of the convolutions of stride 2.
+        init_cfg: mmengine's initialisation.
+
+    Raises:
+        ValueError: if `channels` is no sequence of whole numbers of at least 1.
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int] = (64, 128, 256, 512),
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        channels = natural_numbers('channels', channels)
+        layers: list[nn.Module] = []
+        for before, after in zip((3, *channels), channels, strict=False):
+            layers += [nn.Conv2d(before, after, 4, 2, 1), nn.LeakyReLU(0.2, inplace=True)]
+        self.layers = nn.Sequential(*layers, nn.Conv2d(channels[-1], 1, 4, 1, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Score images.
+
+        Args:
+            images: (B, 3, H, W), sRGB in [-1, 1], of at least 2 ** (len(channels) + 1) pixels each
+                way (32 by default).
+
+        Returns:
+            (B,): unbounded, higher for real images.
+        """
+        return self.layers(images).flatten(1).mean(1)
+
+
+@MODELS.register_module()
+class WassersteinLoss(nn.Module):
+    """The adversarial loss of both networks (eq. 14), called as mmagic's GANLoss is.
+
+    Args:
+        loss_weight: factor of the generator's loss; the critic's has none.
+    """
+
+    def __init__(self, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        self.loss_weight = loss_weight
+
+    def forward(self, scores: Tensor, target_is_real: bool, is_disc: bool = False) -> Tensor:
+        """What to minimise for `scores` to rise (`target_is_real`) or fall.
+
+        Args:
+            scores: the critic's, of any shape.
+            target_is_real: whether they shall be those of real images.
+            is_disc: whether this is the critic's loss.
+        """
+        loss = -scores.mean() if target_is_real else scores.mean()
+        return loss if is_disc else self.loss_weight * loss

@@ -1,0 +1,93 @@
+"""The upsampling neck of the colorizer (eq. 7)."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+
+from ...utils.checks import natural_numbers, require
+from ..backbones.attention import LayerNorm, conv_nhwc, gelu_of_temporary
+
+
+def icnr_(weight: Tensor, upscale: int) -> Tensor:
+    """Initialise a convolution before a pixel shuffle so that it starts as nearest upsampling.
+
+    The upscale^2 filters of one output channel become equal, which avoids checkerboards (Aitken et
+    al., "Checkerboard artifact free sub-pixel convolution", 2017).
+    """
+    with torch.no_grad():
+        first = torch.empty_like(weight[:: upscale**2])
+        nn.init.kaiming_uniform_(first, a=5**0.5)
+        return weight.copy_(first.repeat_interleave(upscale**2, dim=0))
+
+
+class UpsampleStep(nn.Module):
+    """Double the size by pixel shuffle, then join the encoder's map of that size."""
+
+    def __init__(self, in_channels: int, skip_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.expand = nn.Conv2d(in_channels, 4 * out_channels, 3, padding=1)
+        self.norm1 = LayerNorm(out_channels)
+        self.fuse = nn.Conv2d(out_channels + skip_channels, out_channels, 3, padding=1)
+        self.norm2 = LayerNorm(out_channels)
+        icnr_(self.expand.weight, 2)
+        nn.init.zeros_(self.expand.bias)
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        """Map (B, h, w, C) and a skip of (B, 2h, 2w, S) to (B, 2h, 2w, out_channels)."""
+        x = F.pixel_shuffle(self.expand(x.permute(0, 3, 1, 2)), 2).permute(0, 2, 3, 1)
+        x = gelu_of_temporary(self.norm1(x))
+        return gelu_of_temporary(self.norm2(conv_nhwc(self.fuse, torch.cat((x, skip), dim=-1))))
+
+
+@MODELS.register_module()
+class PixelShuffleNeck(BaseModule):
+    """From the encoder's pyramid back up to its finest map (eq. 7: Z_memory).
+
+    Args:
+        in_channels: channels of the encoder's maps, from fine to coarse.
+        out_channels: channels after each step up, one fewer than `in_channels`.
+        init_cfg: mmengine's initialisation.
+
+    Raises:
+        ValueError: for an argument outside of what is described here.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int] = (96, 192, 384, 768),
+        out_channels: Sequence[int] = (384, 256, 256),
+        init_cfg: dict | list[dict] | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        in_channels = natural_numbers('in_channels', in_channels)
+        out_channels = natural_numbers('out_channels', out_channels)
+        require(
+            len(out_channels) == len(in_channels) - 1,
+            'out_channels',
+            out_channels,
+            f'one number fewer than in_channels={in_channels}',
+        )
+        *skips, channels = in_channels
+        self.steps = nn.ModuleList()
+        for skip, width in zip(reversed(skips), out_channels, strict=True):
+            self.steps.append(UpsampleStep(channels, skip, width))
+            channels = width
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """Join the encoder's maps.
+
+        Args:
+            maps: (B, in_channels[i], H / 2^i, W / 2^i), from fine to coarse.
+
+        Returns:
+            (B, out_channels[-1], H, W), channels_last.
+        """
+        *skips, x = [m.permute(0, 2, 3, 1) for m in maps]
+        for step in self.steps:
+            x = step(x, skips.pop())
+        return x.permute(0, 3, 1, 2)

@@ -1,0 +1,60 @@
+"""Pictures in folders: found, named and read."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmengine.fileio import list_dir_or_file
+from torch import Tensor
+
+from .errors import ColorizeError, UserError
+from .image_io import IMAGE_SUFFIXES
+from .tensors import read_photo, squash
+
+_NAMED = 3  # names in a message
+
+
+def pictures_below(folder: Path) -> list[Path]:
+    """All pictures below a folder and its subfolders, in order of their paths.
+
+    Raises:
+        UserError: if there is no folder, or none in it.
+    """
+    if not folder.is_dir():
+        raise UserError(f'no folder {folder}')
+    found = list_dir_or_file(folder, list_dir=False, recursive=True)
+    names = sorted(name for name in found if name.lower().endswith(IMAGE_SUFFIXES))
+    if not names:
+        raise UserError(f'no picture below {folder}')
+    return [folder / name for name in names]
+
+
+def pictures_by_name(folder: Path) -> dict[str, Path]:
+    """Pictures by their path below the folder without suffix.
+
+    Raises:
+        UserError: as `pictures_below`, or if two differ in the suffix alone.
+    """
+    pictures: dict[str, Path] = {}
+    for path in pictures_below(folder):
+        other = pictures.setdefault(path.relative_to(folder).with_suffix('').as_posix(), path)
+        if other != path:
+            raise UserError(f'{other} and {path} differ in the suffix alone')
+    return pictures
+
+
+def read_picture(path: Path, size: int | None = None) -> Tensor:
+    """(3, H, W) uint8 RGB, squashed to a square if there is a size.
+
+    Raises:
+        ColorizeError: if it cannot be read, with its path.
+    """
+    try:
+        picture = read_photo(path)
+    except ColorizeError as error:
+        raise ColorizeError(f'{path}: {error}') from None
+    return picture if size is None else squash(picture, size)
+
+
+def shortened(names: Sequence[str]) -> str:
+    """The first of some names, for a message."""
+    return ', '.join(names[:_NAMED]) + ', ...' * (len(names) > _NAMED)

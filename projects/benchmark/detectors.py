@@ -1,0 +1,48 @@
+"""Whole LiDAR detectors of mmdet3d, for measuring their speed."""
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
+from torch import Tensor, nn
+
+from dualattn_mm.datasets.checks import lidar
+
+
+class PointsToBoxes(nn.Module):
+    """A detector with random weights: one frame's points to its boxes, voxels made here.
+
+    Args:
+        config: of a LiDAR detector of mmdet3d.
+    """
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        from mmdet3d.structures import get_box_type
+        from mmdet3d.utils import register_all_modules
+
+        register_all_modules(init_default_scope=False)
+        lidar.check_sparse_convolution(config)
+        pipeline = config.test_dataloader.dataset.pipeline
+        [load] = [step for step in pipeline if step['type'] == 'LoadPointsFromFile']
+        self.load_dim = load['load_dim']
+        self.box_type, self.box_mode = get_box_type('LiDAR')
+        with DefaultScope.overwrite_default_scope('mmdet3d'):
+            self.detector = MODELS.build(config.model)
+
+    def read_points(self, path: str) -> Tensor:
+        """A .bin file as (N, features).
+
+        Raises:
+            UserError: if there is no such file, or not of so many features.
+        """
+        lidar.check_points(path, self.load_dim)
+        return torch.from_numpy(np.fromfile(path, np.float32).reshape(-1, self.load_dim))
+
+    def forward(self, points: Tensor) -> list:
+        """Map (N, features) to mmdet3d's samples, one."""
+        from mmdet3d.structures import Det3DDataSample
+
+        about = dict(box_type_3d=self.box_type, box_mode_3d=self.box_mode)
+        data = dict(inputs=dict(points=[points]), data_samples=[Det3DDataSample(metainfo=about)])
+        return self.detector.test_step(data)

@@ -1,0 +1,320 @@
+"""The networks that are measured, ours and their peers, and the inputs they get.
+
+Alike are compared: backbones give one averaged vector per image and have no classifier,
+colorizers give colour, backbones of the bird's-eye view come with one and the same SECONDFPN.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.hub import get_config
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+
+from dualattn_mm.models import DualAttention, DualAttentionBEV, MultiscalePyramidTransformer
+from dualattn_mm.utils.configs_dir import configs_dir
+
+
+@dataclass(frozen=True)
+class Case:
+    """An input: its size and, for the bird's-eye view, the mmdet3d config it belongs to.
+
+    For whole detectors it also has the file of points; the size is that of their map.
+    """
+
+    name: str
+    height: int
+    width: int
+    config: str = ''
+    points: str = ''
+
+    @classmethod
+    def image(cls, height: int, width: int) -> 'Case':
+        return cls(f'{height} x {width}', height, width)
+
+    @classmethod
+    def square(cls, side: int) -> 'Case':
+        return cls.image(side, side)
+
+    @property
+    def pixels(self) -> int:
+        return self.height * self.width
+
+
+def in_channels(module: nn.Module) -> int:
+    """Channels of a network's input: those of its first convolution."""
+    return next(m for m in module.modules() if isinstance(m, nn.Conv2d)).in_channels
+
+
+def random_map(module: nn.Module, case: Case, batch_size: int) -> Tensor:
+    """(batch_size, in_channels, H, W) in [0, 1)."""
+    return torch.rand(batch_size, in_channels(module), case.height, case.width)
+
+
+@dataclass(frozen=True)
+class Network:
+    """What can be measured.
+
+    Args:
+        name: as on the command line.
+        package: the Python package it comes from; empty for ours.
+        against: the name of the network of ours that it is compared with.
+        about: one line for the user.
+        build: makes it for a case, with random weights.
+        large: left out on the CPU unless it is asked for.
+        make_input: makes its input, of a batch size.
+    """
+
+    name: str
+    package: str
+    against: str
+    about: str
+    build: Callable[[Case], nn.Module]
+    large: bool = False
+    make_input: Callable[[nn.Module, Case, int], Tensor] = random_map
+
+    @property
+    def installed(self) -> bool:
+        return not self.package or find_spec(self.package) is not None
+
+
+# What to install for a package. mmcv, which OpenMMLab's need, is tools/env.sh's part.
+INSTALL = {
+    'timm': 'pip install -r requirements/benchmark.txt',
+    'modelscope': 'pip install -r requirements/benchmark.txt',
+    'mmpretrain': 'bash tools/env.sh full',
+    'mmdet3d': 'bash tools/env.sh full',
+}
+
+
+# ---- backbones ----
+
+
+def _ours(arch: str, case: Case, with_cp: bool = False) -> nn.Module:
+    return DualAttention(arch, out_indices=(3,), gap_before_final_norm=True, with_cp=with_cp)
+
+
+def _timm(model: str, case: Case, *, sized: bool = False, **options: str) -> nn.Module:
+    import timm
+
+    if sized:  # such a network is made for one image size
+        options['img_size'] = (case.height, case.width)
+    return timm.create_model(model, num_classes=0, **options)
+
+
+def _mmpretrain(backbone: str, case: Case) -> nn.Module:
+    from mmpretrain.models import backbones
+    from mmpretrain.models.necks import GlobalAveragePooling
+
+    network = getattr(backbones, backbone)('tiny', out_indices=(3,))
+    return nn.Sequential(network, GlobalAveragePooling())
+
+
+def _backbone(
+    name: str, build: Callable[[Case], nn.Module], about: str, size: str = 'tiny'
+) -> Network:
+    package = name.split('_')[0]
+    package = '' if package == 'dualattn' else package
+    return Network(name, package, f'dualattn_{size}', about, build, large=size != 'tiny')
+
+
+_BACKBONES = (
+    _backbone('dualattn_tiny', partial(_ours, 'tiny'), 'DualAttention'),
+    _backbone('timm_davit_tiny', partial(_timm, 'davit_tiny'), 'window and channel attention'),
+    _backbone('mmpretrain_davit_tiny', partial(_mmpretrain, 'DaViT'), 'the same of mmpretrain'),
+    _backbone(
+        'timm_swin_tiny',
+        partial(_timm, 'swin_tiny_patch4_window7_224', sized=True),
+        'shifted windows',
+    ),
+    _backbone(
+        'mmpretrain_swin_tiny', partial(_mmpretrain, 'SwinTransformer'), 'the same of mmpretrain'
+    ),
+    _backbone(
+        'timm_maxvit_tiny',
+        partial(_timm, 'maxvit_tiny_tf_224', sized=True),
+        "windows and grids; timm's grow with the image, to 1/32 of its side",
+    ),
+    _backbone('timm_convnext_tiny', partial(_timm, 'convnext_tiny'), 'convolutions'),
+    _backbone(
+        'timm_vit_small',
+        partial(_timm, 'vit_small_patch16_224', sized=True, global_pool='avg'),
+        'global attention: quadratic in the number of pixels',
+    ),
+    Network(
+        'dualattn_tiny_with_cp',
+        '',
+        'dualattn_tiny',
+        'the same with less memory and more time in training: with_cp',
+        partial(_ours, 'tiny', with_cp=True),
+        large=True,
+    ),
+    _backbone('dualattn_small', partial(_ours, 'small'), 'DualAttention', 'small'),
+    _backbone(
+        'timm_davit_small', partial(_timm, 'davit_small'), 'window and channel attention', 'small'
+    ),
+    _backbone('dualattn_base', partial(_ours, 'base'), 'DualAttention', 'base'),
+    _backbone(
+        'timm_davit_base', partial(_timm, 'davit_base'), 'window and channel attention', 'base'
+    ),
+)
+
+
+# ---- colorizers ----
+
+
+class _DDColor(nn.Module):
+    """DDColor, without the maps of its last call that its hooks would hold in memory."""
+
+    def __init__(self, encoder: str) -> None:
+        super().__init__()
+        from modelscope.models.cv.image_colorization.ddcolor.ddcolor import DDColor
+
+        self.network = DDColor(encoder)
+        self._drop_maps()
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        """Map gray sRGB (B, 3, H, W) to ab (B, 2, H, W)."""
+        ab = self.network(rgb)
+        self._drop_maps()
+        return ab
+
+    def _drop_maps(self) -> None:
+        for hook in self.network.encoder.hooks:
+            hook.feature = None
+
+
+def _mini(case: Case) -> nn.Module:
+    config = Config.fromfile(configs_dir() / '_base_' / 'color_dualattn_mini.py')
+    return MODELS.build(config.model.generator)
+
+
+_COLORIZERS = (
+    Network(
+        'mpt',
+        '',
+        'mpt',
+        'MultiscalePyramidTransformer of 64 queries: lightness to ab',
+        lambda case: MultiscalePyramidTransformer(num_queries=64),
+    ),
+    Network('mpt_mini', '', 'mpt', 'the mini preset: the same for the CPU and the demo', _mini),
+    Network(
+        'ddcolor_tiny',
+        'modelscope',
+        'mpt',
+        'DDColor with ConvNeXt-T and 100 queries: gray sRGB to ab',
+        lambda case: _DDColor('convnext-t'),
+    ),
+    Network(
+        'ddcolor_large',
+        'modelscope',
+        'mpt',
+        'the same with ConvNeXt-L, as its authors publish it',
+        lambda case: _DDColor('convnext-l'),
+        large=True,
+    ),
+)
+
+
+# ---- the bird's-eye view, and the detectors around it ----
+
+BEV_CASES = {
+    'kitti': Case('kitti', 200, 176, 'second/second_hv_secfpn_8xb6-80e_kitti-3d-3class'),
+    'voxel01': Case(
+        'voxel01', 128, 128, 'centerpoint/centerpoint_voxel01_second_secfpn_8xb4-cyclic-20e_nus-3d'
+    ),
+    'voxel0075': Case(
+        'voxel0075',
+        180,
+        180,
+        'centerpoint/centerpoint_voxel0075_second_secfpn_8xb4-cyclic-20e_nus-3d',
+    ),
+    'pillar02': Case(
+        'pillar02',
+        512,
+        512,
+        'centerpoint/centerpoint_pillar02_second_secfpn_8xb4-cyclic-20e_nus-3d',
+    ),
+}
+
+
+def _with_neck(case: Case, backbone: Callable[..., nn.Module] | None) -> nn.Module:
+    """The config's neck on `backbone` in place of SECOND (None: on SECOND itself)."""
+    from mmdet3d.models.backbones import SECOND
+    from mmdet3d.models.necks import SECONDFPN
+
+    def build(make: Callable[..., nn.Module], arguments: ConfigDict) -> nn.Module:
+        return make(**{key: value for key, value in arguments.items() if key != 'type'})
+
+    model = get_config(f'mmdet3d::{case.config}.py').model
+    part = 'pts_' if 'pts_backbone' in model else ''
+    return nn.Sequential(
+        build(backbone or SECOND, model[f'{part}backbone']),
+        build(SECONDFPN, model[f'{part}neck']),
+    )
+
+
+_BEV = (
+    Network(
+        'dualattn_bev',
+        'mmdet3d',
+        'dualattn_bev',
+        "DualAttentionBEV with SECOND's arguments, and the config's SECONDFPN",
+        lambda case: _with_neck(case, DualAttentionBEV),
+    ),
+    Network(
+        'second',
+        'mmdet3d',
+        'dualattn_bev',
+        "SECOND and SECONDFPN as in mmdet3d's config",
+        lambda case: _with_neck(case, None),
+    ),
+)
+
+# Of each case: our config and that of the same detector with SECOND.
+DETECTOR_CONFIGS = {
+    'kitti': ('second_dualattn_kitti', 'second_kitti_second'),
+    'voxel01': ('centerpoint_voxel01_dualattn', 'centerpoint_voxel01_second'),
+    'voxel0075': ('centerpoint_voxel_dualattn', 'centerpoint_voxel_second'),
+    'pillar02': ('centerpoint_pillar_dualattn', 'centerpoint_pillar_second'),
+}
+
+
+def _detector(which: int, case: Case) -> nn.Module:
+    from .detectors import PointsToBoxes
+
+    name = DETECTOR_CONFIGS[case.name][which]
+    return PointsToBoxes(Config.fromfile(configs_dir() / 'mmdet3d' / f'{name}.py'))
+
+
+def _read_points(module: nn.Module, case: Case, batch_size: int) -> Tensor:
+    return module.read_points(case.points)
+
+
+_DETECTORS = tuple(
+    Network(
+        name,
+        'mmdet3d',
+        'dualattn_bev',
+        f'a whole LiDAR detector with {backbone}, from points to boxes',
+        partial(_detector, which),
+        make_input=_read_points,
+    )
+    for which, (name, backbone) in enumerate(
+        (('dualattn_bev', 'DualAttentionBEV'), ('second', 'SECOND'))
+    )
+)
+
+NETWORKS = {
+    task: {network.name: network for network in networks}
+    for task, networks in (
+        ('backbone', _BACKBONES),
+        ('colorizer', _COLORIZERS),
+        ('bev', _BEV),
+        ('detector', _DETECTORS),
+    )
+}

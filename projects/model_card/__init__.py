@@ -1,0 +1,1 @@
+"""Measurements of the bundled weights beside simple baselines."""

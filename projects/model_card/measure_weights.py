@@ -1,0 +1,103 @@
+"""Measure weights of the colorizer beside gray, the mean colour and the untrained network.
+
+python projects/model_card/measure_weights.py WEIGHTS --config CONFIG \\
+    --train FOLDER ... --test FOLDER ... -o OUT
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from dualattn_mm import evaluation
+from dualattn_mm.apis import ColorizationPipeline
+from dualattn_mm.apis.weights import read_generator_cfg
+from dualattn_mm.engine.run import run_tool
+from dualattn_mm.evaluation.folders import measure
+from dualattn_mm.utils.folders import pictures_below
+from dualattn_mm.utils.report import methods_table, print_table, write_json
+from projects.model_card import baselines
+
+CANDIDATES = [1 + step / 10 for step in range(21)]
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__)
+    add = parser.add_argument
+    add('weights', metavar='WEIGHTS', help='safetensors file or checkpoint')
+    add('--config', required=True, help='the config file of its training')
+    add('--train', type=Path, nargs='+', required=True, metavar='FOLDER', help='photos trained on')
+    add('--test', type=Path, nargs='+', metavar='FOLDER', help='photos never seen, to measure on')
+    add('-o', '--output', type=Path, metavar='FOLDER', help='gets the pictures and figures.json')
+    add(
+        '--choose-saturation',
+        type=int,
+        metavar='N',
+        help='print the factor on the colours to publish the weights with, chosen on N photos of '
+        'each folder of --train, and measure nothing',
+    )
+    return parser
+
+
+def choose(args: argparse.Namespace, pipe: ColorizationPipeline) -> None:
+    photos = []
+    for folder in args.train:
+        found = pictures_below(folder)
+        photos += found[:: max(1, len(found) // args.choose_saturation)][: args.choose_saturation]
+    factor = baselines.choose_saturation(pipe, photos, CANDIDATES)
+    print(f'saturation {factor} ({len(photos)} photos)')
+
+
+def compare(args: argparse.Namespace, pipe: ColorizationPipeline) -> None:
+    color = baselines.mean_color(args.train)
+    wrap = ColorizationPipeline.from_generator
+    one_color = wrap(baselines.OneColor(*color), pipe.size)
+    untrained = wrap(baselines.untrained(read_generator_cfg(args.config)), pipe.size)
+    default = pipe.generator.saturation
+    methods = {
+        'gray': (pipe, 0.0),
+        f'mean colour of training ({color[0]:.1f}, {color[1]:.1f})': (one_color, 1.0),
+        'untrained': (untrained, 1.0),
+        'weights, saturation 1': (pipe, 1.0),
+        f'weights, saturation {default:g}': (pipe, default),
+    }
+    figures = {}
+    for test in args.test:
+        folders = {name: args.output / test.parent.name / str(i) for i, name in enumerate(methods)}
+        for name, (method, saturation) in methods.items():
+            baselines.colorize_folder(method, test, folders[name], saturation)
+        rows = measure(test, folders, _metrics)
+        print(f'{test}: {len(pictures_below(test))} photos')
+        print_table(methods_table(rows))
+        figures[str(test)] = rows
+    write_json(args.output / 'figures.json', figures)
+
+
+def _metrics() -> list[evaluation.ImageMetric]:
+    return [
+        evaluation.ColorizationPSNR(),
+        evaluation.ColorizationSSIM(),
+        evaluation.ColorizationABError(),
+        evaluation.ColorizationHue(),
+        evaluation.ColorizationCF(),
+    ]
+
+
+def main() -> int:
+    parser = make_parser()
+    args = parser.parse_args()
+    if args.choose_saturation is None and not (args.test and args.output):
+        parser.error('--test and --output are needed')
+
+    def run() -> None:
+        # A safetensors file describes itself, its saturation too; a config would go before that.
+        described = args.weights.endswith('.safetensors')
+        pipe = ColorizationPipeline(args.weights, None if described else args.config)
+        choose(args, pipe) if args.choose_saturation else compare(args, pipe)
+
+    return run_tool(run)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The blinded study of which method's results people prefer (Fig. 7)."""

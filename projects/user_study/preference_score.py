@@ -1,0 +1,188 @@
+"""What the participants of a user study prefer (Fig. 7)."""
+
+import io
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rich.table import Table
+
+from dualattn_mm.utils.errors import UserError, first_line
+from dualattn_mm.utils.folders import shortened
+from dualattn_mm.utils.libraries import library
+
+from .preference_study import ANSWERS_FORMAT, CHOICES, KEY_FORMAT
+
+
+class Preference(NamedTuple):
+    """How often a method was chosen as the best.
+
+    chosen: in so many of all comparisons.
+    share: that over all comparisons.
+    interval: Wilson's confidence interval of the share, which takes comparisons for independent.
+    by_participant: the share of each participant's choices.
+    """
+
+    chosen: int
+    share: float
+    interval: tuple[float, float]
+    by_participant: list[float]
+
+
+class Score(NamedTuple):
+    """The outcome of a study.
+
+    participants: their ids, in the order of `by_participant`.
+    comparisons: participants times images.
+    methods: by name, in the order in which the study was made.
+    """
+
+    participants: list[str]
+    comparisons: int
+    methods: dict[str, Preference]
+
+
+def score(key: Path, answers: Sequence[Path], confidence: float = 0.95) -> Score:
+    """Count the choices.
+
+    Args:
+        key: the key of `preference_study.make_study`.
+        answers: files that the page saved, or folders of them (*.json).
+        confidence: of the intervals.
+
+    Raises:
+        UserError: if a file cannot be read, is of another study, does not answer every image
+            exactly once with a choice that there was, or two are of one participant.
+    """
+    if not 0 < confidence < 1:
+        raise UserError(f'confidence={confidence} is not possible: it must be between 0 and 1')
+    binomtest = library(
+        'scipy.stats', 'scoring a user study', 'requirements/evaluation.txt'
+    ).binomtest
+    study = _read_key(key)
+    found: dict[str, tuple[Path, Counter[str]]] = {}
+    for path in _files(answers):
+        participant, choices = _read_answers(path, study)
+        if participant in found:
+            raise UserError(f'{found[participant][0]} and {path} are of one participant')
+        found[participant] = path, choices
+    images = len(study['images'])
+    total = images * len(found)
+    methods = {}
+    for name in study['methods']:
+        counts = [choices[name] for _, choices in found.values()]
+        interval = binomtest(sum(counts), total).proportion_ci(confidence, method='wilson')
+        methods[name] = Preference(
+            sum(counts),
+            sum(counts) / total,
+            (float(interval.low), float(interval.high)),
+            [count / images for count in counts],
+        )
+    return Score(list(found), total, methods)
+
+
+def score_table(result: Score, confidence: float) -> Table:
+    """One row per method, the preferred first."""
+    table = Table(title=f'{len(result.participants)} participants, {result.comparisons} choices')
+    table.add_column('method', no_wrap=True)
+    for heading in ('chosen', 'share', f'{confidence:.0%} interval'):
+        table.add_column(heading, justify='right', no_wrap=True)
+    for name, method in sorted(result.methods.items(), key=lambda item: -item[1].chosen):
+        low, high = method.interval
+        table.add_row(name, str(method.chosen), f'{method.share:.1%}', f'{low:.1%} - {high:.1%}')
+    return table
+
+
+def boxplot(result: Score) -> bytes:
+    """A PNG: for each method a box and a dot per participant, of the shares of their choices."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import PercentFormatter
+
+    names = list(result.methods)
+    shares = [result.methods[name].by_participant for name in names]
+    figure = Figure(figsize=(1.6 + 1.3 * len(names), 4.5), layout='constrained')
+    ax = figure.subplots()
+    places = range(1, len(names) + 1)
+    ax.boxplot(shares, positions=list(places), widths=0.5, showfliers=False)
+    for place, values in zip(places, shares, strict=True):
+        # Side by side where several are equal.
+        for share, count in Counter(values).items():
+            offsets = [place + 0.06 * (i - (count - 1) / 2) for i in range(count)]
+            ax.plot(offsets, [share] * count, '.', color='tab:blue', alpha=0.6)
+    ax.axhline(1 / len(names), color='gray', linewidth=0.8, linestyle=':')
+    ax.annotate(
+        'by chance', (1, 1 / len(names)), (-4, 3), ('axes fraction', 'data'), 'offset points',
+        ha='right', color='gray', fontsize=8,
+    )  # fmt: skip
+    ax.set_xticks(list(places), names)
+    ax.set_ylim(bottom=0)
+    ax.yaxis.set_major_formatter(PercentFormatter(1.0))
+    ax.set_ylabel("share of a participant's choices")
+    ax.set_title(f'{len(result.participants)} participants', fontsize=10)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format='png', dpi=120)
+    return buffer.getvalue()
+
+
+def _files(answers: Sequence[Path]) -> list[Path]:
+    files: list[Path] = []
+    for path in answers:
+        below = sorted(path.glob('*.json')) if path.is_dir() else [path]
+        if not below:
+            raise UserError(f'no file of answers (*.json) in {path}')
+        files += below
+    return files
+
+
+def _read(path: Path, format_: str, what: str) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding='utf-8'))
+    except OSError as error:
+        raise UserError(f'cannot read {path}: {error.strerror}') from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f'{path} is no {what}: {first_line(error)}') from None
+    if not isinstance(content, dict) or content.get('format') != format_:
+        raise UserError(f'{path} is no {what}: its format is not {format_}')
+    return content
+
+
+def _read_key(path: Path) -> dict[str, Any]:
+    key = _read(path, KEY_FORMAT, 'key of a study')
+    try:
+        methods = list(key['methods'])
+        images = {image['image']: sorted(image['order']) for image in key['images']}
+        whole = isinstance(key['study'], str) and len(images) == len(key['images']) > 0
+    except (KeyError, TypeError):
+        whole = False
+    if not whole or any(order != sorted(methods) for order in images.values()):
+        raise UserError(f'{path} is damaged: make the study anew')
+    return key
+
+
+def _read_answers(path: Path, study: Mapping[str, Any]) -> tuple[str, Counter[str]]:
+    """The participant, and how often each method was chosen."""
+    content = _read(path, ANSWERS_FORMAT, 'file of answers')
+    if content.get('study') != study['study']:
+        raise UserError(f'{path} is of another study: {content.get("study")}, not {study["study"]}')
+    participant, answers = content.get('participant'), content.get('answers')
+    try:
+        pairs = [(answer['image'], answer['choice']) for answer in answers]
+    except (TypeError, LookupError):
+        pairs = [(None, None)]
+    if not all(isinstance(text, str) for pair in pairs for text in (participant, *pair)):
+        raise UserError(f'{path} is damaged: it does not say who chose what')
+    orders = {image['image']: image['order'] for image in study['images']}
+    given = Counter(image for image, _ in pairs)
+    possible = CHOICES[: len(study['methods'])]
+    faults = {
+        'unknown images': [image for image in given if image not in orders],
+        'images answered twice': [image for image, count in given.items() if count > 1],
+        'images without an answer': [image for image in orders if image not in given],
+        'unknown choices': [c for _, c in pairs if len(c) != 1 or c not in possible],
+    }
+    lines = [f'{len(found)} {kind} ({shortened(found)})' for kind, found in faults.items() if found]
+    if lines:
+        raise UserError(f'{path} does not fit the study: {"; ".join(lines)}')
+    return participant, Counter(orders[image][CHOICES.index(choice)] for image, choice in pairs)

@@ -1,0 +1,89 @@
+"""Ask people which method's results are best (Fig. 7): see docs/user_study.md.
+
+projects/user_study/run.py make ours=FOLDER theirs=FOLDER -o STUDY
+projects/user_study/run.py score STUDY/key.json ANSWERS
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from dualattn_mm.engine.run import run_tool
+from dualattn_mm.utils.atomic import atomic_write_bytes
+from dualattn_mm.utils.report import check_output, print_table, write_json
+from projects.user_study import preference_score, preference_study
+
+
+def method(text: str) -> tuple[str, Path]:
+    name, equals, folder = text.partition('=')
+    if not (name and equals and folder):
+        raise argparse.ArgumentTypeError(f'{text!r} is not NAME=FOLDER')
+    return name, Path(folder)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    tasks = parser.add_subparsers(dest='task', required=True, metavar='{make,score}')
+    make = tasks.add_parser('make', help='write a page for participants, and its key')
+    add = make.add_argument
+    add('methods', type=method, nargs='+', metavar='NAME=FOLDER', help="a method's results")
+    add('-o', '--output', required=True, type=Path, metavar='STUDY', help='a new folder')
+    add('--images', type=int, default=50, help='drawn at random (default: %(default)s)')
+    add('--seed', type=int, default=0, help='of the draw and the order of the methods')
+    add(
+        '--gray',
+        type=Path,
+        metavar='PHOTOS',
+        help='folder of the photos, to show each without its colour above its results',
+    )
+    add('--question', default=preference_study.QUESTION, help='default: %(default)s')
+    add('--height', type=int, default=512, help='of the pictures at most (default: %(default)s)')
+    score = tasks.add_parser('score', help='count what participants chose')
+    add = score.add_argument
+    add('key', type=Path, metavar='KEY', help="the study's key.json")
+    add(
+        'answers',
+        type=Path,
+        nargs='+',
+        metavar='ANSWERS',
+        help='files that participants sent, or folders of them',
+    )
+    add('--confidence', type=float, default=0.95, help='of the intervals (default: %(default)s)')
+    add('--out', type=Path, metavar='FILE', help='write the figures as JSON')
+    add('--boxplot', type=Path, metavar='FILE', help="write participants' shares as PNG")
+    return parser
+
+
+def make(args: argparse.Namespace) -> None:
+    options = {name: value for name, value in vars(args).items() if name != 'task'}
+    study = preference_study.make_study(**options)
+    print(
+        f'study {study}: {args.images} images of {len(args.methods)} methods\n'
+        f'for participants: {args.output}/page (all of the folder; they open index.html)\n'
+        f'for you alone: {args.output}/key.json'
+    )
+
+
+def score(args: argparse.Namespace) -> None:
+    for out in filter(None, (args.out, args.boxplot)):
+        check_output(out)
+    result = preference_score.score(args.key, args.answers, args.confidence)
+    print_table(preference_score.score_table(result, args.confidence))
+    if args.out is not None:
+        methods = {name: found._asdict() for name, found in result.methods.items()}
+        write_json(args.out, dict(result._asdict(), confidence=args.confidence, methods=methods))
+    if args.boxplot is not None:
+        atomic_write_bytes(args.boxplot, preference_score.boxplot(result))
+
+
+def main() -> int:
+    args = make_parser().parse_args()
+    return run_tool(lambda: dict(make=make, score=score)[args.task](args))
+
+
+if __name__ == '__main__':
+    sys.exit(main())

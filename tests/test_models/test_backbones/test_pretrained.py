@@ -1,0 +1,87 @@
+"""init_cfg of type 'Pretrained': what fits is loaded, what does not is one clear line."""
+
+import pytest
+import torch
+from mmengine.registry import MODELS
+
+from dualattn_mm.models import DualAttention
+from dualattn_mm.utils.errors import UserError
+
+ARCH = dict(embed_dims=(32, 32, 32, 32), depths=(1, 1, 1, 1), stem_channels=8)
+
+
+def encoder(file=None, prefix=None, **options):
+    init_cfg = file and dict(type='Pretrained', checkpoint=str(file), prefix=prefix)
+    return MODELS.build(dict(type='DualAttention', arch=ARCH, init_cfg=init_cfg, **options))
+
+
+def changed(**arch):
+    return DualAttention(ARCH | arch)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    def save(model, prefix=''):
+        file = tmp_path / 'start.pth'
+        state = {prefix + name: value for name, value in model.state_dict().items()}
+        torch.save(dict(state_dict=state, meta={}), file)
+        return file
+
+    return save
+
+
+@pytest.mark.parametrize('prefix', [None, 'backbone', 'backbone.'])
+def test_all_is_loaded(saved, prefix):
+    source = DualAttention(ARCH)
+    file = saved(source, 'backbone.' if prefix else '')
+    model = encoder(file, prefix)
+    model.init_weights()
+    for name, value in source.state_dict().items():
+        assert torch.equal(model.state_dict()[name], value), name
+
+
+def test_outputs_of_a_classifier_and_of_a_detector_differ(saved):
+    source = DualAttention(ARCH, out_indices=(3,), gap_before_final_norm=True)
+    model = encoder(saved(source, 'backbone.'), 'backbone.')
+    model.init_weights()
+    assert torch.equal(model.stem.conv1.weight, source.stem.conv1.weight)
+    assert torch.equal(model.norm0.weight, torch.ones(32))
+    model = encoder(saved(DualAttention(ARCH)), out_indices=(1, 3))
+    model.init_weights()
+
+
+@pytest.mark.parametrize(
+    ('source', 'said'),
+    [
+        (
+            dict(embed_dims=(32, 32, 32, 64)),
+            r'do not fit DualAttention: \d\d of another shape',
+        ),
+        (dict(depths=(1, 1, 2, 1)), r'\d+ unexpected \(stages.2.blocks.1.fca.+, \.\.\.\)'),
+    ],
+)
+def test_checkpoint_of_another_size(saved, source, said):
+    with pytest.raises(UserError, match=said):
+        encoder(saved(changed(**source), 'backbone.'), 'backbone').init_weights()
+
+
+def test_missing(saved):
+    file = saved(changed())
+    with pytest.raises(UserError, match=r'start.pth does not fit DualAttention: \d+ missing \(sta'):
+        MODELS.build(
+            dict(
+                type='DualAttention',
+                arch=ARCH | dict(depths=(1, 1, 2, 1)),
+                init_cfg=dict(type='Pretrained', checkpoint=str(file)),
+            )
+        ).init_weights()
+
+
+def test_forgotten_prefix(saved):
+    with pytest.raises(UserError, match=r"start.pth does not fit .* prefix='backbone.'$"):
+        encoder(saved(changed(), 'backbone.')).init_weights()
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'none\.pth'):
+        encoder(tmp_path / 'none.pth').init_weights()

@@ -1,0 +1,183 @@
+"""The colorizer as OpenMMLab runs it, against scikit-image."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.optim import OptimWrapper
+from mmengine.registry import MODELS
+from mmengine.structures import BaseDataElement
+from skimage import color
+from tiny import GENERATOR
+from torch import nn
+
+from dualattn_mm import Colorizer
+
+
+class Constant(nn.Module):
+    """A network that answers every lightness with the same colour, and keeps what it was given."""
+
+    def __init__(self, a, b):
+        super().__init__()
+        self.ab = nn.Parameter(torch.tensor([a, b]).view(1, 2, 1, 1))
+
+    def forward(self, lightness):
+        self.lightness = lightness
+        return self.ab.expand(len(lightness), 2, *lightness.shape[2:])
+
+
+def colorizer(a, b, **kwargs):
+    model = Colorizer(GENERATOR, **kwargs)
+    model.generator = Constant(float(a), float(b))
+    return model
+
+
+def to_lab(rgb):
+    return torch.from_numpy(color.rgb2lab(rgb.double().numpy(), channel_axis=1))
+
+
+def to_rgb(lab):
+    return torch.from_numpy(color.lab2rgb(lab.numpy(), channel_axis=1))
+
+
+def test_network_sees_the_lightness_alone():
+    rgb = torch.rand(2, 3, 33, 40)
+    model = colorizer(0, 0)
+    for mode in ('tensor', 'loss'):
+        model(rgb, mode=mode)
+        assert model.generator.lightness.shape == (2, 1, 33, 40)
+        torch.testing.assert_close(
+            model.generator.lightness.double(), to_lab(rgb)[:, :1], rtol=0, atol=1e-3
+        )
+
+
+@pytest.mark.parametrize('l1_weight', [0.1, 2.0])
+def test_loss_is_the_weighted_mean_of_the_color_difference(l1_weight):
+    rgb = torch.rand(2, 3, 33, 40)
+    model = Colorizer(GENERATOR, **(dict(l1_weight=l1_weight) if l1_weight != 0.1 else {}))
+    lab = to_lab(rgb)
+    predicted = model.generator(lab[:, :1].float()).detach().double()
+    expected = np.abs(predicted.numpy() - lab[:, 1:].numpy()).mean()
+    losses = model(rgb, mode='loss')
+    assert losses['ab_l1'].item() == pytest.approx(expected, rel=1e-4)
+    assert losses['loss_l1'].item() == pytest.approx(l1_weight * expected, rel=1e-4)
+    assert not losses['ab_l1'].requires_grad
+    total, _ = model.parse_losses(losses)
+    assert total.item() == pytest.approx(l1_weight * expected, rel=1e-4)
+
+
+@pytest.mark.parametrize('ab', [(20.0, -30.0), (0.0, 0.0)])
+def test_tensor_joins_color_and_lightness_as_scikit_image(ab):
+    rgb = torch.rand(2, 3, 9, 7)
+    lab = to_lab(rgb)
+    lab[:, 1], lab[:, 2] = ab
+    out = colorizer(*ab)(rgb)
+    assert out.shape == rgb.shape
+    torch.testing.assert_close(out.double(), to_rgb(lab), rtol=0, atol=1e-3)
+
+
+def test_lightness_is_kept_where_the_color_is_in_gamut():
+    gray = (0.3 + 0.4 * torch.rand(2, 1, 33, 40)).expand(2, 3, 33, 40)
+    model = Colorizer(GENERATOR)
+    nn.init.normal_(model.generator.head.to_ab.weight, std=1e-2)
+    before, after = to_lab(gray), to_lab(model(gray).detach())
+    assert after[:, 1:].abs().amax() > 0.5, 'there is some colour'
+    assert after[:, 1:].abs().amax() < 15, 'this test is about small colours'
+    torch.testing.assert_close(after[:, 0], before[:, 0], rtol=0, atol=1e-2)
+
+
+@pytest.mark.filterwarnings('ignore:Conversion from CIE-LAB')
+@pytest.mark.parametrize('sign', [1, -1])
+def test_color_is_clamped_before_the_conversion(sign):
+    rgb = torch.rand(1, 3, 5, 5)
+    limit = 127 if sign > 0 else -128
+    out = colorizer(1e4 * sign, 1e6 * sign)(rgb)
+    assert torch.equal(out, colorizer(limit, limit)(rgb))
+    lab = to_lab(rgb)
+    lab[:, 1:] = limit
+    torch.testing.assert_close(out.double(), to_rgb(lab), rtol=0, atol=1e-3)
+
+
+def test_predict_fills_the_samples():
+    rgb = torch.rand(2, 3, 33, 40)
+    model = Colorizer(GENERATOR)
+    samples = [BaseDataElement(metainfo=dict(n=n)) for n in range(2)]
+    predictions = model(rgb, samples, mode='predict')
+    assert [sample.n for sample in predictions] == [0, 1]
+    for sample, given, image in zip(predictions, samples, model(rgb), strict=True):
+        assert sample is given
+        torch.testing.assert_close(sample.pred_img, 255 * image)
+        assert sample.pred_img.amax() > 1
+
+
+def test_predict_makes_samples_where_none_are_given():
+    rgb = torch.rand(2, 3, 33, 40)
+    model = Colorizer(GENERATOR)
+    pictures = [255 * image for image in model(rgb)]
+    predictions = model(rgb, mode='predict')
+    torch.testing.assert_close([sample.pred_img for sample in predictions], pictures)
+
+
+def test_a_negative_weight_is_named():
+    with pytest.raises(ValueError, match=r'l1_weight=-1\b'):
+        Colorizer(GENERATOR, l1_weight=-1)
+
+
+@pytest.mark.parametrize('mode', ['test', '', None])
+def test_a_wrong_mode_is_named_with_what_is_allowed(mode):
+    with pytest.raises(ValueError, match='mode') as info:
+        Colorizer(GENERATOR)(torch.rand(1, 3, 32, 32), mode=mode)
+    for word in (repr(mode), 'tensor', 'loss', 'predict'):
+        assert word in str(info.value)
+
+
+@pytest.mark.parametrize('value', [0.0, 1.0])
+def test_black_and_white_images_train(value):
+    model = Colorizer(GENERATOR)
+    model(torch.full((1, 3, 32, 32), value), mode='loss')['loss_l1'].backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_color_is_float32_under_autocast():
+    rgb = torch.rand(1, 3, 32, 32)
+    model = Colorizer(GENERATOR).eval()
+    expected, loss = model(rgb), model(rgb, mode='loss')['ab_l1']
+    with torch.autocast('cpu', torch.bfloat16):
+        out, half_loss = model(rgb), model(rgb, mode='loss')['ab_l1']
+    assert out.dtype == half_loss.dtype == torch.float32
+    torch.testing.assert_close(half_loss, loss, rtol=2e-2, atol=0)
+    assert (out - expected).norm() < 2e-2 * expected.norm()
+
+
+def test_state_dict_keys_are_the_stored_ones():
+    with torch.device('meta'):
+        generator = dict(type='MultiscalePyramidTransformer')
+        state = MODELS.build(dict(type='Colorizer', generator=generator)).state_dict()
+    lines = [f'{key} {tuple(value.shape)}' for key, value in state.items()]
+    stored = Path(__file__).parents[2] / 'state_dict_keys' / 'colorizer.txt'
+    assert sorted(lines) == stored.read_text().splitlines()
+
+
+def test_train_and_test_steps_of_mmengine():
+    """Raw uint8 images, as a data loader gives them; a fixed batch is learned."""
+    y, x = torch.meshgrid(torch.arange(32), torch.arange(32), indexing='ij')
+    images = [
+        torch.stack((4 * y + 100, 3 * x + 60, 150 - 4 * x)).to(torch.uint8),
+        torch.stack((8 * x, 255 - 8 * y, 4 * y + 4 * x)).to(torch.uint8),
+    ]
+    data = dict(inputs=images, data_samples=[BaseDataElement() for _ in images])
+    model = Colorizer(GENERATOR)
+    wrapper = OptimWrapper(torch.optim.Adam(model.parameters(), lr=3e-3))
+    model.train()
+    logs = [model.train_step(data, wrapper) for _ in range(20)]
+    assert {'loss', 'loss_l1', 'ab_l1'} <= set(logs[0])
+    lab = to_lab(torch.stack(images) / 255)
+    assert logs[0]['ab_l1'].item() == pytest.approx(lab[:, 1:].abs().mean().item(), rel=0.3)
+    assert logs[-1]['loss'] < 0.8 * logs[0]['loss']
+    model.eval()
+    for step in (model.val_step, model.test_step):
+        results = step(dict(inputs=images, data_samples=[BaseDataElement() for _ in images]))
+        expected = model(torch.stack(images) / 255)
+        for sample, image in zip(results, expected, strict=True):
+            torch.testing.assert_close(sample.pred_img, 255 * image, rtol=0, atol=1e-2)

@@ -1,0 +1,107 @@
+"""Every network in the lists: its size, and what it makes of an image."""
+
+from functools import partial
+
+import pytest
+import torch
+
+from projects.benchmark.peers import BEV_CASES, INSTALL, NETWORKS, Case, in_channels
+from projects.benchmark.step import count_macs
+
+# At 224 x 224, 256 x 256 and on KITTI's map. Ours have the norm of the last stage alone.
+PARAMETERS = {
+    'dualattn_tiny': 27_715_296,
+    'dualattn_tiny_with_cp': 27_715_296,
+    'dualattn_small': 45_575_136,
+    'dualattn_base': 80_994_304,
+    'timm_davit_tiny': 27_591_168,
+    'timm_davit_small': 48_976_896,
+    'timm_davit_base': 86_929_408,
+    'mmpretrain_davit_tiny': 27_591_168,
+    'timm_swin_tiny': 27_519_354,
+    'mmpretrain_swin_tiny': 27_519_354,
+    'timm_maxvit_tiny': 30_403_528,
+    'timm_convnext_tiny': 27_820_128,
+    'timm_vit_small': 21_665_664,
+    'mpt': 55_092_032,
+    'mpt_mini': 5_668_160,
+    'ddcolor_tiny': 55_009_716,
+    'ddcolor_large': 227_875_476,
+    'dualattn_bev': 2_885_632,
+    'second': 4_576_768,
+}
+CASES = {'backbone': Case.square(224), 'colorizer': Case.square(256), 'bev': BEV_CASES['kitti']}
+# Whole detectors are counted where their configs are tested.
+ALL = [(task, name) for task in CASES for name in NETWORKS[task]]
+
+
+def built(task, name, case):
+    network = NETWORKS[task][name]
+    if not network.installed:
+        pytest.skip(f'not installed: {network.package}')
+    return network.build(case).eval()
+
+
+def outputs_for(module, case):
+    image = torch.rand(1, in_channels(module), case.height, case.width)
+    with torch.inference_mode():
+        outputs = module(image)
+    return [outputs] if isinstance(outputs, torch.Tensor) else list(outputs)
+
+
+@pytest.mark.parametrize(('task', 'name'), ALL)
+def test_parameters(task, name, monkeypatch):
+    # Without data, which is quick; but some networks read their rates of DropPath from a tensor.
+    monkeypatch.setattr(torch, 'linspace', partial(torch.linspace, device='cpu'))
+    with torch.device('meta'):
+        module = built(task, name, CASES[task])
+    assert sum(p.numel() for p in module.parameters()) == PARAMETERS[name]
+
+
+def test_each_is_compared_with_one_of_ours():
+    for networks in NETWORKS.values():
+        for network in networks.values():
+            assert networks[network.against].against == network.against
+            assert network.package in ('', *INSTALL)
+
+
+@pytest.mark.parametrize('name', [name for name, n in NETWORKS['backbone'].items() if not n.large])
+def test_backbones_give_one_vector(name):
+    case = CASES['backbone'] if name.startswith('mmpretrain') else Case('c', 64, 96)
+    (vector,) = outputs_for(built('backbone', name, case), case)
+    assert vector.dim() == 2
+
+
+@pytest.mark.parametrize('name', ['mpt_mini', 'ddcolor_tiny'])
+def test_colorizers_give_colour(name):
+    case = Case.square(32)
+    (ab,) = outputs_for(built('colorizer', name, case), case)
+    assert ab.shape == (1, 2, 32, 32)
+
+
+def test_ddcolor_holds_no_maps_between_calls():
+    module = built('colorizer', 'ddcolor_tiny', Case.square(32))
+    outputs_for(module, Case.square(32))
+    assert all(hook.feature is None for hook in module.network.encoder.hooks)
+
+
+@pytest.mark.parametrize('name', BEV_CASES)
+def test_bev_networks_give_the_same_map(name):
+    whole = BEV_CASES[name]
+    case = Case(name, 16, 16, whole.config)
+    ours, peer = (
+        outputs_for(built('bev', network, case), case) for network in ('dualattn_bev', 'second')
+    )
+    assert [m.shape for m in ours[0]] == [m.shape for m in peer[0]]
+
+
+def test_macs():
+    """Ours as designed; the two DaViT, of two packages, alike."""
+    networks = NETWORKS['backbone']
+    case = Case.square(224)
+    assert count_macs(networks['dualattn_tiny'], case) == pytest.approx(5.15e9, rel=1e-3)
+    if all(networks[f'{p}_davit_tiny'].installed for p in ('timm', 'mmpretrain')):
+        timm, mmpretrain = (
+            count_macs(networks[f'{p}_davit_tiny'], case) for p in ('timm', 'mmpretrain')
+        )
+        assert timm == mmpretrain == pytest.approx(4.52e9, rel=1e-3)
