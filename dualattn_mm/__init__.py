@@ -3,13 +3,12 @@
 `custom_imports = dict(imports=['dualattn_mm'])` registers the networks for every OpenMMLab library.
 """
 
-import warnings
+from typing import TYPE_CHECKING, Any
 
+from .registration import register, register_with_mmengine
 from .version import __version__
 
-with warnings.catch_warnings():
-    # mmengine imports transformers where it is installed; the release that mmagic needs warns.
-    warnings.simplefilter('ignore', FutureWarning)
+if TYPE_CHECKING:
     from .models import (
         ColorAttention,
         Colorizer,
@@ -28,3 +27,13 @@ __all__ = [
     'PixelShuffleNeck',
     '__version__',
 ]
+
+register_with_mmengine()
+
+
+def __getattr__(name: str) -> Any:
+    """The networks, imported with PyTorch when the first of them is asked for."""
+    if name == 'models' or name in __all__:
+        models = register()
+        return models if name == 'models' else getattr(models, name)
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

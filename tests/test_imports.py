@@ -112,3 +112,24 @@ def test_custom_imports_register_the_networks(alone):
 def test_public_names_exist(alone):
     assert alone['public'] == []
     assert alone['version'].count('.') == 2
+
+
+LATE = """
+import importlib.util, sys
+import dualattn_mm
+loaded = sorted({'torch', 'mmengine', 'numpy'} & set(sys.modules))
+assert not loaded, loaded
+assert importlib.util.find_spec('mmengine').origin.endswith('__init__.py')  # asked, not imported
+import mmengine
+from mmengine.registry import MODELS
+assert 'Colorizer' in MODELS.module_dict
+assert type(mmengine.__spec__.loader).__name__ == 'SourceFileLoader'
+"""
+
+
+def test_import_alone_loads_nothing_and_still_registers_the_networks():
+    """`import dualattn_mm` before mmengine, as in scripts that call an inferencer."""
+    done = subprocess.run(
+        [sys.executable, '-c', LATE], cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert (done.returncode, done.stderr) == (0, '')

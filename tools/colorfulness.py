@@ -6,9 +6,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from dualattn_mm.engine.run import run_tool
 from dualattn_mm.evaluation import VARIANTS
 from dualattn_mm.evaluation.folders import colorfulness_of_folder
+from dualattn_mm.utils.command import run_command
 
 SOME_FAILED = 1
 
@@ -40,7 +40,7 @@ def main() -> int:
         print(*lines, sep='\n', end='\n' if lines else '', file=sys.stderr)
         print(f'CF {mean:.2f} ({args.variant}), {count} images')
 
-    return run_tool(run) or (SOME_FAILED if failed else 0)
+    return run_command(run) or (SOME_FAILED if failed else 0)
 
 
 if __name__ == '__main__':

@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from dualattn_mm.engine.run import run_tool
+from dualattn_mm.utils.command import run_command
 
 
 def main() -> int:
@@ -33,7 +33,7 @@ def main() -> int:
     args = parser.parse_args()
     if args.tables and len(args.configs) > 1:
         parser.error('--tables takes one CONFIG')
-    return run_tool(lambda: _compare(args))
+    return run_command(lambda: _compare(args))
 
 
 def _compare(args: argparse.Namespace) -> None:

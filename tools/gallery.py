@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from dualattn_mm.engine.run import run_tool
+from dualattn_mm.utils.command import run_command
 from dualattn_mm.visualization.comparison import Column, compare
 
 
@@ -64,7 +64,7 @@ def main() -> int:
         rows = compare(**vars(args))
         print(f'{rows} rows of {len(args.columns)} pictures -> {args.output}')
 
-    return run_tool(run)
+    return run_command(run)
 
 
 if __name__ == '__main__':

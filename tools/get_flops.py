@@ -6,7 +6,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from dualattn_mm.engine.run import load_config, run_tool
+from dualattn_mm.engine.run import load_config
+from dualattn_mm.utils.command import run_command
 
 
 def main() -> int:
@@ -22,7 +23,7 @@ def main() -> int:
     )
     add('--depth', type=int, default=2, help='levels of modules to list (default: %(default)s)')
     args = parser.parse_args()
-    return run_tool(lambda: _print(args))
+    return run_command(lambda: _print(args))
 
 
 def _print(args: argparse.Namespace) -> None:

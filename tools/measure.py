@@ -9,8 +9,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 
 from dualattn_mm import evaluation
-from dualattn_mm.engine.run import run_tool
 from dualattn_mm.evaluation.folders import measure
+from dualattn_mm.utils.command import run_command
 from dualattn_mm.utils.report import check_output, methods_table, print_table, write_json
 
 
@@ -78,7 +78,7 @@ def main() -> int:
             folders = {name: dict(folder=methods[name], metrics=rows[name]) for name in rows}
             write_json(args.out, dict(about, methods=folders))
 
-    return run_tool(run)
+    return run_command(run)
 
 
 if __name__ == '__main__':

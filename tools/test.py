@@ -6,7 +6,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from dualattn_mm.engine.arguments import make_parser, parse
-from dualattn_mm.engine.run import evaluate, run_tool
+from dualattn_mm.engine.run import evaluate
+from dualattn_mm.utils.command import run_command
 
 
 def main() -> int:
@@ -21,7 +22,7 @@ def main() -> int:
         '--show-dir', metavar='FOLDER', help='save the predictions as PNG (colorizer)'
     )
     args = parse(parser)
-    return run_tool(lambda: evaluate(**args))
+    return run_command(lambda: evaluate(**args))
 
 
 if __name__ == '__main__':

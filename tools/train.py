@@ -6,7 +6,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from dualattn_mm.engine.arguments import make_parser, parse
-from dualattn_mm.engine.run import run_tool, train
+from dualattn_mm.engine.run import train
+from dualattn_mm.utils.command import run_command
 
 
 def main() -> int:
@@ -25,7 +26,7 @@ def main() -> int:
         help="scale the learning rate with the batch, by the config's auto_scale_lr",
     )
     args = parse(parser)
-    return run_tool(lambda: train(**args))
+    return run_command(lambda: train(**args))
 
 
 if __name__ == '__main__':

@@ -18,8 +18,9 @@ from torch import nn
 
 from dualattn_mm.datasets.checks import lidar
 from dualattn_mm.engine.arguments import CfgOptions
-from dualattn_mm.engine.run import load_config, run_tool
+from dualattn_mm.engine.run import load_config
 from dualattn_mm.utils.checkpoint_file import read_checkpoint
+from dualattn_mm.utils.command import run_command
 from dualattn_mm.utils.errors import UserError, first_line
 from dualattn_mm.visualization.birds_eye import birds_eye_view
 
@@ -151,7 +152,7 @@ def main() -> int:
         known = '' if true is None else f', {true} true ones'
         print(f'{predicted} predicted boxes{known} -> {args.output}')
 
-    return run_tool(run)
+    return run_command(run)
 
 
 if __name__ == '__main__':

@@ -6,7 +6,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from dualattn_mm.engine.run import run_tool
+from dualattn_mm.utils.command import run_command
 
 
 def main() -> int:
@@ -55,7 +55,7 @@ def main() -> int:
         )
         print(f'kernels {", ".join(map(str, drawn))} -> {output}')
 
-    return run_tool(run)
+    return run_command(run)
 
 
 if __name__ == '__main__':

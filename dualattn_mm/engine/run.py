@@ -6,9 +6,8 @@ The config's default_scope decides which library it is for; without one mmengine
 import importlib.util
 import os
 import pickle
-import sys
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,46 +19,19 @@ from mmengine.runner import Runner, find_latest_checkpoint
 from mmengine.utils import import_modules_from_strings
 
 from ..datasets.checks import coco, lidar
-from ..utils.errors import RunError, UserError
+from ..utils.command import RANK_VARIABLES, error_line, process_rank
+from ..utils.errors import RunError
 from ..utils.report import check_output
 from .cpu_processes import start_cpu_processes
 from .hooks import generator_file
 from .hooks.pictures import SavePicturesHook
 from .hooks.report import ReportHook
 
-# What a launcher sets for each process.
-_RANK = dict(pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_RANK')
-
 # Wrappers of one optimizer that --amp turns into the last of them.
 _FOR_AMP = ('OptimWrapper', 'AmpOnGpuOptimWrapper', 'AmpOptimWrapper')
 
 # Hooks that every run has, whatever its config says.
 _HOOKS = ('PlainCheckpointHook', 'RepeatableHook', 'StrictLoadHook')
-
-WRONG_USE, INTERRUPTED = 2, 130
-
-
-def run_tool(call: Callable[[], Any]) -> int:
-    """Call it, and turn what the user can put right into one line.
-
-    Returns:
-        The exit status: 0, 2 after an error of use, 130 when interrupted.
-    """
-    rank = _rank()
-    try:
-        call()
-    except (UserError, FileNotFoundError) as error:
-        where = f' (process {rank})' if rank != '0' else ''
-        print(f'error{where}: {_line(error)}', file=sys.stderr)
-        return WRONG_USE
-    except KeyboardInterrupt:
-        print('interrupted', file=sys.stderr)
-        return INTERRUPTED
-    return 0
-
-
-def _rank() -> str:
-    return next((os.environ[name] for name in _RANK.values() if name in os.environ), '0')
 
 
 def train(
@@ -182,7 +154,7 @@ def read_config(config: str, cfg_options: Mapping[str, Any] | None = None) -> Co
         if any(name.split('.')[0] == 'custom_imports' for name in cfg_options or ()):
             import_modules_from_strings(**cfg.custom_imports)  # the file's own are imported by now
     except Exception as error:  # a config is a program: it can fail in any way
-        raise RunError(f'cannot use the config {config}: {_line(error)}') from error
+        raise RunError(f'cannot use the config {config}: {error_line(error)}') from error
     return cfg
 
 
@@ -202,7 +174,7 @@ def _check_processes(launcher: str) -> None:
     os.environ.setdefault('LOCAL_RANK', '0')
     if launcher == 'none':
         return
-    if _RANK[launcher] not in os.environ:
+    if RANK_VARIABLES[launcher] not in os.environ:
         raise RunError(f'--launcher {launcher}: was not started by it; see tools/dist_train.sh')
 
 
@@ -258,7 +230,7 @@ def _use_amp(cfg: Config) -> None:
 
 
 def _run(cfg: Config, task: str, hooks: Sequence[Hook] = ()) -> Any:
-    if _rank() == '0':
+    if process_rank() == '0':
         coco.check(cfg, task)
         lidar.check(cfg, task)
     # torch < 2.6 would otherwise run the code inside a checkpoint.
@@ -277,7 +249,7 @@ def _run(cfg: Config, task: str, hooks: Sequence[Hook] = ()) -> Any:
         what = 'it is damaged, or no checkpoint'
         if isinstance(error, pickle.UnpicklingError):
             what = 'it is damaged, or holds objects other than weights, which could run code'
-        raise RunError(f'{file} is not loaded: {what} ({_line(error)})') from None
+        raise RunError(f'{file} is not loaded: {what} ({error_line(error)})') from None
 
 
 def _file_being_loaded(error: Exception) -> str | None:
@@ -289,17 +261,6 @@ def _file_being_loaded(error: Exception) -> str | None:
         if frame.f_code is torch.load.__code__:
             return str(frame.f_locals['f'])
     return None
-
-
-def _line(error: BaseException) -> str:
-    """Class and first line of an error; an error meant for the user needs no class."""
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    if not isinstance(error, UserError | FileNotFoundError):
-        return ': '.join((type(error).__name__, *lines[:1]))
-    if lines and lines[0].startswith('Caught ') and lines[0].endswith('.'):
-        # Of a data loader's worker: torch puts its whole traceback into the message.
-        return lines[-1].partition(': ')[2]
-    return next(iter(lines), type(error).__name__)
 
 
 def add_default_hooks(cfg: Config) -> None:

@@ -1,16 +1,21 @@
 """The networks. Importing this registers them in mmengine's root MODELS."""
 
-from .backbones import DualAttention, DualAttentionBEV
-from .colorizers import Colorizer, MultiscalePyramidTransformer
-from .heads import ColorAttention
-from .losses import (
-    FeatureDistillation,
-    RebalancedColorLoss,
-    VGG19PerceptualLoss,
-    WassersteinCritic,
-    WassersteinLoss,
-)
-from .necks import PixelShuffleNeck
+import warnings
+
+with warnings.catch_warnings():
+    # mmengine imports transformers where it is installed; the release that mmagic needs warns.
+    warnings.simplefilter('ignore', FutureWarning)
+    from .backbones import DualAttention, DualAttentionBEV
+    from .colorizers import Colorizer, MultiscalePyramidTransformer
+    from .heads import ColorAttention
+    from .losses import (
+        FeatureDistillation,
+        RebalancedColorLoss,
+        VGG19PerceptualLoss,
+        WassersteinCritic,
+        WassersteinLoss,
+    )
+    from .necks import PixelShuffleNeck
 
 __all__ = [
     'ColorAttention',

@@ -8,8 +8,8 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..engine.run import run_tool
 from ..utils.atomic import atomic_write_bytes, check_writable
+from ..utils.command import run_command
 from ..utils.configs_dir import configs_dir
 from ..utils.errors import UserError
 from ..utils.report import print_table
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: from argparse, with status 2 for wrong arguments and 0 for --help.
     """
     args = _parser().parse_args(argv)
-    return run_tool(lambda: _run(args))
+    return run_command(lambda: _run(args))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import torch
 
-from dualattn_mm.engine.run import run_tool
+from dualattn_mm.utils.command import run_command
 from dualattn_mm.utils.report import check_output
 from projects.colorformer.memory_builder import build_color_memory
 
@@ -60,7 +60,7 @@ def main() -> int:
             f'{args.colors} colours -> {args.output}'
         )
 
-    return run_tool(run)
+    return run_command(run)
 
 
 if __name__ == '__main__':

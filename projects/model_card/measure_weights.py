@@ -13,8 +13,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from dualattn_mm import evaluation
 from dualattn_mm.apis import ColorizationPipeline
 from dualattn_mm.apis.weights import read_generator_cfg
-from dualattn_mm.engine.run import run_tool
 from dualattn_mm.evaluation.folders import measure
+from dualattn_mm.utils.command import run_command
 from dualattn_mm.utils.folders import pictures_below
 from dualattn_mm.utils.report import methods_table, print_table, write_json
 from projects.model_card import baselines
@@ -96,7 +96,7 @@ def main() -> int:
         pipe = ColorizationPipeline(args.weights, None if described else args.config)
         choose(args, pipe) if args.choose_saturation else compare(args, pipe)
 
-    return run_tool(run)
+    return run_command(run)
 
 
 if __name__ == '__main__':

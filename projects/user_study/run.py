@@ -10,8 +10,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from dualattn_mm.engine.run import run_tool
 from dualattn_mm.utils.atomic import atomic_write_bytes
+from dualattn_mm.utils.command import run_command
 from dualattn_mm.utils.report import check_output, print_table, write_json
 from projects.user_study import preference_score, preference_study
 
@@ -82,7 +82,7 @@ def score(args: argparse.Namespace) -> None:
 
 def main() -> int:
     args = make_parser().parse_args()
-    return run_tool(lambda: dict(make=make, score=score)[args.task](args))
+    return run_command(lambda: dict(make=make, score=score)[args.task](args))
 
 
 if __name__ == '__main__':

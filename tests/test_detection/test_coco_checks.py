@@ -8,7 +8,8 @@ from mmengine.config import Config
 from PIL import Image
 
 from dualattn_mm.datasets.checks import coco as coco_data
-from dualattn_mm.engine.run import evaluate, run_tool, train
+from dualattn_mm.engine.run import evaluate, train
+from dualattn_mm.utils.command import run_command
 from dualattn_mm.utils.errors import UserError
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / 'mmdet'
@@ -176,9 +177,9 @@ def test_other_libraries_are_left_alone():
 def test_tools_say_it_in_a_line(options, annotations, openmmlab, tmp_path, capsys):
     chosen = options(annotations | dict(categories=annotations['categories'][:1]))
     work_dir = str(tmp_path / 'run')
-    assert run_tool(lambda: train(MASK_RCNN, work_dir, cfg_options=chosen)) == 2
+    assert run_command(lambda: train(MASK_RCNN, work_dir, cfg_options=chosen)) == 2
     assert capsys.readouterr().err.startswith(f'error: {tmp_path}/coco/all.json: no category')
     (tmp_path / 'any.pth').touch()
     call = lambda: evaluate(MASK_RCNN, str(tmp_path / 'any.pth'), work_dir, cfg_options=chosen)  # noqa: E731
-    assert run_tool(call) == 2
+    assert run_command(call) == 2
     assert capsys.readouterr().err.startswith(f'error: {tmp_path}/coco/all.json: no category')

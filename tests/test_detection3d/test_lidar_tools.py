@@ -10,7 +10,8 @@ import torch
 from lidar import CONFIGS, kitti_options
 from PIL import Image
 
-from dualattn_mm.engine.run import evaluate, run_tool, train
+from dualattn_mm.engine.run import evaluate, train
+from dualattn_mm.utils.command import run_command
 from dualattn_mm.utils.errors import UserError
 from tools.visualize_bev import draw_detections
 
@@ -162,7 +163,7 @@ def test_what_stops_training_and_tests(kitti, tmp_path, capsys, kind):
         lambda: train(SECOND, work_dir, cfg_options=options),
         lambda: evaluate(SECOND, str(tmp_path / 'any.pth'), work_dir, cfg_options=options),
     ):
-        assert run_tool(call) == 2
+        assert run_command(call) == 2
         error = capsys.readouterr().err
         assert error.startswith('error: ')
         assert line in error
@@ -172,10 +173,10 @@ def test_what_stops_training_and_tests(kitti, tmp_path, capsys, kind):
 def test_no_database_and_no_truth(kitti, tmp_path, capsys):
     options, work_dir = kitti_options(kitti), str(tmp_path / 'run')
     elsewhere = options | {'val_evaluator.ann_file': str(kitti / 'nowhere.pkl')}
-    assert run_tool(lambda: train(SECOND, work_dir, cfg_options=elsewhere)) == 2
+    assert run_command(lambda: train(SECOND, work_dir, cfg_options=elsewhere)) == 2
     assert f'no info file {kitti}/nowhere.pkl' in capsys.readouterr().err
     (kitti / 'kitti_dbinfos_train.pkl').unlink()
-    assert run_tool(lambda: train(SECOND, work_dir, cfg_options=options)) == 2
+    assert run_command(lambda: train(SECOND, work_dir, cfg_options=options)) == 2
     assert 'no database of ground truths' in capsys.readouterr().err
 
 
@@ -188,7 +189,7 @@ def test_sparse_convolution_without_spconv(kitti, tmp_path, capsys, monkeypatch)
         lidar_data.importlib.util, 'find_spec', lambda n: None if n == 'spconv' else found(n)
     )
     call = lambda: train(SECOND, str(tmp_path / 'run'), cfg_options=kitti_options(kitti))  # noqa: E731
-    assert run_tool(call) == 2
+    assert run_command(call) == 2
     assert 'SparseEncoder without a GPU needs spconv: pip install' in capsys.readouterr().err
 
 

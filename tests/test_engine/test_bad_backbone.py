@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from dualattn_mm.engine.run import run_tool, train
+from dualattn_mm.engine.run import train
+from dualattn_mm.utils.command import run_command
 
 CONFIG = Path(__file__).resolve().parents[2] / 'configs' / 'mmpretrain' / 'cls_dualattn_t.py'
 
@@ -22,7 +23,7 @@ CONFIG = Path(__file__).resolve().parents[2] / 'configs' / 'mmpretrain' / 'cls_d
 )
 def test_one_line(openmmlab, tmp_path, capsys, name, value, allowed):
     options = {f'model.backbone.{name}': value}
-    assert run_tool(lambda: train(str(CONFIG), str(tmp_path), cfg_options=options)) == 2
+    assert run_command(lambda: train(str(CONFIG), str(tmp_path), cfg_options=options)) == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith(f'error: {name}=')
     assert allowed in error

@@ -9,7 +9,8 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
-from dualattn_mm.engine.run import evaluate, run_tool, train
+from dualattn_mm.engine.run import evaluate, train
+from dualattn_mm.utils.command import run_command
 from dualattn_mm.utils.errors import RunError
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / 'mmpretrain'
@@ -98,7 +99,7 @@ def test_checkpoint_of_another_size(openmmlab, tiny, folders, tmp_path, capsys):
     torch.save(DualAttention(arch, head_dim=8, group_dim=8).state_dict(), file)
     init = {'model.backbone.init_cfg': dict(type='Pretrained', checkpoint=str(file))}
     work = str(tmp_path)
-    assert run_tool(lambda: train(str(tiny), work, cfg_options=options(folders) | init)) == 2
+    assert run_command(lambda: train(str(tiny), work, cfg_options=options(folders) | init)) == 2
     assert f'{file} does not fit DualAttention: ' in capsys.readouterr().err
     file.unlink()
     with pytest.raises(RunError, match=r'no initial weights .*other\.pth'):

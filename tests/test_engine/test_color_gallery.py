@@ -14,6 +14,7 @@ from PIL import Image
 
 from dualattn_mm.engine import ColorGalleryHook, run
 from dualattn_mm.engine.hooks.repeatable import unchanged_randomness
+from dualattn_mm.utils.command import run_command
 from dualattn_mm.utils.configs_dir import configs_dir
 from dualattn_mm.utils.image_io import read_image
 from dualattn_mm.utils.tensors import to_picture, without_color
@@ -239,7 +240,7 @@ def test_what_cannot_be_shown_is_one_line_before_training(
         change(val)
     options = dict(shown(folder), experiment_name=os.urandom(4).hex())
     work_dir = tmp_path / 'work'
-    code = run.run_tool(lambda: run.train(str(config), str(work_dir), cfg_options=options))
+    code = run_command(lambda: run.train(str(config), str(work_dir), cfg_options=options))
     err = capfd.readouterr().err
     assert code == 2
     assert err.startswith('error: the photos of the gallery: ')

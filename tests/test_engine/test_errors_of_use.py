@@ -9,6 +9,7 @@ from mmengine.registry import TRANSFORMS
 from test_run import TESTING, unique
 
 from dualattn_mm.engine import run
+from dualattn_mm.utils.command import run_command
 from dualattn_mm.utils.errors import ColorizeError, RunError
 
 
@@ -27,7 +28,7 @@ def status(config, tmp_path, capfd):
     def status_(**options):
         work_dir = str(tmp_path / 'work')
         resume = options.pop('resume', None)
-        code = run.run_tool(
+        code = run_command(
             lambda: run.train(
                 str(config), work_dir, resume=resume, cfg_options=dict(unique(), **options)
             )
@@ -128,7 +129,7 @@ def test_damaged_checkpoints_are_named(status, config, tmp_path, capfd, checkpoi
     calls = (
         lambda: status(load_from=str(bad)),
         lambda: status(resume=str(bad)),
-        lambda: (run.run_tool(test), capfd.readouterr().err),
+        lambda: (run_command(test), capfd.readouterr().err),
     )
     for call in calls:
         code, err = call()

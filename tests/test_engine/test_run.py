@@ -10,6 +10,7 @@ from mmengine.registry import METRICS
 from mmengine.runner import Runner
 
 from dualattn_mm.engine import arguments, run
+from dualattn_mm.utils.command import run_command
 from dualattn_mm.utils.errors import RunError
 
 
@@ -213,13 +214,13 @@ def test_an_error_of_use_is_one_line(error, capsys):
     def fail():
         raise error
 
-    assert run.run_tool(fail) == 2
+    assert run_command(fail) == 2
     assert capsys.readouterr().err == 'error: no such thing\n'
 
 
 def test_another_error_shows_where_it_is():
     with pytest.raises(ZeroDivisionError):
-        run.run_tool(lambda: 1 / 0)
+        run_command(lambda: 1 / 0)
 
 
 def test_arguments(capsys):

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 
 from dualattn_mm.engine.hooks.safe_checkpoint import AtomicLocalBackend
-from dualattn_mm.engine.run import run_tool
 from dualattn_mm.models.backbones.dual_attention import DualAttention
 from dualattn_mm.utils.checkpoint_file import read_state_dict
+from dualattn_mm.utils.command import run_command
 from dualattn_mm.utils.errors import UserError
 from dualattn_mm.version import __version__
 
@@ -365,7 +365,7 @@ def main() -> int:
     add('input', metavar='INPUT', help="DaViT's weights: .safetensors, or a checkpoint (.pth)")
     add('-o', '--output', required=True, metavar='FILE', help='the checkpoint to write, *.pth')
     args = parser.parse_args()
-    return run_tool(
+    return run_command(
         lambda: print(describe(convert_davit_file(args.input, args.output), args.output))
     )
 
