@@ -5,13 +5,17 @@ import os
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from mmengine.dataset import BaseDataset
 from mmengine.fileio import list_dir_or_file
 from mmengine.logging import print_log
 from mmengine.registry import DATASETS
+from torch import Tensor
 
 from ..utils.errors import ColorizeError
 from ..utils.image_io import FORMATS, IMAGE_SUFFIXES
+from ..utils.tensors import read_photo
+from .photo_cache import PhotoCache
 
 
 @DATASETS.register_module()
@@ -26,14 +30,28 @@ class ColorizationDataset(BaseDataset):
     test (`test_mode`), which would measure something else without it, it is an error.
 
     Args:
-        max_broken: so many unreadable files are passed over; with one more training ends.
+        max_broken: training stops once more than so many files cannot be read.
+        cache_gib: memory in GiB for decoded photos, which the workers of a data loader share; 0
+            reads the file each time. Photos beyond the limit are read each time, after a warning.
+            Each process of a distributed training has a cache of its own.
+        cache_side: photos are shrunk to at most this shorter side before they are kept, in pixels;
+            0 keeps their size.
 
     Raises:
         FileNotFoundError: if there is no photo below `data_root`, or no list, or nothing in it.
     """
 
-    def __init__(self, *args, max_broken: int = 100, **kwargs) -> None:
+    def __init__(
+        self,
+        *args,
+        max_broken: int = 100,
+        cache_gib: float = 0.0,
+        cache_side: int = 320,
+        **kwargs,
+    ) -> None:
         self.max_broken = max_broken
+        self.cache_gib = cache_gib
+        self.cache_side = cache_side
         super().__init__(*args, **kwargs)
 
     def full_init(self) -> None:
@@ -42,6 +60,7 @@ class ColorizationDataset(BaseDataset):
             super().full_init()
             # In memory that the data loader's workers share, so that they count together.
             self._broken = torch.zeros(len(self), dtype=torch.bool).share_memory_()
+            self._cache = PhotoCache(len(self), self.cache_gib) if self.cache_gib else None
 
     def load_data_list(self) -> list[dict]:
         """One dict per photo, with `img_path`."""
@@ -61,10 +80,13 @@ class ColorizationDataset(BaseDataset):
             ColorizeError: if the photo cannot be read, in a test; in training if that makes more
                 than `max_broken`, with all their names.
         """
+        info = self.get_data_info(idx)
         try:
-            return super().prepare_data(idx)
+            if self._cache is not None:
+                info['img'] = self._cached(idx, Path(info['img_path']))
+            return self.pipeline(info)
         except ColorizeError as error:
-            path = self.get_data_info(idx)['img_path']
+            path = info['img_path']
             if self.test_mode:
                 raise ColorizeError(f'{path}: {error}') from None
             if not self._broken[idx]:
@@ -79,6 +101,19 @@ class ColorizationDataset(BaseDataset):
             )
         return None
 
+    def _cached(self, idx: int, path: Path) -> Tensor:
+        image = self._cache.get(idx)
+        if image is None:
+            image = _shrunk(read_photo(path), self.cache_side)
+            if not self._cache.put(idx, image):
+                print_log(
+                    f'the cache of {self.cache_gib:g} GiB (cache_gib) is full: the remaining '
+                    'photos are read from their files each time',
+                    'current',
+                    logging.WARNING,
+                )
+        return image
+
     @staticmethod
     def _listed(path: Path) -> list[str]:
         if not path.is_file():
@@ -87,3 +122,12 @@ class ColorizationDataset(BaseDataset):
         if not names:
             raise FileNotFoundError(f'no photo is listed in {path}')
         return names
+
+
+def _shrunk(image: Tensor, short_side: int) -> Tensor:
+    """An image (3, H, W) uint8, whose shorter side is at most `short_side` unless that is 0."""
+    if not short_side or min(image.shape[1:]) <= short_side:
+        return image
+    factor = short_side / min(image.shape[1:])
+    size = [max(1, round(side * factor)) for side in image.shape[1:]]
+    return F.interpolate(image[None], size, mode='bilinear', antialias=True)[0]

@@ -12,10 +12,12 @@ from ..utils.tensors import read_photo, squash
 
 @TRANSFORMS.register_module()
 class LoadPhoto:
-    """Read `img_path` (upright, sRGB) to `img`: (3, H, W) uint8 RGB."""
+    """Read `img_path` (upright, sRGB) to `img`: (3, H, W) uint8 RGB, unless the data set did."""
 
     def __call__(self, results: dict) -> dict:
-        image = read_photo(Path(results['img_path']))
+        image = results.get('img')
+        if image is None:
+            image = read_photo(Path(results['img_path']))
         return dict(results, img=image, ori_shape=tuple(image.shape[1:]))
 
 

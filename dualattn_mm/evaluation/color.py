@@ -1,6 +1,7 @@
-"""How colorful results are, and how far their colours are from the truth."""
+"""How colorful results are, and how far their colors are from the truth."""
 
 import math
+from abc import abstractmethod
 
 import numpy as np
 import torch.nn.functional as F
@@ -14,7 +15,7 @@ from .image_metric import ImageMetric, MeanOverImages
 
 @METRICS.register_module()
 class ColorizationCF(ImageMetric):
-    """Colourfulness of predictions (CF) and truth (CF_truth), and their distance (Delta_CF).
+    """Colorfulness of predictions (CF) and truth (CF_truth), and their distance (Delta_CF).
 
     Delta_CF = |mean CF(prediction) - mean CF(truth)| over the data set, so that single images may
     differ. The definition is that of :func:`~dualattn_mm.utils.colorfulness.colorfulness`.
@@ -59,13 +60,37 @@ class ColorizationABError(MeanOverImages):
         return (a - b).abs().mean()
 
 
-@METRICS.register_module()
-class ColorizationHue(ImageMetric):
-    """Share of the colourful pixels of all images whose hue is right (`hue`): 1/6 by chance.
+class _PixelShare(ImageMetric):
+    """Of certain pixels of all images together, the share that has a property (not a number if
+    there is no such pixel)."""
 
-    PSNR and the error of ab are little worse, or better, for sepia than for right hues that are
-    too strong. So count, among the pixels of the truth with chroma of at least `least_chroma`,
-    those whose predicted hue angle (CIELAB) is within `tolerance`, however pale; gray is wrong.
+    name: str
+
+    def compare(self, predictions: list[Tensor], truths: list[Tensor]) -> list[tuple[int, int]]:
+        counts = []
+        for prediction, truth in zip(predictions, truths, strict=True):
+            ab, true_ab = (rgb_to_lab(image.float() / 255)[1:] for image in (prediction, truth))
+            found, among = self.select(ab, true_ab)
+            counts.append((int((found & among).sum()), int(among.sum())))
+        return counts
+
+    @abstractmethod
+    def select(self, ab: Tensor, true_ab: Tensor) -> tuple[Tensor, Tensor]:
+        """Which pixels have the property, and which are looked at: (H, W) bool, from (2, H, W)."""
+
+    def compute_metrics(self, results: list[tuple[int, int]]) -> dict[str, float]:
+        found, among = (sum(counts) for counts in zip(*results, strict=True))
+        return {self.name: found / among if among else math.nan}
+
+
+@METRICS.register_module()
+class ColorizationHue(_PixelShare):
+    """Share of the colorful pixels of all images whose hue is right (`hue`): 1/6 by chance.
+
+    Sepia can have a better PSNR and a smaller error of ab than the right hues at too high a
+    chroma. This metric therefore counts, among the pixels whose true chroma is at least
+    `least_chroma`, those whose predicted hue angle (CIELAB) is within `tolerance` of the true one,
+    however pale they are. Gray is wrong.
 
     Args:
         tolerance: in degrees, to either side.
@@ -73,22 +98,56 @@ class ColorizationHue(ImageMetric):
         **kwargs: those of :class:`~dualattn_mm.evaluation.ImageMetric`.
     """
 
+    name = 'hue'
+
     def __init__(self, tolerance: float = 30.0, least_chroma: float = 15.0, **kwargs) -> None:
         super().__init__(**kwargs)
         self.cosine = math.cos(math.radians(tolerance))
         self.least_chroma = least_chroma
 
-    def compare(self, predictions: list[Tensor], truths: list[Tensor]) -> list[tuple[int, int]]:
-        pairs = zip(predictions, truths, strict=True)
-        return [self._count(prediction, truth) for prediction, truth in pairs]
+    def select(self, ab: Tensor, true_ab: Tensor) -> tuple[Tensor, Tensor]:
+        # Below a chroma of 1 a pixel is gray, and its hue is rounding.
+        right = (F.cosine_similarity(ab, true_ab, dim=0) >= self.cosine) & (ab.norm(dim=0) >= 1)
+        return right, true_ab.norm(dim=0) >= self.least_chroma
 
-    def compute_metrics(self, results: list[tuple[int, int]]) -> dict[str, float]:
-        right, colorful = (sum(counts) for counts in zip(*results, strict=True))
-        return dict(hue=right / colorful if colorful else math.nan)
 
-    def _count(self, prediction: Tensor, truth: Tensor) -> tuple[int, int]:
-        a, b = (rgb_to_lab(image.float() / 255)[1:] for image in (prediction, truth))
-        colorful = b.norm(dim=0) >= self.least_chroma
-        # Below a chroma of 1 a pixel is gray, and its hue rounding.
-        right = (F.cosine_similarity(a, b, dim=0) >= self.cosine) & (a.norm(dim=0) >= 1)
-        return int((right & colorful).sum()), int(colorful.sum())
+@METRICS.register_module()
+class ColorizationTinge(_PixelShare):
+    """Share of the truly neutral pixels of all images that get a visible color (`tinge`).
+
+    Args:
+        neutral: pixels with a true chroma below this are neutral, CIELAB units.
+        visible: a predicted chroma above this is visible, CIELAB units.
+        **kwargs: those of :class:`~dualattn_mm.evaluation.ImageMetric`.
+    """
+
+    name = 'tinge'
+
+    def __init__(self, neutral: float = 6.0, visible: float = 12.0, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.neutral = neutral
+        self.visible = visible
+
+    def select(self, ab: Tensor, true_ab: Tensor) -> tuple[Tensor, Tensor]:
+        return ab.norm(dim=0) > self.visible, true_ab.norm(dim=0) < self.neutral
+
+
+@METRICS.register_module()
+class ColorizationDull(_PixelShare):
+    """Share of the truly vivid pixels of all images that stay nearly gray (`dull`).
+
+    Args:
+        vivid: pixels with a true chroma above this are vivid, CIELAB units.
+        gray: a predicted chroma below this is nearly gray, CIELAB units.
+        **kwargs: those of :class:`~dualattn_mm.evaluation.ImageMetric`.
+    """
+
+    name = 'dull'
+
+    def __init__(self, vivid: float = 25.0, gray: float = 8.0, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.vivid = vivid
+        self.gray = gray
+
+    def select(self, ab: Tensor, true_ab: Tensor) -> tuple[Tensor, Tensor]:
+        return ab.norm(dim=0) < self.gray, true_ab.norm(dim=0) > self.vivid

@@ -12,6 +12,7 @@ import threading
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,8 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from .errors import ColorizeError, first_line
 
 FORMATS = ('JPEG', 'PNG', 'WEBP', 'TIFF', 'BMP')
+if find_spec('PIL._avif'):  # Pillow has it since 11.3, unless it was built without
+    FORMATS += ('AVIF',)
 # Per format: the suffixes it is known by, the first one for files that are called otherwise.
 SUFFIXES = {
     'JPEG': ('.jpg', '.jpeg', '.jpe', '.jfif'),
@@ -28,8 +31,9 @@ SUFFIXES = {
     'WEBP': ('.webp',),
     'TIFF': ('.tif', '.tiff'),
     'BMP': ('.bmp',),
+    'AVIF': ('.avif',),
 }
-IMAGE_SUFFIXES = tuple(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
+IMAGE_SUFFIXES = tuple(suffix for format_ in FORMATS for suffix in SUFFIXES[format_])
 _SAVE_OPTIONS = {
     'JPEG': {'quality': 95, 'subsampling': 0},  # 4:4:4: colour is what this program adds
     'WEBP': {'quality': 95, 'method': 2},  # half the time of the default, no larger
@@ -90,11 +94,11 @@ class Header(NamedTuple):
 def output_format(image: Image.Image) -> str:
     """The format that the colorized image is stored in: 'JPEG', 'PNG', 'WEBP' or 'TIFF'.
 
-    The image's own, except PNG for BMP, for transparency and for 16-bit gray. Looks at the header
-    alone. A phone's multi-picture JPEG (MPO) is a JPEG of its first picture.
+    The image's own, except PNG for BMP and AVIF, for transparency and for 16-bit gray. Looks at the
+    header alone. A phone's multi-picture JPEG (MPO) is a JPEG of its first picture.
     """
     format_ = 'JPEG' if image.format == 'MPO' else image.format
-    if format_ == 'BMP' or _has_alpha(image) or image.mode.startswith('I'):
+    if format_ in ('BMP', 'AVIF') or _has_alpha(image) or image.mode.startswith('I'):
         return 'PNG'
     return format_
 

@@ -61,15 +61,26 @@ def untrained(generator_cfg: Mapping, seed: int = 0) -> nn.Module:
 
 
 def colorize_folder(
-    pipe: ColorizationPipeline, source: Path, target: Path, saturation: float | None = None
+    pipe: ColorizationPipeline,
+    source: Path,
+    target: Path,
+    saturation: float | None = None,
+    luma: bool = False,
 ) -> None:
     """Colorize all pictures below a folder to PNG files of the same names.
+
+    Args:
+        luma: colorize the pictures as Pillow's mode L has them (the luma of a gray scan), not by
+            their exact CIELAB lightness.
 
     Raises:
         UserError: if there is no picture, or one cannot be read.
     """
     pictures = pictures_by_name(source)
-    results = pipe.stream(map(read_image, pictures.values()), saturation)
+    images = (
+        read_image(path).convert('L') if luma else read_image(path) for path in pictures.values()
+    )
+    results = pipe.stream(images, saturation)
     for name, result in zip(tqdm(pictures, unit='image', disable=None), results, strict=True):
         write_image(result, target / f'{name}.png', 'PNG', overwrite=True)
 

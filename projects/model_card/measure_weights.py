@@ -1,4 +1,4 @@
-"""Measure weights of the colorizer beside gray, the mean colour and the untrained network.
+"""Measure weights of the colorizer beside gray, the mean color and the untrained network.
 
 python projects/model_card/measure_weights.py WEIGHTS --config CONFIG \\
     --train FOLDER ... --test FOLDER ... -o OUT
@@ -29,12 +29,18 @@ def make_parser() -> argparse.ArgumentParser:
     add('--config', required=True, help='the config file of its training')
     add('--train', type=Path, nargs='+', required=True, metavar='FOLDER', help='photos trained on')
     add('--test', type=Path, nargs='+', metavar='FOLDER', help='photos never seen, to measure on')
+    add(
+        '--luma',
+        action='store_true',
+        help='colorize what a gray scan has, the luma of the photos (mode L of Pillow), in place '
+        'of their exact CIELAB lightness',
+    )
     add('-o', '--output', type=Path, metavar='FOLDER', help='gets the pictures and figures.json')
     add(
         '--choose-saturation',
         type=int,
         metavar='N',
-        help='print the factor on the colours to publish the weights with, chosen on N photos of '
+        help='print the factor on the colors to publish the weights with, chosen on N photos of '
         'each folder of --train, and measure nothing',
     )
     return parser
@@ -57,21 +63,23 @@ def compare(args: argparse.Namespace, pipe: ColorizationPipeline) -> None:
     default = pipe.generator.saturation
     methods = {
         'gray': (pipe, 0.0),
-        f'mean colour of training ({color[0]:.1f}, {color[1]:.1f})': (one_color, 1.0),
+        f'mean color of training ({color[0]:.1f}, {color[1]:.1f})': (one_color, 1.0),
         'untrained': (untrained, 1.0),
         'weights, saturation 1': (pipe, 1.0),
         f'weights, saturation {default:g}': (pipe, default),
     }
     figures = {}
     for test in args.test:
-        folders = {name: args.output / test.parent.name / str(i) for i, name in enumerate(methods)}
+        # Two test folders may have one name, or one parent.
+        place = args.output / f'{len(figures)}-{test.resolve().parent.name}-{test.resolve().name}'
+        folders = {name: place / str(i) for i, name in enumerate(methods)}
         for name, (method, saturation) in methods.items():
-            baselines.colorize_folder(method, test, folders[name], saturation)
+            baselines.colorize_folder(method, test, folders[name], saturation, args.luma)
         rows = measure(test, folders, _metrics)
         print(f'{test}: {len(pictures_below(test))} photos')
         print_table(methods_table(rows))
         figures[str(test)] = rows
-    write_json(args.output / 'figures.json', figures)
+        write_json(args.output / 'figures.json', figures)
 
 
 def _metrics() -> list[evaluation.ImageMetric]:
@@ -80,6 +88,8 @@ def _metrics() -> list[evaluation.ImageMetric]:
         evaluation.ColorizationSSIM(),
         evaluation.ColorizationABError(),
         evaluation.ColorizationHue(),
+        evaluation.ColorizationTinge(),
+        evaluation.ColorizationDull(),
         evaluation.ColorizationCF(),
     ]
 

@@ -57,6 +57,53 @@ def test_ab_error():
     assert value == dict(ab_error=pytest.approx(expected, abs=1e-3))
 
 
+def chroma(image):
+    return np.hypot(*rgb2lab(image)[..., 1:].transpose(2, 0, 1))
+
+
+def test_tinge_and_dull_on_photos():
+    """Shares over the pixels of all images together, worked out with scikit-image."""
+    truths = [data.astronaut()[:60, 100:180], data.coffee()[100:300:2, 120:300:2]]
+    predictions = [truths[0][:, ::-1].copy(), np.roll(truths[1], 30, axis=0)]
+    pairs = [
+        (chroma(p).ravel(), chroma(t).ravel()) for p, t in zip(predictions, truths, strict=True)
+    ]
+    predicted, true = (np.concatenate(values) for values in zip(*pairs, strict=True))
+    for name, share in (
+        ('tinge', (predicted[true < 6] > 12).mean()),
+        ('dull', (predicted[true > 25] < 8).mean()),
+    ):
+        assert 0.02 < share < 0.95
+        value = figures(f'Colorization{name.title()}', predictions, truths)
+        assert value == {name: pytest.approx(share, abs=2e-3)}
+
+
+@pytest.mark.parametrize(
+    ('name', 'kwargs', 'changed'),
+    [
+        ('tinge', dict(visible=12), dict(visible=200)),
+        ('tinge', dict(neutral=6), dict(neutral=0)),
+        ('dull', dict(gray=8), dict(gray=0)),
+        ('dull', dict(vivid=25), dict(vivid=200)),
+    ],
+)
+def test_tinge_and_dull_thresholds_count(name, kwargs, changed):
+    truths = [data.coffee()[100:300:4, 120:300:4]]
+    predictions = [np.roll(truths[0], 30, axis=0)]
+    metric = f'Colorization{name.title()}'
+    plain = figures(metric, predictions, truths)
+    assert figures(metric, predictions, truths, **kwargs) == plain
+    assert plain[name] > 0.01
+    value = figures(metric, predictions, truths, **changed)[name]
+    assert value == 0 or np.isnan(value)  # nothing found, or nothing to look at
+
+
+def test_tinge_and_dull_of_the_truth_are_zero():
+    truths, _ = photos()
+    for name in ('tinge', 'dull'):
+        assert figures(f'Colorization{name.title()}', truths, truths)[name] == 0
+
+
 NAMES = ('ColorizationCF', 'ColorizationPSNR', 'ColorizationSSIM', 'ColorizationABError')
 
 
