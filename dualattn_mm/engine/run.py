@@ -70,7 +70,12 @@ def train(
         _check_file(cfg.load_from, 'load_from')
     if resume is None:
         _check_initial_weights(cfg.get('model'))
-    _run(cfg, 'train')
+    hooks = []
+    if (cfg.get('load_from') or '').endswith(generator_file.SUFFIX):
+        _need_colorizer(cfg, config, cfg.load_from)
+        hooks.append(generator_file.GeneratorFileHook(cfg.load_from, keep_network=True))
+        cfg.load_from = None
+    _run(cfg, 'train', hooks)
 
 
 def evaluate(

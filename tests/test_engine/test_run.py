@@ -6,12 +6,13 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
-from mmengine.registry import METRICS
+from mmengine.registry import METRICS, MODELS
 from mmengine.runner import Runner
 
+from dualattn_mm.apis.weights import load_generator, save_generator
 from dualattn_mm.engine import arguments, run
 from dualattn_mm.utils.command import run_command
-from dualattn_mm.utils.errors import RunError
+from dualattn_mm.utils.errors import RunError, UserError
 
 
 @METRICS.register_module()
@@ -232,3 +233,48 @@ def test_arguments(capsys):
     with pytest.raises(SystemExit):
         arguments.parse(parser, ['c.py', '--cfg-options', 'a'])
     assert 'takes KEY=VALUE' in capsys.readouterr().err
+
+
+def published(config, path, **changes):
+    """A safetensors file of random weights of the config's generator, and its state dict."""
+    cfg = dict(Config.fromfile(str(config)).model.generator.to_dict(), **changes)
+    network = MODELS.build(dict(cfg))
+    save_generator(path, network, cfg, dtype=torch.float16)
+    return load_generator(path).state_dict()
+
+
+def test_training_starts_from_published_weights(config, tmp_path):
+    state = published(config, tmp_path / 'start.safetensors')
+    with config.open('a') as file:
+        file.write("\ncustom_hooks = [dict(type='GeneratorEMAHook')]\n")
+    options = {
+        'load_from': str(tmp_path / 'start.safetensors'),
+        'optim_wrapper.optimizer.lr': 0.0,
+        'train_cfg.max_iters': 1,
+    }
+    run.train(str(config), str(tmp_path / 'work'), cfg_options=dict(unique(), **options))
+    trained = torch.load(tmp_path / 'work' / 'iter_1.pth', weights_only=True)['state_dict']
+    for name, value in state.items():
+        assert torch.equal(trained[f'generator.{name}'], value), name
+
+
+def test_resuming_a_training_from_published_weights_goes_on_from_its_checkpoint(config, tmp_path):
+    published(config, tmp_path / 'start.safetensors')
+    options = {'load_from': str(tmp_path / 'start.safetensors')}
+
+    def train(folder, steps, resume=None):
+        changes = dict(unique(), **options, **{'train_cfg.max_iters': steps})
+        run.train(str(config), str(tmp_path / folder), resume, cfg_options=changes)
+        return torch.load(tmp_path / folder / f'iter_{steps}.pth', weights_only=True)['state_dict']
+
+    whole = train('whole', 3)
+    train('parts', 2)
+    for name, value in train('parts', 3, 'auto').items():
+        assert torch.equal(whole[name], value), name
+
+
+def test_training_refuses_published_weights_of_another_network(config, tmp_path):
+    published(config, tmp_path / 'start.safetensors', num_queries=5)
+    options = {'load_from': str(tmp_path / 'start.safetensors')}
+    with pytest.raises(UserError, match='is of another network than the config'):
+        run.train(str(config), str(tmp_path / 'work'), cfg_options=dict(unique(), **options))

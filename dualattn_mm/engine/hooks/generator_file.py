@@ -1,4 +1,4 @@
-"""Testing the weights that `save_generator` wrote, which hold no whole `Colorizer`."""
+"""Using the weights that `save_generator` wrote, which hold no whole `Colorizer`."""
 
 from pathlib import Path
 
@@ -13,14 +13,16 @@ SUFFIX = '.safetensors'
 
 
 class GeneratorFileHook(Hook):
-    """Put the generator of a safetensors file in place of the config's.
+    """Give the model the weights of a safetensors file.
 
-    The file describes its own network, and that one is tested, as `tools/colorize.py` would run it;
-    but it must have the names and shapes of the config's, so that no other network is tested than
-    the config says.
+    In a test, the file describes its own network, and that network is tested, as `dualattn
+    colorize` would run it. A training (`keep_network`) starts from the weights, and the config says
+    what the network is. Either way the file must have the names and shapes of the config's network.
 
     Args:
         path: the file.
+        keep_network: copy the weights into the config's network; otherwise the network of the
+            file takes its place.
 
     Raises:
         UserError: if it cannot be read or describes no network.
@@ -29,12 +31,13 @@ class GeneratorFileHook(Hook):
     # Before EMAHook (NORMAL) takes its copy.
     priority = 'VERY_HIGH'
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, keep_network: bool = False) -> None:
         self.path = Path(path)
+        self.keep_network = keep_network
         self.generator = load_generator(path)
 
     def before_run(self, runner: Runner) -> None:
-        """Replace the generator.
+        """Replace the generator, or its weights.
 
         Raises:
             UserError: if a name or shape differs.
@@ -53,6 +56,9 @@ class GeneratorFileHook(Hook):
                 f'{self.path} is of another network than the config: {len(different)} of '
                 f'{len({**wanted, **given})} weights differ in name or shape ({shown})'
             )
+        if self.keep_network:
+            own.load_state_dict(self.generator.state_dict())
+            return
         generator = self.generator.to(next(own.parameters()).device)
         if wrapper is None:
             model.generator = generator
