@@ -19,9 +19,9 @@ ADVERSARIAL = dict(type='WassersteinLoss')
 
 @MODELS.register_module()
 class Colorizer(BaseModel):
-    """Automatic colorization (Sec. III): the lightness of an image gets the colour predicted.
+    """Automatic colorization (Sec. III): the lightness of an image gets the color predicted.
 
-    The network sees the lightness alone, so a colour image serves as input and ground truth.
+    The network sees the lightness alone, so a color image serves as input and ground truth.
 
     With a critic, `optim_wrapper` has the keys 'generator' and 'critic', and a training step first
     trains the critic, then the generator, on the same images.
@@ -38,10 +38,13 @@ class Colorizer(BaseModel):
             :class:`~dualattn_mm.models.losses.RebalancedColorLoss`; None for no such loss.
         distillation: config of a :class:`~dualattn_mm.models.losses.FeatureDistillation` that the
             generator's encoder also learns from; not together with a critic.
+        train_sizes: sides of the squares that training resizes its images to, one of them drawn at
+            random for each step, so that the network works at several sizes; empty trains at the
+            size of the data. A distillation's teacher sees the images before, with `shrink=1`.
         n_critic: the critic's steps for each of the generator's.
         weight_clip: the critic's weights are kept in [-weight_clip, weight_clip].
         data_preprocessor: config; by default uint8 RGB images are batched and divided by 255.
-        init_cfg: mmengine's initialisation.
+        init_cfg: mmengine's initialization.
 
     Raises:
         ValueError: for an argument outside of what is described here.
@@ -56,6 +59,7 @@ class Colorizer(BaseModel):
         l1_weight: float = 0.1,
         color: Mapping[str, Any] | None = None,
         distillation: Mapping[str, Any] | None = None,
+        train_sizes: Sequence[int] = (),
         n_critic: int = 1,
         weight_clip: float = 0.01,
         data_preprocessor: Mapping[str, Any] | None = None,
@@ -68,6 +72,8 @@ class Colorizer(BaseModel):
         require(l1_weight >= 0, 'l1_weight', l1_weight, 'a number of at least 0')
         require(weight_clip > 0, 'weight_clip', weight_clip, 'a number above 0')
         require_natural(n_critic=n_critic)
+        for size in train_sizes:
+            require_natural(train_sizes=size)
         self.generator = MODELS.build(dict(generator))
         self.critic = None if critic is None else MODELS.build(dict(critic))
         self.perceptual = None if perceptual is None else MODELS.build(dict(perceptual))
@@ -75,9 +81,13 @@ class Colorizer(BaseModel):
         self.color = None if color is None else MODELS.build(dict(color))
         self.distillation = None if distillation is None else MODELS.build(dict(distillation))
         if self.distillation is not None:
-            # Its projections would be in neither of the two networks that are optimised in turn.
+            # Its projections would be in neither of the two networks that are optimized in turn.
             require(critic is None, 'critic', critic, 'None with a distillation')
             self.generator.encoder.register_forward_hook(self._keep_maps)
+            if train_sizes:
+                shrink = self.distillation.shrink
+                require(shrink == 1, 'distillation.shrink', shrink, '1 with train_sizes')
+        self.train_sizes = tuple(train_sizes)
         self.l1_weight = l1_weight
         self.n_critic = n_critic
         self.weight_clip = weight_clip
@@ -88,7 +98,7 @@ class Colorizer(BaseModel):
         data_samples: Sequence[BaseDataElement] | None = None,
         mode: str = 'tensor',
     ) -> Tensor | dict[str, Tensor] | list[BaseDataElement]:
-        """Colorize, or compare with the colours of the inputs.
+        """Colorize, or compare with the colors of the inputs.
 
         Args:
             inputs: (B, 3, H, W), sRGB in [0, 1].
@@ -107,6 +117,8 @@ class Colorizer(BaseModel):
         if distill:
             targets = self.distillation.targets(inputs)
             inputs = F.avg_pool2d(inputs, self.distillation.shrink)
+        if mode == 'loss':
+            inputs = self._resized(inputs)
         lab = rgb_to_lab(inputs)
         lightness = lab[:, :1]
         if mode == 'loss':
@@ -148,7 +160,7 @@ class Colorizer(BaseModel):
             return super().train_step(data, optim_wrapper)
         if not isinstance(optim_wrapper, OptimWrapperDict):
             raise ValueError("optim_wrapper needs the keys 'generator' and 'critic'")
-        inputs = self.data_preprocessor(data, training=True)['inputs']
+        inputs = self._resized(self.data_preprocessor(data, training=True)['inputs'])
         wrapper = optim_wrapper['generator']
         with wrapper.optim_context(self.generator):
             lab = rgb_to_lab(inputs)
@@ -170,6 +182,13 @@ class Colorizer(BaseModel):
         from mmengine.runner.checkpoint import get_state_dict
 
         return get_state_dict(self, destination, prefix, keep_vars)
+
+    def _resized(self, images: Tensor) -> Tensor:
+        """Images of a training step at one of `train_sizes`."""
+        if not (self.training and self.train_sizes):
+            return images
+        size = self.train_sizes[int(torch.randint(len(self.train_sizes), ()))]
+        return F.interpolate(images, (size, size), mode='bilinear', antialias=True)
 
     def _keep_maps(self, module: nn.Module, inputs: tuple, outputs: tuple[Tensor, ...]) -> None:
         self._maps = outputs if self.training else ()

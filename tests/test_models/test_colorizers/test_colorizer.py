@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mmengine.optim import OptimWrapper
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import MODELS
 from mmengine.structures import BaseDataElement
 from skimage import color
@@ -181,3 +181,40 @@ def test_train_and_test_steps_of_mmengine():
         expected = model(torch.stack(images) / 255)
         for sample, image in zip(results, expected, strict=True):
             torch.testing.assert_close(sample.pred_img, 255 * image, rtol=0, atol=1e-2)
+
+
+@pytest.mark.parametrize('critic', [None, dict(type='WassersteinCritic')])
+def test_training_draws_one_of_its_sizes_for_each_step(critic):
+    model = Colorizer(GENERATOR, critic=critic, train_sizes=(32, 64))
+    sides = []
+    model.generator.register_forward_pre_hook(lambda _, args: sides.append(args[0].shape[2:]))
+    wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.0))
+    if critic:
+        wrapper = OptimWrapperDict(generator=wrapper, critic=wrapper)
+    batch = dict(inputs=torch.randint(0, 256, (2, 3, 48, 48), dtype=torch.uint8))
+    for _ in range(12):
+        model.train_step(batch, wrapper)
+    assert set(sides) == {(32, 32), (64, 64)}
+
+
+def test_other_uses_keep_the_size_of_the_images():
+    model = Colorizer(GENERATOR, train_sizes=(32,)).eval()
+    assert model(torch.rand(1, 3, 40, 48)).shape == (1, 3, 40, 48)
+    plain = Colorizer(GENERATOR).eval()
+    plain.load_state_dict(model.state_dict())
+    images = torch.rand(2, 3, 48, 48)
+    assert model(images, mode='loss')['ab_l1'] == plain(images, mode='loss')['ab_l1']
+
+
+def test_a_training_size_averages_the_images():
+    """Stripes that sampling without a filter would keep or lose."""
+    model = Colorizer(GENERATOR, train_sizes=(32,))
+    images = torch.zeros(1, 3, 64, 64)
+    images[..., ::2] = 1
+    assert model._resized(images)[..., 2:-2].sub(0.5).abs().max() < 0.05
+
+
+@pytest.mark.parametrize('sizes', [(0,), (64, -1), (1.5,)])
+def test_training_sizes_are_natural_numbers(sizes):
+    with pytest.raises(ValueError, match='train_sizes'):
+        Colorizer(GENERATOR, train_sizes=sizes)
