@@ -11,6 +11,8 @@ from mmengine.registry import MODELS, DefaultScope
 from mmengine.runner import Runner
 from PIL import Image
 
+from dualattn_mm.apis.weights import DEFAULT_WEIGHTS, load_generator
+
 CONFIGS = Path(__file__).parents[1] / 'configs' / 'mmagic'
 TINY = dict(
     encoder=dict(
@@ -23,6 +25,7 @@ TINY = dict(
     head=dict(in_channels=16, num_layers=1, num_heads=2, feedforward_channels=16),
     num_queries=4,
 )
+CRITIC = dict(channels=(4, 8))
 
 
 def load(name):
@@ -64,10 +67,45 @@ def test_150_queries_are_the_only_difference():
     assert more.to_dict() == base.to_dict()
 
 
-def test_mini_is_the_preset():
-    cfg = load('color_dualattn_mini.py')
+@pytest.mark.parametrize('suffix', ['', '_critic', '_distilled', '_demo'])
+def test_mini_is_the_preset(suffix):
+    cfg = load(f'color_dualattn_mini{suffix}.py')
     assert count(cfg.model.generator) == 5_668_160
     assert cfg.get('default_scope') is None, 'trains without mmagic'
+
+
+def test_bundled_weights_are_of_the_network_of_their_recipe():
+    network = MODELS.build(load('color_dualattn_mini.py').model.generator)
+    assert {k: v.shape for k, v in network.state_dict().items()} == {
+        k: v.shape for k, v in load_generator(DEFAULT_WEIGHTS).state_dict().items()
+    }
+
+
+def test_mini_trains_at_several_sizes_on_photos_in_memory(photos, tmp_path):
+    cfg = short('color_dualattn_mini.py', photos, tmp_path, critic=None)
+    cfg.model.train_sizes = (32, 64)
+    cfg.train_cfg.max_iters = 4
+    runner = Runner.from_cfg(cfg)
+    sides = []
+
+    def record(module, args):
+        sides.append(args[0].shape[2])
+
+    runner.model.generator.register_forward_pre_hook(record)
+    runner.train()
+    assert len(sides) == 4
+    assert set(sides) <= {32, 64}
+    scalars = runner.message_hub.log_scalars
+    assert np.isfinite(scalars['train/loss_color'].data[0]).all()
+    dataset = runner.train_dataloader.dataset
+    assert any(dataset._cache.get(i) is not None for i in range(len(dataset)))
+
+
+def test_distillation_starts_from_its_teacher_s_file(photos, tmp_path):
+    cfg = short('color_dualattn_mini_distilled.py', photos, tmp_path, critic=None)
+    cfg.model.distillation.weights = str(tmp_path / 'none.pth')
+    with pytest.raises(FileNotFoundError, match=r'none\.pth'):
+        Runner.from_cfg(cfg).train()
 
 
 def test_model_of_mmagic_s_scope(openmmlab):
@@ -87,10 +125,13 @@ def photos(tmp_path):
     return tmp_path / 'photos'
 
 
-def short(name, photos, tmp_path, **options):
+def short(name, photos, tmp_path, critic=CRITIC, **options):
     """The config, for three iterations of a tiny network."""
     cfg = load(name)
-    cfg.merge_from_dict(dict(model=dict(generator=TINY, critic=dict(channels=(4, 8)))))
+    cfg.merge_from_dict(dict(model=dict(generator=TINY)))
+    if critic:
+        cfg.merge_from_dict(dict(model=dict(critic=critic)))
+        cfg.param_scheduler.milestones = [1, 2]
     cfg.merge_from_dict(
         dict(
             work_dir=str(tmp_path / 'run'),
@@ -101,7 +142,6 @@ def short(name, photos, tmp_path, **options):
                 dataset=dict(data_root=str(photos)),
             ),
             train_cfg=dict(max_iters=3),
-            param_scheduler=dict(milestones=[1, 2]),
             default_hooks=dict(checkpoint=dict(interval=1), logger=dict(interval=1)),
             randomness=dict(seed=0),
             log_level='ERROR',
@@ -116,7 +156,7 @@ def short(name, photos, tmp_path, **options):
 
 
 def test_training_logs_losses_and_both_learning_rates(photos, tmp_path):
-    runner = Runner.from_cfg(short('color_dualattn_mini.py', photos, tmp_path))
+    runner = Runner.from_cfg(short('color_dualattn_mini_critic.py', photos, tmp_path))
     runner.train()
     scalars = runner.message_hub.log_scalars
     assert scalars['train/critic.lr'].data[0] == pytest.approx([5e-5, 2.5e-5, 1.25e-5])
@@ -131,7 +171,7 @@ def test_training_logs_losses_and_both_learning_rates(photos, tmp_path):
 def test_a_moving_average_of_the_generator(photos, tmp_path):
     """Checkpoints hold the average, by the recurrence; resuming goes on from both."""
     momentum = 0.3
-    cfg = short('color_dualattn_mini.py', photos, tmp_path)
+    cfg = short('color_dualattn_mini_critic.py', photos, tmp_path)
     cfg.custom_hooks = [*cfg.custom_hooks, dict(type='GeneratorEMAHook', momentum=momentum)]
     runner = Runner.from_cfg(cfg)
     steps = []
@@ -186,7 +226,7 @@ def test_a_moving_average_of_the_generator(photos, tmp_path):
 
 def test_the_average_is_tested(photos, tmp_path):
     """Validation and testing see the hook's weights; load_from starts the average there."""
-    cfg = short('color_dualattn_mini.py', photos, tmp_path)
+    cfg = short('color_dualattn_mini_critic.py', photos, tmp_path)
     cfg.custom_hooks = [*cfg.custom_hooks, dict(type='GeneratorEMAHook', momentum=0.3)]
     runner = Runner.from_cfg(cfg)
     runner.train()
@@ -207,7 +247,7 @@ def test_the_average_is_tested(photos, tmp_path):
 
 
 def test_optimizers_of_unknown_networks_are_named(photos, tmp_path):
-    cfg = short('color_dualattn_mini.py', photos, tmp_path)
+    cfg = short('color_dualattn_mini_critic.py', photos, tmp_path)
     cfg.optim_wrapper.discriminator = cfg.optim_wrapper.pop('critic')
     with pytest.raises(ValueError, match=r"\['discriminator'\].*'critic'"):
         Runner.from_cfg(cfg).train()

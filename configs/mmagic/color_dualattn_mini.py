@@ -1,28 +1,38 @@
-# The mini preset for small machines: one GPU or a CPU, the core environment without mmagic, and no
-# weights of VGG19. With them, at the paper's factor:
-# --cfg-options model.perceptual.type=VGG19PerceptualLoss model.perceptual.weights=FILE
+# The mini preset, for a CPU or one GPU, in the core environment: the recipe of the bundled weights.
+# They come from two trainings: color_dualattn_mini_distilled.py on a GPU, and then this one.
+# docs/model_card.md has the commands. Without load_from, training starts from random weights.
+#   --cfg-options train_dataloader.dataset.data_root=FOLDER load_from=WEIGHTS.safetensors
+# On a GPU, larger batches use it better:
+#   train_dataloader.batch_size=256 train_dataloader.num_workers=14 optim_wrapper.optimizer.lr=1e-3
 _base_ = [
     '../_base_/color_dualattn_mini.py',
     '../_base_/color_photos.py',
     '../_base_/color_test.py',
-    '../_base_/color_schedule_200k.py',
     '../_base_/color_runtime.py',
 ]
 
-image_size = 128
+image_size = 160
+max_iters = 20_000
+decay_iters = 8_000
 model = dict(
-    generator=dict(image_size=image_size),
-    critic=dict(type='WassersteinCritic'),
-    l1_weight=0.1,
-    adversarial=dict(type='WassersteinLoss', loss_weight=1.0),
+    # Training sees crops of several sizes, and use sees whole photos. The logits of channel
+    # attention are scaled by the number of tokens, so that they do not depend on the size.
+    generator=dict(image_size=image_size, encoder=dict(fca_scale='tokens')),
+    l1_weight=0.0,
+    color=dict(type='RebalancedColorLoss', delta=25.0, uniform=0.95),
+    train_sizes=(96, 128, 160),
 )
 train_dataloader = dict(
     batch_size=16,
     num_workers=2,
     dataset=dict(
+        data_root='data/photos',
+        # Decoded once and kept in memory: 34,000 photos of 240 x 176 take 3.7 GB.
+        cache_gib=4.0,
         pipeline=[
             dict(type='LoadPhoto'),
-            dict(type='ColorizationCrop', size=image_size),
+            dict(type='SkipNearGray', min_colorfulness=8.0),
+            dict(type='ColorizationCrop', size=image_size, scale=(0.3, 1.0)),
             dict(type='PackColorization', ground_truth=False),
         ],
     ),
@@ -36,7 +46,33 @@ test_dataloader = dict(
         ],
     ),
 )
-train_cfg = dict(max_iters=20_000)
-optim_wrapper = dict(generator=dict(optimizer=dict(lr=4e-4)))
-param_scheduler = dict(milestones=[8_000, 12_000, 16_000])
-default_hooks = dict(checkpoint=dict(interval=1000))
+train_cfg = dict(by_epoch=False, max_iters=max_iters)
+# In mixed precision on a GPU.
+optim_wrapper = dict(
+    type='AmpOnGpuOptimWrapper',
+    dtype='bfloat16',
+    optimizer=dict(type='AdamW', lr=5e-4, weight_decay=0.02),
+    clip_grad=dict(max_norm=1.0),
+)
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.05, by_epoch=False, end=50),
+    dict(
+        type='LinearLR',
+        start_factor=1.0,
+        end_factor=0.01,
+        by_epoch=False,
+        begin=max_iters - decay_iters,
+        end=max_iters,
+    ),
+]
+custom_hooks = [
+    dict(type='PlainCheckpointHook'),
+    dict(type='RepeatableHook'),
+    dict(type='StrictLoadHook'),
+    dict(type='GeneratorEMAHook', momentum=0.005),
+]
+default_hooks = dict(
+    logger=dict(type='LoggerHook', interval=50),
+    checkpoint=dict(type='SafeCheckpointHook', by_epoch=False, interval=500, max_keep_ckpts=2),
+)
+randomness = dict(seed=11)
