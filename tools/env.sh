@@ -92,7 +92,7 @@ step() { # step TITLE COMMAND...
 # ---- the steps (set -e does not reach into them: && joins what must succeed) ----
 
 uv() { "$env/bin/uv" pip install --python "$venv" "$@"; }
-imports() { "$venv" -c "import ${1// /, }"; }
+imports() { "$venv" -W ignore -c "import ${1// /, }"; }
 
 packages() { # packages NAME...: those of requirements/NAME.txt
   local files=("${@/#/$reqs/}") release
