@@ -16,16 +16,15 @@ die() { say "$@"; exit 1; }
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 reqs="$root/requirements" want="${1:-}" pythons='3.11 3.12 3.10'
-core=(torch core mmengine demo evaluation) mmcv=mmcv prefix=''
-libraries=(mmagic mmpretrain mmdet mmdet3d) checked='mmcv.ops mmdet.models mmpretrain.models pytest'
+core=({torch,core,mmengine,demo,evaluation}.txt) mmcv=mmcv prefix=''
+libraries=({mmagic,mmpretrain,mmdet,mmdet3d}.txt) checked='mmcv.ops mmdet.models mmpretrain.models pytest'
 case "$# $want" in
   '1 core') pythons+=' 3.13 3.14' ;;
   '1 full') checked+=' mmdet3d.models mmagic.models' ;;
   '1 onedl') core=("${core[@]/mmengine/onedl}") mmcv=onedl-mmcv prefix=onedl- libraries=() ;;
   *) say 'usage: bash tools/env.sh core|full|onedl'; exit 2 ;;
 esac
-unset PYTHONHOME PYTHONPATH PYTHONDONTWRITEBYTECODE UV_PYTHON UV_SYSTEM_PYTHON
-export PIP_USER=0
+unset PYTHONHOME PYTHONPATH PYTHONDONTWRITEBYTECODE UV_PYTHON UV_SYSTEM_PYTHON && export PIP_USER=0
 
 # ---- which Python, which environment ----
 
@@ -91,13 +90,12 @@ step() { # step TITLE COMMAND...
 
 # ---- the steps (set -e does not reach into them: && joins what must succeed) ----
 
-uv() { "$env/bin/uv" pip install --python "$venv" "$@"; }
+uv() { "$env/bin/uv" pip install --python "$venv" ${PIP_NO_INDEX:+--no-index} "$@"; }
 imports() { "$venv" -W ignore -c "import ${1// /, }"; }
 
-packages() { # packages NAME...: those of requirements/NAME.txt
-  local files=("${@/#/$reqs/}") release
-  files=("${files[@]/%/.txt}")
-  uv "${pins[@]}" "${files[@]/#/-r}" || return
+packages() { # packages FILE...: those that files of requirements/ name
+  local release
+  uv "${pins[@]}" "${@/#/-r$reqs/}" || return
   # Where libGL is missing (most containers) opencv-python cannot be loaded. The headless one, put
   # over it, serves the same `import cv2`.
   ! imports cv2 2>/dev/null || return 0
@@ -107,11 +105,11 @@ packages() { # packages NAME...: those of requirements/NAME.txt
 
 # ---- the set-up ----
 
-for names in INDEX_URL:DEFAULT_INDEX EXTRA_INDEX_URL:INDEX FIND_LINKS:FIND_LINKS NO_INDEX:NO_INDEX; do
-  pip=PIP_${names%:*} uv=UV_${names#*:}
-  read -ra words <<<"${!pip:-}" # uv's lists of links have commas
-  [[ -z ${words[*]} ]] || export "$uv=${!uv:-$(IFS=, && printf '%s' "${words[*]}")}"
-done
+# uv reads none of pip's settings. Commas part its list of links.
+links="$(set -f && set -- ${PIP_FIND_LINKS:-} && IFS=, && printf '%s' "$*")"
+[[ -z $links ]] || export UV_FIND_LINKS="${UV_FIND_LINKS:-$links}"
+[[ -z ${PIP_INDEX_URL:-} ]] || export UV_DEFAULT_INDEX="${UV_DEFAULT_INDEX:-$PIP_INDEX_URL}"
+[[ -z ${PIP_EXTRA_INDEX_URL:-} ]] || export UV_INDEX="${UV_INDEX:-$PIP_EXTRA_INDEX_URL}"
 [[ -z ${PIP_CERT:-} ]] || export SSL_CERT_FILE="${SSL_CERT_FILE:-$PIP_CERT}"
 
 pins=(--build-constraints "$reqs/core.txt") # old sdists, too, need a setuptools with pkg_resources
@@ -126,7 +124,7 @@ if ! packages_ready && ! has core "$content"; then
   rm -f "$state"/{core,all,clone} # first: what is half removed must not look finished
   find "$env" -mindepth 1 -maxdepth 1 ! -name .setup -exec rm -rf {} +
   step 'a new virtual environment' "$python" -m venv "$env"
-  "$venv" -m pip install --retries 2 -r "$reqs/uv.txt" >"$state/log" 2>&1 || {
+  "$venv" -m pip install --retries 1 -r "$reqs/uv.txt" >"$state/log" 2>&1 || {
     ! grep -q Retrying "$state/log" || die 'the package index cannot be reached (no network?)'
     die "failed: installing uv: $(tail -n 1 "$state/log")"
   }
@@ -141,13 +139,12 @@ if ! packages_ready; then
   # mmcv's sparse convolutions are for GPUs.
   [[ $want == onedl ]] || "$venv" 2>/dev/null -c 'import torch, mmcv.ops as ops
 assert torch.cuda.is_available() and ops.get_compiling_cuda_version() != "not available"' ||
-    libraries+=(mmdet3d-cpu)
-  core+=(${libraries[@]+"${libraries[@]}"} benchmark tests)
+    libraries+=(mmdet3d-cpu.txt)
+  core+=(${libraries[@]+"${libraries[@]}"} benchmark.txt tests.txt)
   step 'the libraries and the tests' packages "${core[@]}"
   step 'a check that they can be imported' imports "$checked"
-  stamp core "$content"
   stamp all "$content"
 fi
+rm -f "$state/clone"
 step "this clone: $root" uv --no-deps --no-build-isolation -e "$root"
-stamp clone "$root"
-printf '%s\n' "$venv"
+stamp clone "$root" && printf '%s\n' "$venv"

@@ -91,7 +91,7 @@ def build(requirement: str, folder: Path, cuda: str | None, log: Path) -> None:
         environment |= {'FORCE_CUDA': '0', 'CUDA_VISIBLE_DEVICES': ''}
     say('no mmcv wheel fits: building its ops takes about 10 minutes on 2 cores (CUDA ops: 25)')
     name = re.split('[=<>~! ]', requirement)[0]
-    tools = [*PIP, 'install', '-q', 'wheel', 'ninja', 'psutil', 'setuptools<81']
+    tools = [*PIP, 'install', '-q', 'ninja', 'psutil', 'setuptools>=70.1,<81']
     pip = [*PIP, 'wheel', '-v', '--no-deps', '--no-build-isolation', '--no-cache-dir']
     pip += [f'--no-binary={name}', '-w', str(folder), requirement]
     with log.open('w', encoding='utf-8', errors='replace') as file:
