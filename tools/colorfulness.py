@@ -8,9 +8,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from dualattn_mm.evaluation import VARIANTS
 from dualattn_mm.evaluation.folders import colorfulness_of_folder
-from dualattn_mm.utils.command import run_command
-
-SOME_FAILED = 1
+from dualattn_mm.utils.arguments import natural
+from dualattn_mm.utils.command import DONE, FAILED, run_command
 
 
 def main() -> int:
@@ -28,19 +27,16 @@ def main() -> int:
         'differences, as in the scripts of DDColor and ColorFormer; colorformer: absolute, leaving '
         'out pictures of at most 1 (default: %(default)s)',
     )
-    add('--size', type=int, help='squash pictures to this square first; tests do, to 256')
+    add('--size', type=natural, help='squash pictures to this square first; tests do, to 256')
     args = parser.parse_args()
-    if args.size is not None and args.size < 1:
-        parser.error(f'--size must be at least 1, not {args.size}')
-    failed = []
 
-    def run() -> None:
-        mean, count, lines = colorfulness_of_folder(**vars(args))
-        failed.extend(lines)
-        print(*lines, sep='\n', end='\n' if lines else '', file=sys.stderr)
+    def run() -> int:
+        mean, count, failed = colorfulness_of_folder(**vars(args))
+        print(*failed, sep='\n', end='\n' if failed else '', file=sys.stderr)
         print(f'CF {mean:.2f} ({args.variant}), {count} images')
+        return FAILED if failed else DONE
 
-    return run_command(run) or (SOME_FAILED if failed else 0)
+    return run_command(run)
 
 
 if __name__ == '__main__':

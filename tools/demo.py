@@ -16,6 +16,7 @@ from PIL import Image
 from dualattn_mm.apis.pipeline import ColorizationPipeline
 from dualattn_mm.apis.weights import save_generator
 from dualattn_mm.utils.colorfulness import colorfulness
+from dualattn_mm.utils.command import DONE, INTERRUPTED
 from dualattn_mm.utils.configs_dir import configs_dir
 from dualattn_mm.visualization import gallery
 
@@ -155,8 +156,8 @@ def main() -> int:
             run_demo(outputs / 'demo')
     except KeyboardInterrupt:
         print('interrupted: run it again to continue', file=sys.stderr)
-        return 130
-    return 0
+        return INTERRUPTED
+    return DONE
 
 
 if __name__ == '__main__':

@@ -7,21 +7,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from dualattn_mm.utils.arguments import named_folder, natural
 from dualattn_mm.utils.command import run_command
 from dualattn_mm.visualization.comparison import Column, compare
 
 
 def column(text: str, gray: bool) -> Column:
-    label, equals, folder = text.partition('=')
-    if not (equals and folder):
-        raise argparse.ArgumentTypeError(f'{text!r} is not NAME=FOLDER')
-    return Column(label, Path(folder), gray)
-
-
-def natural(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f'{text!r} is not a whole number above 0')
-    return int(text)
+    return Column(*named_folder(text), gray)
 
 
 def main() -> int:

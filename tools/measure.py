@@ -10,15 +10,9 @@ import torch
 
 from dualattn_mm import evaluation
 from dualattn_mm.evaluation.folders import measure
+from dualattn_mm.utils.arguments import named_folder, natural
 from dualattn_mm.utils.command import run_command
 from dualattn_mm.utils.report import check_output, methods_table, print_table, write_json
-
-
-def method(text: str) -> tuple[str, Path]:
-    name, equals, folder = text.partition('=')
-    if not (name and equals and folder):
-        raise argparse.ArgumentTypeError(f'{text!r} is not NAME=FOLDER')
-    return name, Path(folder)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -29,10 +23,10 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add('truth', type=Path, metavar='TRUTH', help='folder of the originals')
-    add('methods', type=method, nargs='+', metavar='NAME=FOLDER', help="a method's results")
+    add('methods', type=named_folder, nargs='+', metavar='NAME=FOLDER', help="a method's results")
     add(
         '--size',
-        type=int,
+        type=natural,
         help='squash all pictures to this square first (the published protocol: 256); otherwise '
         'results must have the size of their originals',
     )
@@ -51,8 +45,6 @@ def main() -> int:
     methods = dict(args.methods)
     if len(methods) < len(args.methods):
         parser.error('two methods have one name')
-    if args.size is not None and args.size < 1:
-        parser.error(f'--size must be at least 1, not {args.size}')
 
     def metrics() -> list[evaluation.ImageMetric]:
         chosen = [

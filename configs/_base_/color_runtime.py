@@ -16,7 +16,6 @@ default_hooks = dict(
     # --cfg-options default_hooks.gallery.dataset.data_root=FOLDER names it.
     gallery=dict(type='ColorGalleryHook', interval=1000, dataset=dict(data_root=None)),
 )
-# Files. TensorBoard as well (pip install tensorboard): vis_backends of both types, as in
-# ../mmagic/color_dualattn_t.py.
+# Files. With TensorBoard (pip install tensorboard) add dict(type='TensorboardVisBackend').
 visualizer = dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')])
 log_processor = dict(by_epoch=False)

@@ -7,17 +7,14 @@ _base_ = [
     '../_base_/color_runtime.py',
 ]
 
-default_scope = 'mmagic'
 model = dict(
     type='Colorizer',
     generator=dict(type='MultiscalePyramidTransformer', num_queries=64, image_size=256),
     critic=dict(type='WassersteinCritic'),
     l1_weight=0.1,
     perceptual=dict(type='VGG19PerceptualLoss', loss_weight=5.0, weights='torchvision://vgg19'),
-    adversarial=dict(type='GANLoss', gan_type='wgan', loss_weight=1.0),  # mmagic's
+    adversarial=dict(type='WassersteinLoss', loss_weight=1.0),
     n_critic=1,
     weight_clip=0.01,
 )
-# mmagic brings TensorBoard.
-visualizer = dict(vis_backends=[dict(type='LocalVisBackend'), dict(type='TensorboardVisBackend')])
 default_hooks = dict(gallery=dict(interval=5000, dataset=dict(data_root='data/imagenet/val')))

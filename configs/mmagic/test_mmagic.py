@@ -3,6 +3,7 @@
 # does with a photo.
 _base_ = 'test_imagenet_val50k.py'
 
+default_scope = 'mmagic'
 test_pipeline = [dict(type='LoadPhoto'), dict(type='PackInputs')]
 test_dataloader = dict(
     _delete_=True,  # its inferencer cannot read a collate_fn

@@ -14,13 +14,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..utils.atomic import check_writable
+from ..utils.command import DONE, FAILED, INTERRUPTED, WRONG_USE
 from ..utils.errors import ColorizeError, first_line
 from ..utils.image_io import quiet, read_image, write_image
 from .files import Job, plan
 from .overlap import overlap
 from .pipeline import ColorizationPipeline, Photo, check_saturation
 
-DONE, SOME_FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 _COMPARE_SIDE = 1024  # pixels; it is for a look, the colorized file has the full resolution
 
 
@@ -123,7 +123,7 @@ def _run(args: argparse.Namespace) -> int:
     seconds = run.colorize(todo.jobs)
     pace = f', {seconds / run.done:.2f} s per image' if run.done else ''
     print(f'{run.done} done, {todo.skipped} skipped, {run.failed} failed{pace} -> {args.output}')
-    return SOME_FAILED if run.failed else DONE
+    return FAILED if run.failed else DONE
 
 
 class _Run:

@@ -1,5 +1,6 @@
 """Parameters and multiply-accumulates (MACs) of what a config describes."""
 
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -48,38 +49,26 @@ def complexity(model: nn.Module, shape: Sequence[int]) -> dict[str, Complexity]:
     # scaled_dot_product_attention nor, where gradients are wanted, for MultiheadAttention.
     model.eval()  # on a line of its own: that of mmpretrain's backbones returns nothing
     model.to('meta')
-    counter = FlopCounterMode(display=False)
-    macs = dict.fromkeys((name for name, _ in model.named_modules()), 0)
-    running, counted = [''], 0
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # torch >= 2.4 finds the modules by itself
+        counter = FlopCounterMode(model, display=False)
+    with counter:
+        model(torch.empty(1, *shape, device='meta'))
+    root = type(model).__name__
+    called = {
+        name.removeprefix(root).removeprefix('.'): sum(flops.values()) // 2
+        for name, flops in counter.get_flop_counts().items()
+    }
 
-    def enter(name: str) -> None:
-        _credit()
-        running.append(name)
+    def macs(name: str, module: nn.Module) -> int:
+        if name in called:
+            return called[name]
+        # A list of modules is never called itself.
+        parts = module.named_children()
+        return sum(macs(f'{name}.{part}' if name else part, inner) for part, inner in parts)
 
-    def leave() -> None:
-        _credit()
-        running.pop()
-
-    def _credit() -> None:
-        """What was done since the last call is the innermost module's, and of those around it."""
-        nonlocal counted
-        total = counter.get_total_flops() // 2
-        for name in _with_parents(running[-1]):
-            macs[name] += total - counted
-        counted = total
-
-    handles = []
-    for name, module in model.named_modules():
-        handles.append(module.register_forward_pre_hook(lambda *_, name=name: enter(name)))
-        handles.append(module.register_forward_hook(lambda *_: leave()))
-    try:
-        with counter:
-            model(torch.empty(1, *shape, device='meta'))
-    finally:
-        for handle in handles:
-            handle.remove()
     return {
-        name: Complexity(sum(p.numel() for p in module.parameters()), macs[name])
+        name: Complexity(sum(p.numel() for p in module.parameters()), macs(name, module))
         for name, module in model.named_modules()
     }
 
@@ -175,14 +164,6 @@ def _birds_eye_view(cfg: Config) -> tuple[nn.Module, tuple[int, int, int]]:
         raise UserError(f'detectors of mmdet3d with {encoder.get("type")} cannot be counted')
     parts = {name: MODELS.build(cfg.model[part + name]) for name in ('backbone', 'neck')}
     return nn.Sequential(OrderedDict(parts)), (cfg.model[f'{part}backbone'].in_channels, *size)
-
-
-def _with_parents(name: str) -> list[str]:
-    """'a.b' -> ['a.b', 'a', '']."""
-    names = [name]
-    while names[-1]:
-        names.append(names[-1].rpartition('.')[0])
-    return names
 
 
 def _detector_forward(detector: nn.Module) -> Callable[[Tensor], None]:

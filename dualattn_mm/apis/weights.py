@@ -15,14 +15,18 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ..utils.atomic import atomic_write_bytes
-from ..utils.checkpoint_file import read_checkpoint
-from ..utils.errors import ColorizeError, UserError, first_line
+from ..utils.checkpoint_file import (
+    is_safetensors,
+    read_checkpoint,
+    read_safetensors,
+    state_differences,
+)
+from ..utils.errors import ColorizeError, UserError, first_line, summarize
 
 FORMAT = 'dualattn_mm.generator.v1'
 # The mini preset, trained on photos; docs/model_card.md says how and what it can do.
@@ -132,24 +136,17 @@ def read_generator_cfg(config: str | os.PathLike) -> dict[str, Any]:
 def _read(path: Path) -> tuple[dict[str, Tensor], dict | None]:
     """The generator's state dict and, where the file has one, its configuration."""
     try:
-        with path.open('rb') as file:
-            head = file.read(9)
-    except OSError as error:
-        raise ColorizeError(f'cannot read {path}: {error.strerror}') from None
-    # A safetensors file is a length of 8 bytes, then JSON.
-    return _read_safetensors(path) if head[8:] == b'{' else (_read_checkpoint(path), None)
-
-
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict | None]:
+        if not is_safetensors(path):
+            return _generator_of(read_checkpoint(path), path), None
+        state, metadata = read_safetensors(path)
+    except UserError as error:
+        raise ColorizeError(str(error)) from None
+    if metadata.get('format') != FORMAT:
+        return state, None
     try:
-        with safe_open(path, 'pt') as file:
-            metadata = file.metadata() or {}
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        if metadata.get('format') != FORMAT:
-            return state, None
         generator_cfg = json.loads(metadata['generator'])
         _check_types(generator_cfg)
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+    except (KeyError, ValueError) as error:
         raise ColorizeError(f'{path} is damaged: {first_line(error)}') from None
     return state, generator_cfg
 
@@ -169,15 +166,11 @@ def _check_types(cfg: Any) -> None:
             _check_types(value)
 
 
-def _read_checkpoint(path: Path) -> dict[str, Tensor]:
+def _generator_of(checkpoint: Any, path: Path) -> dict[str, Tensor]:
     """The `generator.*` part of an mmengine checkpoint, without that prefix.
 
     With an EMAHook, `state_dict` already holds the averaged weights.
     """
-    try:
-        checkpoint = read_checkpoint(path)
-    except UserError as error:
-        raise ColorizeError(str(error)) from None
     model = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else {}
     pattern = re.compile(r'(?:module\.)?generator\.(?:module\.)?(.+)')
     state = {
@@ -236,23 +229,8 @@ def load_strictly(network: nn.Module, state: Mapping[str, Tensor], path: str | o
     Raises:
         ColorizeError: if it does not, with the first names and the path it is from.
     """
-    own = network.state_dict()
-    problems = {
-        'missing': [key for key in own if key not in state],
-        'unexpected': [key for key in state if key not in own],
-        'of another shape': [
-            f'{key} {tuple(state[key].shape)} for {tuple(own[key].shape)}'
-            for key in own
-            if key in state and own[key].shape != state[key].shape
-        ],
-    }
-    if any(problems.values()):
-        parts = [
-            f'{len(keys)} {what} ({", ".join(keys[:3])}{", ..." if len(keys) > 3 else ""})'
-            for what, keys in problems.items()
-            if keys
-        ]
-        raise ColorizeError(f'{path} does not fit the network: {"; ".join(parts)}')
+    if differences := summarize(state_differences(network.state_dict(), state)):
+        raise ColorizeError(f'{path} does not fit the network: {differences}')
     network.load_state_dict(state, strict=True)
 
 

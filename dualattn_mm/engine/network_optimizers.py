@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from mmengine.model import is_model_wrapper
 from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapperDict
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
+
+from ..utils.wrappers import unwrapped
 
 
 class NetworkOptimWrapperDict(OptimWrapperDict):
@@ -25,7 +26,7 @@ class NetworkOptimWrapperDict(OptimWrapperDict):
             cur_iter: iterations done.
             max_iters: iterations in all.
         """
-        whole = model.module if is_model_wrapper(model) else model
+        whole = unwrapped(model)
         for name, wrapper in self.items():
             calls = getattr(whole, 'n_critic', 1) if name == 'critic' else 1
             wrapper.initialize_count_status(
@@ -56,9 +57,7 @@ class NetworkOptimWrapperConstructor:
         Raises:
             ValueError: if a name is not that of a submodule.
         """
-        if is_model_wrapper(model):
-            model = model.module
-        networks = dict(model.named_children())
+        networks = dict(unwrapped(model).named_children())
         unknown = sorted(set(self.configs) - set(networks))
         if unknown:
             raise ValueError(f'optim_wrapper names {unknown}, the model has {sorted(networks)}')

@@ -36,7 +36,8 @@ class ColorizationFID(ImageMetric):
         **kwargs: those of :class:`~dualattn_mm.evaluation.ImageMetric`.
 
     Raises:
-        UserError: if the weights or a library are missing, in one line.
+        FileNotFoundError: if there is no such file of weights.
+        UserError: if the weights cannot be used or downloaded, or a library is missing.
     """
 
     def __init__(
@@ -104,7 +105,7 @@ def _inception(weights: str | None) -> nn.Module:
     argument = 'weights=FILE of ColorizationFID, or --fid-weights FILE of tools/measure.py'
     path = weights_file(weights, WEIGHTS, _DIGEST, _WHAT, argument)
     # It reads the file by itself, and would execute what is hidden in it: looked at before.
-    read_weights(path, _WHAT)
+    read_weights(path, _WHAT, 'FID')
     try:
         return _Inception(extractor('inception-v3-compat', ['2048'], str(path)))
     except RuntimeError as error:

@@ -7,8 +7,8 @@ import torch
 from tqdm import tqdm
 
 from ..utils.colorfulness import colorfulness, mean_colorfulness
-from ..utils.errors import ColorizeError, UserError
-from ..utils.folders import pictures_below, pictures_by_name, read_picture, shortened
+from ..utils.errors import ColorizeError, UserError, shortened
+from ..utils.folders import pictures_below, pictures_by_name, read_picture
 from .image_metric import ImageMetric
 
 

@@ -7,6 +7,7 @@ from mmengine.registry import METRICS
 from torch import Tensor
 
 from ..utils.checkpoint_file import misfit, read_weights, weights_file
+from ..utils.errors import shortened
 from ..utils.libraries import library
 from .image_metric import MeanOverImages
 
@@ -28,7 +29,8 @@ class ColorizationLPIPS(MeanOverImages):
         **kwargs: those of :class:`~dualattn_mm.evaluation.ImageMetric`.
 
     Raises:
-        UserError: if the weights or a library are missing, in one line.
+        FileNotFoundError: if there is no such file of weights.
+        UserError: if the weights cannot be used or downloaded, or a library is missing.
     """
 
     name = 'LPIPS'
@@ -38,7 +40,7 @@ class ColorizationLPIPS(MeanOverImages):
         lpips = library('lpips')
         argument = 'weights=FILE of ColorizationLPIPS, or --lpips-weights FILE of tools/measure.py'
         path = weights_file(weights, WEIGHTS, _DIGEST, _WHAT, argument)
-        state = read_weights(path, _WHAT)
+        state = read_weights(path, _WHAT, 'LPIPS')
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')  # it uses an argument that torchvision renamed
             # pnet_rand: AlexNet's weights are those of the file, no download of its own.
@@ -48,7 +50,7 @@ class ColorizationLPIPS(MeanOverImages):
         names = {key: re.sub(r'^slice\d+', 'features', key) for key in trunk.state_dict()}
         missing = [name for name in names.values() if name not in state]
         if missing:
-            raise misfit(path, _WHAT, RuntimeError(f'{", ".join(missing[:3])} missing'))
+            raise misfit(path, _WHAT, RuntimeError(f'{shortened(missing)} missing'))
         try:
             trunk.load_state_dict({key: state[name] for key, name in names.items()}, strict=True)
         except RuntimeError as error:

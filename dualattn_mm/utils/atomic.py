@@ -1,25 +1,50 @@
 """Files that are written whole or not at all."""
 
+import contextlib
 import os
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 from .errors import ColorizeError, first_line
 
 
-def atomic_write_bytes(path: Path, data: bytes) -> None:
-    """Write a file under a temporary name, then rename it; missing folders are made.
+@contextlib.contextmanager
+def replacing(path: Path, name: str | None = None) -> Iterator[Path]:
+    """Write a temporary file, which takes the place of `path` if the block ends without an error.
+
+    Whatever happens, there is then a whole file at `path`, or what was there before. Missing
+    folders are made.
+
+    Args:
+        path: the file to write or replace.
+        name: of the temporary file, in the same folder; None takes a new one each time.
+
+    Yields:
+        The path of the temporary file.
 
     Raises:
-        OSError: if it cannot be written; there is then what was there before.
+        OSError: if the folder or the file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f'.{uuid.uuid4().hex}.tmp'
+    # Short, since a file name may already be as long as the system allows; hidden, so that no
+    # other program takes it for a file of its own kind.
+    temporary = path.with_name(name or f'.{uuid.uuid4().hex}.tmp')
     try:
-        temporary.write_bytes(data)
+        yield temporary
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def atomic_write_bytes(path: Path, data: bytes) -> None:
+    """Write a file as :func:`replacing` does.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
 
 
 def check_writable(outdir: Path) -> None:

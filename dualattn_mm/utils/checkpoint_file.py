@@ -46,15 +46,20 @@ _TRAINING_LOG = [
 ]
 
 
-def read_checkpoint(path: str | os.PathLike) -> Any:
+def read_checkpoint(path: str | os.PathLike, training_log: bool = True) -> Any:
     """What `torch.save` wrote, on the CPU; nothing in it is executed (weights_only).
+
+    Args:
+        path: the file.
+        training_log: whether mmengine's log may be in it.
 
     Raises:
         UserError: if it is damaged, is something else, or holds objects that could run code.
     """
     allowed = getattr(torch.serialization, 'safe_globals', None)  # torch >= 2.5
+    with_log = training_log and allowed is not None
     try:
-        with allowed(_TRAINING_LOG) if allowed else contextlib.nullcontext():
+        with allowed(_TRAINING_LOG) if with_log else contextlib.nullcontext():
             # mmap: what is not asked for, such as the optimizer's state, stays on the disk
             mapped = zipfile.is_zipfile(path)
             return torch.load(str(path), map_location='cpu', weights_only=True, mmap=mapped)
@@ -65,31 +70,52 @@ def read_checkpoint(path: str | os.PathLike) -> Any:
             f'{path} is not loaded: it is damaged, or holds objects other than weights{reason}, '
             'which could run code'
         ) from None
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, TypeError) as error:
+    except (RuntimeError, OSError, EOFError, ValueError, LookupError, TypeError) as error:
         raise UserError(f'{path} is not a weights file: {first_line(error)}') from None
 
 
-def read_state_dict(path: str | os.PathLike) -> dict[str, Tensor]:
+def is_safetensors(path: str | os.PathLike) -> bool:
+    """Whether a file is of the format of safetensors: a length of 8 bytes, then JSON.
+
+    Raises:
+        UserError: if there is no such file, or it cannot be opened.
+    """
+    try:
+        with Path(path).open('rb') as file:
+            return file.read(9)[8:] == b'{'
+    except OSError as error:
+        raise UserError(f'cannot read {path}: {error.strerror}') from None
+
+
+def read_safetensors(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors by name and the metadata of a safetensors file.
+
+    Raises:
+        UserError: if it is damaged.
+    """
+    from safetensors import SafetensorError, safe_open  # `import dualattn_mm` does without it
+
+    try:
+        with safe_open(path, 'pt') as file:
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return state, file.metadata() or {}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise UserError(f'{path} is damaged: {first_line(error)}') from None
+
+
+def read_state_dict(path: str | os.PathLike, training_log: bool = True) -> dict[str, Tensor]:
     """The tensors by name in a safetensors file, a checkpoint of mmengine or timm, or a state dict.
+
+    Args:
+        path: the file.
+        training_log: whether mmengine's log may be in it.
 
     Raises:
         UserError: if there is no such file, or it cannot be read.
     """
-    path = Path(path)
-    try:
-        with path.open('rb') as file:
-            head = file.read(9)
-    except OSError as error:
-        raise UserError(f'cannot read {path}: {error.strerror}') from None
-    from safetensors import SafetensorError  # `import dualattn_mm` does without it
-    from safetensors.torch import load_file
-
-    if head[8:] == b'{':  # a safetensors file is a length of 8 bytes, then JSON
-        try:
-            return load_file(path)
-        except (SafetensorError, OSError, ValueError) as error:
-            raise UserError(f'{path} is damaged: {first_line(error)}') from None
-    checkpoint = read_checkpoint(path)
+    if is_safetensors(path):
+        return read_safetensors(path)[0]
+    checkpoint = read_checkpoint(path, training_log)
     for name in ('state_dict', 'model'):
         if isinstance(checkpoint, dict) and isinstance(checkpoint.get(name), dict):
             checkpoint = checkpoint[name]
@@ -98,33 +124,30 @@ def read_state_dict(path: str | os.PathLike) -> dict[str, Tensor]:
     return {str(key): value for key, value in checkpoint.items() if isinstance(value, Tensor)}
 
 
-def read_state(file: str, name: str, purpose: str) -> dict[str, Tensor]:
-    """Read the state dict of a network from a file.
+def read_weights(file: str | os.PathLike, network: str, user: str) -> dict[str, Tensor]:
+    """The state dict of a network that others trained.
 
     Args:
         file: its path.
-        name: of the network, for errors.
-        purpose: what needs it, for errors.
+        network: its name, for errors.
+        user: what needs it, for errors.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        UserError: if torch reads no state dict in it.
+        UserError: if it cannot be read, or holds anything but tensors and plain values.
     """
     path = Path(file).expanduser()
     if not path.is_file():
-        raise FileNotFoundError(f'no file {path}: {purpose} needs the weights of {name}')
+        raise FileNotFoundError(f'no file {path}: {user} needs the weights of {network}')
     try:
-        state = torch.load(path, map_location='cpu', weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, ValueError):
-        state = None
-    if not isinstance(state, dict):
-        raise UserError(
-            f'{file} does not hold the weights of {name}: torch.load reads no state dict'
-        )
-    return state
+        return read_state_dict(path, training_log=False)
+    except UserError as error:
+        raise UserError(f'no weights of {network}: {error}') from None
 
 
-def load_frozen(network: nn.Module, state: Mapping[str, Tensor], file: str, name: str) -> None:
+def load_frozen(
+    network: nn.Module, state: Mapping[str, Tensor], file: str | os.PathLike, name: str
+) -> None:
     """Give a network on the meta device its weights, in float32, and freeze it.
 
     Raises:
@@ -133,29 +156,46 @@ def load_frozen(network: nn.Module, state: Mapping[str, Tensor], file: str, name
     try:
         network.load_state_dict(state, strict=True, assign=True)
     except RuntimeError as error:
-        reason = ' '.join(str(error).split())[:200]
-        raise UserError(f'{file} does not hold the weights of {name}: {reason}') from None
+        raise misfit(file, name, error) from None
     network.float().eval().requires_grad_(False)
 
 
-def weights_file(given: str | None, url: str, digest: str, what: str, argument: str) -> Path:
-    """Where a network's weights lie on this machine; downloaded once unless there.
+def misfit(file: str | os.PathLike, network: str, error: RuntimeError) -> UserError:
+    """The error for weights that `load_state_dict` refused."""
+    reason = ' '.join(str(error).split())[:200]
+    return UserError(f'{file} does not hold the weights of {network}: {reason}')
+
+
+def state_differences(
+    own: Mapping[str, Tensor], given: Mapping[str, Tensor]
+) -> dict[str, list[str]]:
+    """Which of the given weights do not fit a network's own: names by kind of difference."""
+    return {
+        'missing': [name for name in own if name not in given],
+        'unexpected': [name for name in given if name not in own],
+        'of another shape': [
+            f'{name} {tuple(given[name].shape)} for {tuple(own[name].shape)}'
+            for name in own
+            if name in given and own[name].shape != given[name].shape
+        ],
+    }
+
+
+def weights_file(given: str | None, url: str, digest: str, network: str, argument: str) -> Path:
+    """Where a network's weights lie on this machine; they are downloaded once if they do not.
 
     Args:
         given: a local file; None takes the one in torch's cache, or downloads it.
         url: where the file is published; its name is kept.
         digest: the first letters of its SHA-256.
-        what: what the weights are, for messages.
-        argument: how the user passes a local file, for messages: "weights=FILE of ...".
+        network: what the weights are of, for errors.
+        argument: how the user passes a local file, for errors: "weights=FILE of ...".
 
     Raises:
-        UserError: if the file is not there or cannot be downloaded, in one line.
+        UserError: if the file cannot be downloaded, in one line.
     """
     if given is not None:
-        path = Path(given).expanduser()
-        if not path.is_file():
-            raise UserError(f'no file {path}, which should hold the weights of {what}')
-        return path
+        return Path(given).expanduser()
     path = Path(torch.hub.get_dir(), 'checkpoints', url.rpartition('/')[2])
     if path.is_file():
         return path
@@ -166,28 +206,7 @@ def weights_file(given: str | None, url: str, digest: str, what: str, argument: 
         )
     except (OSError, RuntimeError) as error:  # no network, no such page; another file than expected
         raise UserError(
-            f'the weights of {what} could not be downloaded ({first_line(error)}): '
+            f'the weights of {network} could not be downloaded ({first_line(error)}): '
             f'fetch {url} elsewhere and pass it as {argument}'
         ) from None
     return path
-
-
-def read_weights(path: Path, what: str) -> dict[str, Tensor]:
-    """The state dict in a file; nothing in the file is executed.
-
-    Raises:
-        UserError: if it is something else.
-    """
-    try:
-        state = torch.load(path, map_location='cpu', weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, KeyError, ValueError):
-        state = None
-    if not isinstance(state, dict):
-        raise UserError(f'{path} does not hold the weights of {what}: no state dict')
-    return state
-
-
-def misfit(path: Path, what: str, error: RuntimeError) -> UserError:
-    """The error for weights that `load_state_dict` refused."""
-    reason = ' '.join(str(error).split())[:200]
-    return UserError(f'{path} does not hold the weights of {what}: {reason}')

@@ -1,4 +1,6 @@
-"""Errors that a user can put right."""
+"""Errors that a user can put right, and how their messages name many things."""
+
+from collections.abc import Mapping, Sequence
 
 
 class UserError(ValueError):
@@ -17,3 +19,15 @@ def first_line(error: BaseException) -> str:
 
 class RunError(UserError):
     """A config, an option or a file that training and testing cannot use."""
+
+
+def shortened(names: Sequence[object]) -> str:
+    """The first three of some names, for a message."""
+    return ', '.join(map(str, names[:3])) + ', ...' * (len(names) > 3)
+
+
+def summarize(kinds: Mapping[str, Sequence[object]]) -> str:
+    """One line: how many names there are of each kind, and the first of them; empty if none."""
+    return '; '.join(
+        f'{len(names)} {kind} ({shortened(names)})' for kind, names in kinds.items() if names
+    )

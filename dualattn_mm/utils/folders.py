@@ -1,6 +1,5 @@
 """Pictures in folders: found, named and read."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from mmengine.fileio import list_dir_or_file
@@ -9,8 +8,6 @@ from torch import Tensor
 from .errors import ColorizeError, UserError
 from .image_io import IMAGE_SUFFIXES
 from .tensors import read_photo, squash
-
-_NAMED = 3  # names in a message
 
 
 def pictures_below(folder: Path) -> list[Path]:
@@ -53,8 +50,3 @@ def read_picture(path: Path, size: int | None = None) -> Tensor:
     except ColorizeError as error:
         raise ColorizeError(f'{path}: {error}') from None
     return picture if size is None else squash(picture, size)
-
-
-def shortened(names: Sequence[str]) -> str:
-    """The first of some names, for a message."""
-    return ', '.join(names[:_NAMED]) + ', ...' * (len(names) > _NAMED)

@@ -6,10 +6,8 @@ transparency, 16-bit gray. The first frame of a file with several is the image.
 
 import contextlib
 import io
-import os
 import struct
 import threading
-import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -19,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
+from .atomic import replacing
 from .errors import ColorizeError, first_line
 
 FORMATS = ('JPEG', 'PNG', 'WEBP', 'TIFF', 'BMP')
@@ -157,20 +156,13 @@ def write_image(image: Image.Image, path: Path, format_: str, overwrite: bool) -
         FileExistsError: if there is a file by now and `overwrite` is false.
         OSError: if the folder or the file cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Short, since a file name may already be as long as the system allows; hidden, so that no
-    # other program takes it for an image.
-    temporary = path.parent / f'.colorize-{uuid.uuid4().hex}.tmp'
     metadata = {key: image.info[key] for key in ('exif', 'dpi') if key in image.info}
     if format_ == 'JPEG' and len(metadata.get('exif', b'')) > _JPEG_SEGMENT:
         del metadata['exif']
-    try:
+    with replacing(path) as temporary:
         image.save(temporary, format_, **_SAVE_OPTIONS[format_], **metadata)
         if not overwrite and path.exists():
             raise FileExistsError('appeared while working; not overwritten')
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def metadata_of(image: Image.Image) -> dict:

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from ..utils.errors import UserError, first_line
-from ..utils.folders import pictures_by_name, read_picture, shortened
+from ..utils.errors import UserError, first_line, shortened
+from ..utils.folders import pictures_by_name, read_picture
 from ..utils.image_io import IMAGE_SUFFIXES, SUFFIXES, write_image
 from ..utils.tensors import to_picture, to_tensor, without_color
 from .gallery import fit, gallery

@@ -12,7 +12,9 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from dualattn_mm.utils.arguments import natural
 from dualattn_mm.utils.atomic import atomic_write_bytes
+from dualattn_mm.utils.command import DONE, FAILED, INTERRUPTED, WRONG_USE
 
 from . import plots
 from .machine import describe_machine
@@ -20,8 +22,6 @@ from .measure import Effort, Results, measure
 from .peers import BEV_CASES, INSTALL, NETWORKS, Case, Network
 from .report import as_json, setting_table, sweep, sweep_table
 from .step import DTYPES, EXECUTIONS, LAYOUTS, MODES, Setting
-
-DONE, NOTHING_MEASURED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
 
 def _squares(*sides: int) -> list[Case]:
@@ -61,17 +61,11 @@ class _Parser(argparse.ArgumentParser):
         self.exit(WRONG_USE, f'error: {message} (see --help)\n')
 
 
-def _natural(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f'{text!r} is not a whole number above 0')
-    return int(text)
-
-
 def _size(text: str) -> Case:
     sides = text.split('x')
     if len(sides) > 2:
         raise argparse.ArgumentTypeError(f'{text!r} is neither N nor HEIGHTxWIDTH')
-    return Case.image(_natural(sides[0]), _natural(sides[-1]))
+    return Case.image(natural(sides[0]), natural(sides[-1]))
 
 
 def _seconds(text: str) -> float:
@@ -140,9 +134,7 @@ def _add_options(parser: argparse.ArgumentParser, task: str) -> None:
             + ', '.join(f'{c.name} {c.height} x {c.width}' for c in BEV_CASES.values()),
         )
     else:
-        add(
-            '--side', type=_natural, default=_SIDES[task], help='of the image; default: %(default)s'
-        )
+        add('--side', type=natural, default=_SIDES[task], help='of the image; default: %(default)s')
         add(
             '--sizes',
             nargs='*',
@@ -153,9 +145,9 @@ def _add_options(parser: argparse.ArgumentParser, task: str) -> None:
             'a GPU also 896 1792)',
         )
     add('--device', choices=('auto', 'cpu', 'cuda'), default='auto', help='default: %(default)s')
-    add('--threads', type=_natural, help="of the CPU (default: torch's choice)")
-    add('--repeats', type=_natural, default=5, help='rounds (default: %(default)s)')
-    add('--warmup', type=_natural, help='calls before the first round (default: 1, on a GPU 10)')
+    add('--threads', type=natural, help="of the CPU (default: torch's choice)")
+    add('--repeats', type=natural, default=5, help='rounds (default: %(default)s)')
+    add('--warmup', type=natural, help='calls before the first round (default: 1, on a GPU 10)')
     add(
         '--min-seconds',
         type=_seconds,
@@ -183,7 +175,7 @@ def _add_ways(parser: argparse.ArgumentParser) -> None:
         choices=LAYOUTS,
         help='memory format of input and weights (default: contiguous on the CPU, both on a GPU)',
     )
-    numbers = dict(nargs='+', type=_natural, metavar='N')
+    numbers = dict(nargs='+', type=natural, metavar='N')
     add(
         '--batch-sizes',
         **numbers,
@@ -274,7 +266,7 @@ def _run(args: argparse.Namespace, argv: list[str], console: Console, out: Path)
         status = INTERRUPTED
     if not results.measurements:
         _say('nothing was measured')
-        return status or NOTHING_MEASURED
+        return status or FAILED
     atomic_write_bytes(out / 'results.json', as_json(results, about).encode())
     title = f'{args.task}: {where}'
     cases = [case.name for case in _cases(args)]

@@ -19,7 +19,7 @@ from projects.colorformer.memory_builder import build_color_memory
 def main() -> int:
     parser = argparse.ArgumentParser(
         description='Cluster what an encoder sees in gray photos, and the colours of each cluster. '
-        'docs/ablations.md says how, and how a config uses the file.',
+        'README.md beside this says how, and how a config uses the file.',
     )
     add = parser.add_argument
     add('photos', type=Path, metavar='PHOTOS', help='a folder, searched with its subfolders')

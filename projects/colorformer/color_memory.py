@@ -1,7 +1,7 @@
 """ColorFormer's decoder: colours looked up in a memory of what things look like.
 
 Ji et al., "ColorFormer: Image Colorization via Color Memory Assisted Hybrid-Attention Transformer",
-ECCV 2022. Written from that description; docs/ablations.md says what is chosen where it is silent.
+ECCV 2022. Written from that description; README.md says what is chosen where it is silent.
 """
 
 from pathlib import Path
@@ -11,13 +11,13 @@ import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from mmengine.registry import MODELS
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from dualattn_mm.utils.atomic import atomic_write_bytes
+from dualattn_mm.utils.checkpoint_file import read_safetensors
 from dualattn_mm.utils.checks import require_natural
-from dualattn_mm.utils.errors import UserError, first_line
+from dualattn_mm.utils.errors import UserError
 
 FORMAT = 'dualattn_mm.color_memory.v1'
 _AB_UNIT = 50.0  # CIELAB units; that of the lightness as encoders get it
@@ -57,13 +57,12 @@ def read_memory(path: str | Path) -> Memory:
             f'no color memory {path}: projects/colorformer/build_color_memory.py builds one from '
             'photos'
         )
-    try:
-        with safe_open(path, 'pt') as file:
-            if (file.metadata() or {}).get('format') != FORMAT:
-                raise UserError(f'{path} is no file of projects/colorformer/build_color_memory.py')
-            return Memory(*(file.get_tensor(name) for name in Memory._fields))
-    except (SafetensorError, OSError) as error:
-        raise UserError(f'{path} is damaged: {first_line(error)}') from None
+    tensors, metadata = read_safetensors(path)
+    if metadata.get('format') != FORMAT:
+        raise UserError(f'{path} is no file of projects/colorformer/build_color_memory.py')
+    if set(tensors) != set(Memory._fields):
+        raise UserError(f'{path} is damaged: it holds {", ".join(sorted(tensors)) or "nothing"}')
+    return Memory(**tensors)
 
 
 @MODELS.register_module()

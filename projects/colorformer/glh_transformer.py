@@ -1,7 +1,7 @@
 """ColorFormer's encoder, the GLH-Transformer: a Swin Transformer that also sees the whole map.
 
 Ji et al., "ColorFormer: Image Colorization via Color Memory Assisted Hybrid-Attention Transformer",
-ECCV 2022. Written from that description over mmpretrain's Swin; docs/ablations.md says what is
+ECCV 2022. Written from that description over mmpretrain's Swin; README.md says what is
 chosen where the description is silent.
 """
 

@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 
 from rich.table import Table
 
-from dualattn_mm.utils.errors import UserError, first_line
-from dualattn_mm.utils.folders import shortened
+from dualattn_mm.utils.errors import UserError, first_line, summarize
 from dualattn_mm.utils.libraries import library
 
 from .preference_study import ANSWERS_FORMAT, CHOICES, KEY_FORMAT
@@ -182,7 +181,6 @@ def _read_answers(path: Path, study: Mapping[str, Any]) -> tuple[str, Counter[st
         'images without an answer': [image for image in orders if image not in given],
         'unknown choices': [c for _, c in pairs if len(c) != 1 or c not in possible],
     }
-    lines = [f'{len(found)} {kind} ({shortened(found)})' for kind, found in faults.items() if found]
-    if lines:
-        raise UserError(f'{path} does not fit the study: {"; ".join(lines)}')
+    if found := summarize(faults):
+        raise UserError(f'{path} does not fit the study: {found}')
     return participant, Counter(orders[image][CHOICES.index(choice)] for image, choice in pairs)

@@ -22,8 +22,8 @@ from tqdm import tqdm
 
 from dualattn_mm.utils.atomic import atomic_write_bytes
 from dualattn_mm.utils.checks import require, require_natural
-from dualattn_mm.utils.errors import UserError, first_line
-from dualattn_mm.utils.folders import pictures_by_name, read_picture, shortened
+from dualattn_mm.utils.errors import UserError, first_line, shortened
+from dualattn_mm.utils.folders import pictures_by_name, read_picture
 from dualattn_mm.utils.image_io import write_image
 from dualattn_mm.utils.report import write_json
 from dualattn_mm.utils.tensors import to_picture, to_tensor, without_color

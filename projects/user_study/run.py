@@ -1,4 +1,4 @@
-"""Ask people which method's results are best (Fig. 7): see docs/user_study.md.
+"""Ask people which method's results are best (Fig. 7): see README.md.
 
 projects/user_study/run.py make ours=FOLDER theirs=FOLDER -o STUDY
 projects/user_study/run.py score STUDY/key.json ANSWERS
@@ -10,17 +10,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from dualattn_mm.utils.arguments import named_folder
 from dualattn_mm.utils.atomic import atomic_write_bytes
 from dualattn_mm.utils.command import run_command
 from dualattn_mm.utils.report import check_output, print_table, write_json
 from projects.user_study import preference_score, preference_study
-
-
-def method(text: str) -> tuple[str, Path]:
-    name, equals, folder = text.partition('=')
-    if not (name and equals and folder):
-        raise argparse.ArgumentTypeError(f'{text!r} is not NAME=FOLDER')
-    return name, Path(folder)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -30,7 +24,7 @@ def make_parser() -> argparse.ArgumentParser:
     tasks = parser.add_subparsers(dest='task', required=True, metavar='{make,score}')
     make = tasks.add_parser('make', help='write a page for participants, and its key')
     add = make.add_argument
-    add('methods', type=method, nargs='+', metavar='NAME=FOLDER', help="a method's results")
+    add('methods', type=named_folder, nargs='+', metavar='NAME=FOLDER', help="a method's results")
     add('-o', '--output', required=True, type=Path, metavar='STUDY', help='a new folder')
     add('--images', type=int, default=50, help='drawn at random (default: %(default)s)')
     add('--seed', type=int, default=0, help='of the draw and the order of the methods')

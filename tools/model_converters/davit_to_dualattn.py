@@ -4,7 +4,6 @@ python tools/model_converters/davit_to_dualattn.py davit_tiny.safetensors -o sta
 """
 
 import argparse
-import io
 import os
 import re
 import sys
@@ -18,16 +17,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import torch
 from torch import Tensor
 
-from dualattn_mm.engine.hooks.safe_checkpoint import AtomicLocalBackend
 from dualattn_mm.models.backbones.dual_attention import DualAttention
+from dualattn_mm.utils.atomic import replacing
 from dualattn_mm.utils.checkpoint_file import read_state_dict
 from dualattn_mm.utils.command import run_command
-from dualattn_mm.utils.errors import UserError
+from dualattn_mm.utils.errors import UserError, shortened, summarize
 from dualattn_mm.version import __version__
 
 # Pairs per stage; where DualAttention has fewer, the last ones go.
 DAVIT_DEPTHS = {'tiny': (1, 1, 3, 1), 'small': (1, 1, 9, 1), 'base': (1, 1, 9, 1)}
-_SHOWN = 3  # keys that an error names
 
 
 class _Names(NamedTuple):
@@ -218,7 +216,8 @@ def _find_library(davit: Mapping[str, Tensor]) -> tuple[str, _Names]:
             if key.endswith(f'{first}.weight'):
                 return key.removesuffix(f'{first}.weight'), names
     raise UserError(
-        f"no DaViT under timm's or mmpretrain's names: the weights are {_first(davit) or 'none'}"
+        "no DaViT under timm's or mmpretrain's names: the weights are "
+        f'{shortened(list(davit)) or "none"}'
     )
 
 
@@ -263,7 +262,7 @@ def _find_classifier(
 def _check_present(davit: Mapping[str, Tensor], keys: Sequence[str]) -> None:
     missing = [key for key in keys if key not in davit]
     if missing:
-        raise UserError(f'the DaViT is incomplete: {len(missing)} missing ({_first(missing)})')
+        raise UserError(f'the DaViT is incomplete: {summarize(dict(missing=missing))}')
 
 
 def _check_fit(
@@ -276,12 +275,9 @@ def _check_fit(
         if davit[theirs].shape != state[ours].shape
     ]
     if other:
-        raise UserError(f'no DaViT of this kind: {len(other)} of another shape ({_first(other)})')
-
-
-def _first(names: Sequence[str] | Mapping[str, Any]) -> str:
-    names = list(names)
-    return ', '.join(names[:_SHOWN] + ['...'] * (len(names) > _SHOWN))
+        raise UserError(
+            f'no DaViT of this kind: {len(other)} of another shape ({shortened(other)})'
+        )
 
 
 def convert_davit_file(source: str | os.PathLike, output: str | os.PathLike) -> ConvertedDaViT:
@@ -315,10 +311,9 @@ def convert_davit_file(source: str | os.PathLike, output: str | os.PathLike) -> 
         fca_scale='group',
         initialised=list(converted.initialised),
     )
-    buffer = io.BytesIO()
-    torch.save(dict(meta=meta, state_dict=converted.state_dict), buffer)
     try:
-        AtomicLocalBackend().put(buffer.getbuffer(), output)
+        with replacing(output) as temporary:
+            torch.save(dict(meta=meta, state_dict=converted.state_dict), temporary)
     except OSError as error:
         raise UserError(f'cannot write {output}: {error.strerror}') from None
     return converted

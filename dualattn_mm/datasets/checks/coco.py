@@ -13,13 +13,12 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from PIL import Image
 
-from ...utils.errors import RunError
+from ...utils.errors import RunError, shortened
 
 if TYPE_CHECKING:
     from mmdet.datasets import CocoDataset
 
 LOADERS = dict(train=('train', 'val'), test=('test',))  # what a task reads
-_SHOWN = 3  # names in a line
 _OPENED = 8  # images whose size is compared with the file's
 _KEYS = dict(
     images=('id', 'file_name', 'width', 'height'),
@@ -148,8 +147,8 @@ class _CocoFile:
         if missing:
             raise self.error(
                 f'no category for {len(missing)} of {len(self.classes)} classes '
-                f'({_some(missing)}); its categories are {_some(names)}: name the classes by the '
-                'option classes'
+                f'({shortened(missing)}); its categories are {shortened(names)}: name the classes '
+                'by the option classes'
             )
         # mmdet gives labels in the file's order.
         if [name for name in names if name in self.classes] != list(self.classes):
@@ -164,12 +163,12 @@ class _CocoFile:
         missing = [path.name for path in paths if not path.is_file()]
         if missing and len(missing) == len(paths):
             raise self.error(
-                f'none of its {len(paths)} images is in {self.folder}: {_some(missing)}'
+                f'none of its {len(paths)} images is in {self.folder}: {shortened(missing)}'
             )
         if missing:
             raise self.error(
                 f'{len(missing)} of its {len(paths)} images are not in {self.folder}: '
-                f'{_some(missing)}'
+                f'{shortened(missing)}'
             )
         step = max(1, len(paths) // _OPENED)
         for path, image in list(zip(paths, self.images, strict=True))[::step]:
@@ -220,10 +219,6 @@ def _inside(annotation: Mapping[str, Any], size: tuple[int, int]) -> bool:
     x, y, width, height = annotation['bbox']
     overlap = min(x + width, size[0]) > max(x, 0) and min(y + height, size[1]) > max(y, 0)
     return overlap and annotation['area'] > 0 and width >= 1 and height >= 1
-
-
-def _some(names: Sequence[str]) -> str:
-    return ', '.join(map(str, names[:_SHOWN])) + (', ...' if len(names) > _SHOWN else '')
 
 
 def _heads(part: Any, name: str = '') -> Iterator[dict]:

@@ -10,7 +10,6 @@ import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.dist import is_main_process
 from mmengine.hooks import EMAHook, Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import DATASETS, HOOKS
 from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
@@ -18,6 +17,7 @@ from torch import nn
 
 from ...utils.errors import RunError, UserError
 from ...utils.tensors import to_picture, without_color
+from ...utils.wrappers import unwrapped
 from ...visualization import gallery
 from ...visualization.comparison import spread
 from .repeatable import unchanged_randomness
@@ -89,7 +89,7 @@ class ColorGalleryHook(Hook):
 
     @staticmethod
     def _defaults(model: nn.Module) -> dict[str, Any]:
-        size = _unwrapped(_unwrapped(model).generator).image_size
+        size = unwrapped(unwrapped(model).generator).image_size
         pipeline = [
             dict(type='LoadPhoto'),
             dict(type='ColorizationSquash', size=size),
@@ -131,7 +131,3 @@ def _eval_mode(model: nn.Module) -> Iterator[None]:
     finally:
         for module, mode in modes:
             module.training = mode
-
-
-def _unwrapped(model: nn.Module) -> nn.Module:
-    return model.module if is_model_wrapper(model) else model

@@ -1,9 +1,10 @@
 """The moving average of the generator's weights."""
 
 from mmengine.hooks import EMAHook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS, MODELS
 from mmengine.runner import Runner
+
+from ...utils.wrappers import unwrapped
 
 _GENERATOR = 'generator.'
 
@@ -17,9 +18,7 @@ class GeneratorEMAHook(EMAHook):
     """
 
     def before_run(self, runner: Runner) -> None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        generator = model.generator
-        self.src_model = generator.module if is_model_wrapper(generator) else generator
+        self.src_model = unwrapped(unwrapped(runner.model).generator)
         self.ema_model = MODELS.build(self.ema_cfg, default_args=dict(model=self.src_model))
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from ...apis.weights import load_generator
-from ...utils.errors import UserError
+from ...utils.checkpoint_file import state_differences
+from ...utils.errors import UserError, summarize
+from ...utils.wrappers import unwrapped
 
 SUFFIX = '.safetensors'
 
@@ -42,25 +43,16 @@ class GeneratorFileHook(Hook):
         Raises:
             UserError: if a name or shape differs.
         """
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        wrapper = model.generator if is_model_wrapper(model.generator) else None
-        own = model.generator if wrapper is None else wrapper.module
-        wanted, given = (
-            {key: tuple(value.shape) for key, value in network.state_dict().items()}
-            for network in (own, self.generator)
-        )
-        different = [k for k in {**wanted, **given} if wanted.get(k) != given.get(k)]
-        if different:
-            shown = ', '.join(different[:3]) + ', ...' * (len(different) > 3)
-            raise UserError(
-                f'{self.path} is of another network than the config: {len(different)} of '
-                f'{len({**wanted, **given})} weights differ in name or shape ({shown})'
-            )
+        model = unwrapped(runner.model)
+        own = unwrapped(model.generator)
+        differences = summarize(state_differences(own.state_dict(), self.generator.state_dict()))
+        if differences:
+            raise UserError(f'{self.path} is of another network than the config: {differences}')
         if self.keep_network:
             own.load_state_dict(self.generator.state_dict())
             return
         generator = self.generator.to(next(own.parameters()).device)
-        if wrapper is None:
+        if own is model.generator:
             model.generator = generator
         else:
-            wrapper.module = generator
+            model.generator.module = generator

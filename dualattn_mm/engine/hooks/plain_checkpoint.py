@@ -12,6 +12,8 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import nn
 
+from ...utils.wrappers import unwrapped
+
 _HISTORY = 'history_buffer'
 
 
@@ -45,7 +47,7 @@ def _without_wrappers(state: dict[str, Any], model: nn.Module) -> dict[str, Any]
 
     mmengine unwraps the whole model when saving, and also its parts when loading.
     """
-    whole = model.module if is_model_wrapper(model) else model
+    whole = unwrapped(model)
     wrapped = [name for name, part in whole.named_modules() if name and is_model_wrapper(part)]
     for name in wrapped:
         # EMAHook keeps its own copy of the model under `module.`.

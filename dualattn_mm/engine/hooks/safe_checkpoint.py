@@ -10,6 +10,8 @@ from mmengine.hooks import CheckpointHook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
+from ...utils.atomic import replacing
+
 
 @register_backend('AtomicLocalBackend')
 class AtomicLocalBackend(LocalBackend):
@@ -17,14 +19,11 @@ class AtomicLocalBackend(LocalBackend):
 
     def put(self, obj: bytes, filepath: str | os.PathLike) -> None:
         path = Path(filepath)
-        path.parent.mkdir(parents=True, exist_ok=True)
         # Not a random name: a run that goes on writes over what a killed one left.
-        temporary = path.with_name(f'.{path.name}.tmp')
-        with temporary.open('wb') as file:
+        with replacing(path, f'.{path.name}.tmp') as temporary, temporary.open('wb') as file:
             file.write(obj)
             file.flush()
             os.fsync(file.fileno())  # else a power failure could keep the name and lose the bytes
-        os.replace(temporary, path)
 
     def put_text(self, obj: str, filepath: str | os.PathLike, encoding: str = 'utf-8') -> None:
         self.put(obj.encode(encoding), filepath)

@@ -4,13 +4,12 @@ import re
 from collections.abc import Sequence
 
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 
-from ...models.backbones.pretrained import summarize_differences
-from ...utils.errors import RunError
+from ...utils.errors import RunError, summarize
+from ...utils.wrappers import unwrapped
 
 
 @HOOKS.register_module()
@@ -37,7 +36,7 @@ class StrictLoadHook(Hook):
                 f'{runner._load_from} holds weights, but no state of a training to resume: '
                 'load_from=FILE starts a new training with them'
             )
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        model = unwrapped(runner.model)
         try:
             # mmengine's own comparison, which knows old names that modules translate.
             _load_checkpoint_to_model(model, checkpoint, strict=True)
@@ -55,7 +54,7 @@ class StrictLoadHook(Hook):
                 kinds[match[1]] += match[2].split(', ')
             elif match := re.match(r'\s*size mismatch for (\S+):', line):
                 kinds['of another shape'].append(match[1])
-        return summarize_differences(
+        return summarize(
             {
                 kind: [name for name in names if not any(p.search(name) for p in self.ignore)]
                 for kind, names in kinds.items()

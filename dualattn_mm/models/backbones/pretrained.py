@@ -3,12 +3,10 @@
 import re
 from collections.abc import Mapping, Sequence
 
-import torch
 from torch import Tensor, nn
 
-from ...utils.errors import UserError
-
-_SHOWN = 3  # names per kind of difference
+from ...utils.checkpoint_file import state_differences
+from ...utils.errors import UserError, summarize
 
 
 def require_pretrained_fits(
@@ -32,16 +30,10 @@ def require_pretrained_fits(
         if cfg.get('type') != 'Pretrained':
             continue
         found = _weights(cfg['checkpoint'], cfg.get('prefix') or '')
-        wanted = {name: value.shape for name, value in module.state_dict().items()}
-        either = set(found) ^ set(wanted)
-        differing = {name for name in either if not re.match(free, name)}
-        differences = summarize_differences(
-            {
-                'missing': sorted(differing & set(wanted)),
-                'unexpected': sorted(differing & set(found)),
-                'of another shape': [n for n in wanted if n in found and found[n] != wanted[n]],
-            }
-        )
+        kinds = state_differences(module.state_dict(), found)
+        for kind in ('missing', 'unexpected'):
+            kinds[kind] = [name for name in kinds[kind] if not re.match(free, name)]
+        differences = summarize(kinds)
         if differences:
             where = f'the weights {cfg["prefix"]}* of ' if cfg.get('prefix') else ''
             hint = ''
@@ -53,25 +45,16 @@ def require_pretrained_fits(
             )
 
 
-def summarize_differences(kinds: Mapping[str, Sequence[str]]) -> str:
-    """One line: how many names there are of each kind, and the first of them; empty if none."""
-    return '; '.join(
-        f'{len(names)} {kind} ({", ".join(names[:_SHOWN])}{", ..." * (len(names) > _SHOWN)})'
-        for kind, names in kinds.items()
-        if names
-    )
-
-
-def _weights(file: str, prefix: str) -> dict[str, torch.Size]:
-    """Shapes by name, without what mmengine strips as well."""
+def _weights(file: str, prefix: str) -> dict[str, Tensor]:
+    """What mmengine will load: it strips prefixes likewise."""
     from mmengine.runner import CheckpointLoader  # brings in OpenCV
 
     checkpoint = CheckpointLoader.load_checkpoint(file, map_location='cpu', logger=None)
     prefix = prefix and prefix.rstrip('.') + '.'
     state = checkpoint.get('state_dict', checkpoint)
     names = {
-        name.removeprefix('module.'): value.shape
+        name.removeprefix('module.'): value
         for name, value in state.items()
         if isinstance(value, Tensor)
     }
-    return {name[len(prefix) :]: shape for name, shape in names.items() if name.startswith(prefix)}
+    return {name[len(prefix) :]: value for name, value in names.items() if name.startswith(prefix)}

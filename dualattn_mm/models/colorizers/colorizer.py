@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from mmengine.model import BaseModel, is_model_wrapper
+from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import MODELS
 from mmengine.structures import BaseDataElement
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ...utils.checks import require, require_natural
 from ...utils.color_space import join_lightness, rgb_to_lab
+from ...utils.wrappers import unwrapped
 
 ADVERSARIAL = dict(type='WassersteinLoss')
 
@@ -205,7 +206,7 @@ class Colorizer(BaseModel):
             losses['loss_perceptual'] = self.perceptual(images, true_images)
         if self.critic is not None:
             # Without DDP, whose gradients are not asked for here.
-            critic = _unwrapped(self.critic).requires_grad_(False)
+            critic = unwrapped(self.critic).requires_grad_(False)
             losses['loss_adversarial'] = self.adversarial(critic(2 * images - 1), True)
             critic.requires_grad_(True)
         return losses
@@ -223,7 +224,3 @@ class Colorizer(BaseModel):
                 for parameter in self.critic.parameters():
                     parameter.clamp_(-self.weight_clip, self.weight_clip)
         return loss.detach()
-
-
-def _unwrapped(network: nn.Module) -> nn.Module:
-    return network.module if is_model_wrapper(network) else network

@@ -51,7 +51,7 @@ class WassersteinCritic(BaseModule):
 
 @MODELS.register_module()
 class WassersteinLoss(nn.Module):
-    """The adversarial loss of both networks (eq. 14), called as mmagic's GANLoss is.
+    """The adversarial loss of both networks (eq. 14), with the signature of mmagic's GANLoss.
 
     Args:
         loss_weight: factor of the generator's loss; the critic's has none.

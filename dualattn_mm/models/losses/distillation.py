@@ -8,7 +8,7 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from ...utils.checkpoint_file import load_frozen, read_state
+from ...utils.checkpoint_file import load_frozen, read_weights
 from ...utils.checks import require, require_natural
 from ...utils.errors import UserError
 
@@ -83,7 +83,7 @@ class FeatureDistillation(BaseModule):
     def _read_teacher(self) -> nn.Module:
         [teacher] = self._teacher
         if not self._read:
-            state = read_state(self.weights, self.teacher, 'the distillation')
+            state = read_weights(self.weights, self.teacher, 'the distillation')
             own = teacher.state_dict()
             if not own.keys() & state.keys() and len(own) == len(state):
                 state = dict(zip(own, state.values(), strict=True))

@@ -6,7 +6,7 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from ...utils.checkpoint_file import load_frozen, read_state
+from ...utils.checkpoint_file import load_frozen, read_weights
 from ...utils.checks import require
 
 TORCHVISION = 'torchvision://vgg19'
@@ -114,4 +114,4 @@ def _read(weights: str) -> dict[str, Tensor]:
                 f"{published.url} elsewhere and name the file as the perceptual loss's `weights`, "
                 'or train without (model.perceptual=None)'
             ) from None
-    return read_state(weights, 'VGG19', 'the perceptual loss')
+    return read_weights(weights, 'VGG19', 'the perceptual loss')

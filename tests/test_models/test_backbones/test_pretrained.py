@@ -57,7 +57,7 @@ def test_outputs_of_a_classifier_and_of_a_detector_differ(saved):
             dict(embed_dims=(32, 32, 32, 64)),
             r'do not fit DualAttention: \d\d of another shape',
         ),
-        (dict(depths=(1, 1, 2, 1)), r'\d+ unexpected \(stages.2.blocks.1.fca.+, \.\.\.\)'),
+        (dict(depths=(1, 1, 2, 1)), r'\d+ unexpected \(stages.2.blocks.1.sda.+, \.\.\.\)'),
     ],
 )
 def test_checkpoint_of_another_size(saved, source, said):

@@ -164,7 +164,7 @@ def test_script_lists_networks():
     [
         ([], 'backbone'),
         (['backbone', '--models', 'resnet'], 'dualattn_tiny'),
-        (['backbone', '--repeats', '0'], 'whole number above 0'),
+        (['backbone', '--repeats', '0'], 'whole number of at least 1'),
         (['backbone', '--min-seconds', 'nan'], 'number of seconds'),
         (['bev', '--side', '64'], '--side'),
         (['bev', '--maps', 'waymo'], 'kitti'),
