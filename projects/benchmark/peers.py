@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from dualattn_mm.models import DualAttention, DualAttentionBEV, MultiscalePyramidTransformer
 from dualattn_mm.utils.configs_dir import configs_dir
 
+from .detectors import PointsToBoxes
+
 
 @dataclass(frozen=True)
 class Case:
@@ -285,8 +287,6 @@ DETECTOR_CONFIGS = {
 
 
 def _detector(which: int, case: Case) -> nn.Module:
-    from .detectors import PointsToBoxes
-
     name = DETECTOR_CONFIGS[case.name][which]
     return PointsToBoxes(Config.fromfile(configs_dir() / 'mmdet3d' / f'{name}.py'))
 
