@@ -18,6 +18,7 @@ from dualattn_mm.apis.weights import save_generator
 from dualattn_mm.utils.colorfulness import colorfulness
 from dualattn_mm.utils.command import DONE, INTERRUPTED
 from dualattn_mm.utils.configs_dir import configs_dir
+from dualattn_mm.utils.image_io import write_image
 from dualattn_mm.visualization import gallery
 
 CONFIG = 'mmagic/color_dualattn_mini_demo.py'
@@ -61,7 +62,7 @@ def run_demo(outdir: Path, weights: Path | None = None) -> None:
         },
         captions=list(photos),
     )
-    sheet.save(outdir / 'gallery.png')
+    write_image(sheet, outdir / 'gallery.png', 'PNG', overwrite=True)
     print(f'pictures: {outdir / "gallery.png"}, {outdir / "colorized"}')
 
 
@@ -108,9 +109,8 @@ def train(outdir: Path, weights: Path, fresh: bool) -> None:
 
 
 def _save_all(images: Mapping[str, Image.Image], folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     for name, image in images.items():
-        image.save(folder / f'{name}.png')
+        write_image(image, folder / f'{name}.png', 'PNG', overwrite=True)
 
 
 def _report(

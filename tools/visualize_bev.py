@@ -19,6 +19,7 @@ from torch import nn
 from dualattn_mm.datasets.checks import lidar
 from dualattn_mm.engine.arguments import CfgOptions
 from dualattn_mm.engine.run import load_config
+from dualattn_mm.utils.atomic import atomic_write_bytes
 from dualattn_mm.utils.checkpoint_file import read_checkpoint
 from dualattn_mm.utils.command import run_command
 from dualattn_mm.utils.errors import UserError, first_line
@@ -79,8 +80,10 @@ def draw_detections(
         (x0, y0, x1, y1),
         Path(points or sample.lidar_path).name,
     )
-    Path(output).parent.mkdir(parents=True, exist_ok=True)
-    Path(output).write_bytes(picture)
+    try:
+        atomic_write_bytes(Path(output), picture)
+    except OSError as error:
+        raise UserError(f'{output} cannot be written: {error.strerror}') from None
     return len(predicted), None if true is None else len(true)
 
 

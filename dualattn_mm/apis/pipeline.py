@@ -8,6 +8,7 @@ import contextlib
 import math
 import numbers
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -27,7 +28,9 @@ from ..utils.color_space import (
     luminance_weights,
 )
 from ..utils.errors import ColorizeError
-from ..utils.image_io import Pixels, metadata_of, to_pixels
+from ..utils.image_io import read_metadata
+from ..utils.pixels import MAX_PIXELS, Pixels, check_size, to_pixels
+from .eval_mode import evaluating
 from .overlap import overlap
 from .weights import load_generator
 
@@ -48,19 +51,22 @@ class Photo:
         square: (1, size, size) float32, the same as the network sees it.
         alpha: (H, W) uint8, or None.
         info: what a PIL result gets as `info`; None where the image came as an array.
+        remark: what of the image was left out because it is damaged; empty if nothing.
     """
 
     lightness: Tensor
     square: Tensor
     alpha: np.ndarray | None
     info: dict | None
+    remark: str
 
 
 class _Taken(NamedTuple):
-    """What is needed of an image, and `info` as in `Photo`."""
+    """What is needed of an image, and `info` and `remark` as in `Photo`."""
 
     pixels: Pixels
-    info: dict | None
+    info: dict | None = None
+    remark: str = ''
 
 
 class ColorizationPipeline:
@@ -88,6 +94,7 @@ class ColorizationPipeline:
             is squashed to it. None: what the weights were trained at (`generator.image_size`; 256
             unless they say otherwise).
         batch_size: how many images go through the network at once.
+        max_pixels: larger images are refused, before they are decoded.
 
     Raises:
         ColorizeError: for a wrong argument, unusable weights or a missing device.
@@ -100,29 +107,36 @@ class ColorizationPipeline:
         device: str = 'auto',
         size: int | None = None,
         batch_size: int = 8,
+        max_pixels: int = MAX_PIXELS,
     ):
-        self._set_sizes(size, batch_size)
+        self._set_sizes(size, batch_size, max_pixels)
         self._set_generator(load_generator(weights, config, _resolve_device(device)))
 
     @classmethod
     def from_generator(
-        cls, generator: nn.Module, size: int | None = None, batch_size: int = 8
+        cls,
+        generator: nn.Module,
+        size: int | None = None,
+        batch_size: int = 8,
+        max_pixels: int = MAX_PIXELS,
     ) -> 'ColorizationPipeline':
         """Wrap a ready network, as training tools do.
 
         Args:
             generator: lightness (B, 1, H, W), L in [0, 100], to ab (B, 2, H, W), CIELAB units. It
-                is used where it is, in eval mode, and put back into its mode after each batch.
-            size, batch_size: as in the constructor.
+                stays on its device. It is in evaluation mode while a batch is predicted, in any
+                thread, and in its own mode otherwise.
+            size, batch_size, max_pixels: as in the constructor.
         """
         pipe = cls.__new__(cls)
-        pipe._set_sizes(size, batch_size)
+        pipe._set_sizes(size, batch_size, max_pixels)
         pipe._set_generator(generator)
         return pipe
 
-    def _set_sizes(self, size: int | None, batch_size: int) -> None:
+    def _set_sizes(self, size: int | None, batch_size: int, max_pixels: int) -> None:
         self.size = None if size is None else _whole_number('size', size, MIN_SIZE)
         self.batch_size = _whole_number('batch_size', batch_size, 1)
+        self.max_pixels = _whole_number('max_pixels', max_pixels, 1)
 
     def _set_generator(self, generator: nn.Module) -> None:
         self.generator = generator
@@ -165,7 +179,7 @@ class ColorizationPipeline:
         if saturation is not None:
             check_saturation(saturation)
         outcomes = overlap(
-            map(partial(_take, copy=True), images),
+            map(partial(self._take, copy=True), images),
             self._prepare,
             self.predict,
             partial(self.finish, saturation=saturation),
@@ -178,14 +192,32 @@ class ColorizationPipeline:
 
     def prepare(self, image: AnyImage) -> Photo:
         """First of the three steps of `stream`: take what is needed of an image."""
-        return self._prepare(_take(image))
+        return self._prepare(self._take(image))
+
+    def _take(self, image: AnyImage, copy: bool = False) -> _Taken:
+        """`copy`: of an array too, which the caller may change."""
+        if isinstance(image, Image.Image):
+            check_size(*image.size, self.max_pixels)
+            metadata = read_metadata(image)
+            with _memory_errors('an image of this size'):
+                pixels = to_pixels(image)
+            height, width = pixels.color.shape[:2]
+            remark = '; '.join(filter(None, (metadata.remark, pixels.remark)))
+            if remark:
+                warnings.warn(remark, stacklevel=2)
+            return _Taken(pixels, metadata.to_info(width, height), remark)
+        color, alpha, _ = _split_array(image)
+        check_size(*color.shape[1::-1], self.max_pixels)
+        if copy:
+            color, alpha = color.copy(), None if alpha is None else alpha.copy()
+        return _Taken(Pixels(color, alpha))
 
     def _prepare(self, taken: _Taken) -> Photo:
-        color, alpha = taken.pixels
+        color, alpha, _ = taken.pixels
         with _memory_errors('an image of this size'):
             lightness = _lightness(color)
             square = _resize(lightness[None], (self.size, self.size))
-        return Photo(lightness, square, alpha, taken.info)
+        return Photo(lightness, square, alpha, taken.info, taken.remark)
 
     @torch.inference_mode()
     def predict(self, photos: Sequence[Photo]) -> Tensor:
@@ -196,15 +228,10 @@ class ColorizationPipeline:
         """
         batch = torch.stack([photo.square for photo in photos])
         device = next(self.generator.parameters(), batch).device
-        training = self.generator.training
-        self.generator.eval()
-        try:
-            with _memory_errors(f'the network at size {self.size}, batch size {len(photos)}'):
-                # The CPU finishes: a thread's work on the GPU would wait for the next batch's.
-                ab = self.generator(batch.to(device)).float().cpu()
-        finally:
-            if training:
-                self.generator.train()
+        what = f'the network at size {self.size}, batch size {len(photos)}'
+        with evaluating(self.generator), _memory_errors(what):
+            # The CPU finishes: a thread's work on the GPU would wait for the next batch's.
+            ab = self.generator(batch.to(device)).float().cpu()
         if not torch.isfinite(ab).all():
             raise ColorizeError('the network gives NaN or infinity: its weights are unusable')
         return ab
@@ -247,16 +274,6 @@ def _resolve_device(device: str) -> torch.device:
     if resolved.type == 'cuda' and (resolved.index or 0) >= torch.cuda.device_count():
         raise ColorizeError(f'device {device} asked for, but this machine or PyTorch has none')
     return resolved
-
-
-def _take(image: AnyImage, copy: bool = False) -> _Taken:
-    """`copy`: of an array too, which the caller may change."""
-    if isinstance(image, Image.Image):
-        return _Taken(to_pixels(image), metadata_of(image))
-    color, alpha = _split_array(image)
-    if copy:
-        color, alpha = color.copy(), None if alpha is None else alpha.copy()
-    return _Taken(Pixels(color, alpha), None)
 
 
 def _split_array(image: np.ndarray) -> Pixels:

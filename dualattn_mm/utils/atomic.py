@@ -1,50 +1,59 @@
 """Files that are written whole or not at all."""
 
 import contextlib
+import errno
 import os
+import time
 import uuid
-from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 from .errors import ColorizeError, first_line
 
+_STALE = 3600  # seconds; no single write takes that long
 
-@contextlib.contextmanager
-def replacing(path: Path, name: str | None = None) -> Iterator[Path]:
-    """Write a temporary file, which takes the place of `path` if the block ends without an error.
 
-    Whatever happens, there is then a whole file at `path`, or what was there before. Missing
-    folders are made.
+def atomic_write_bytes(path: Path, data: bytes, overwrite: bool = True) -> None:
+    """Write a file under a temporary name in the same folder, then rename it.
+
+    Missing folders are made. Whatever happens, there is a whole file at `path` afterwards, or what
+    was there before. Temporary files that killed processes left in the folder are removed.
 
     Args:
-        path: the file to write or replace.
-        name: of the temporary file, in the same folder; None takes a new one each time.
-
-    Yields:
-        The path of the temporary file.
+        path: the file.
+        data: all of its content.
+        overwrite: whether to replace a file that exists.
 
     Raises:
+        FileExistsError: if there is a file by now and `overwrite` is false.
         OSError: if the folder or the file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_stale(path.parent, hour=int(time.monotonic() // _STALE))
     # Short, since a file name may already be as long as the system allows; hidden, so that no
     # other program takes it for a file of its own kind.
-    temporary = path.with_name(name or f'.{uuid.uuid4().hex}.tmp')
+    temporary = path.parent / f'.colorize-{uuid.uuid4().hex}.tmp'
     try:
-        yield temporary
+        with temporary.open('xb') as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())  # some disks tell only now that they are full
+            if os.fstat(file.fileno()).st_size != len(data):
+                raise OSError(errno.EIO, 'the disk took only a part of the file')
+        if not overwrite and os.path.lexists(path):
+            raise FileExistsError('appeared while working; not overwritten')
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def atomic_write_bytes(path: Path, data: bytes) -> None:
-    """Write a file as :func:`replacing` does.
-
-    Raises:
-        OSError: if it cannot be written.
-    """
-    with replacing(path) as temporary:
-        temporary.write_bytes(data)
+@lru_cache(maxsize=256)
+def _remove_stale(folder: Path, hour: int) -> None:
+    """Remove old temporary files, once per folder and hour: a folder can hold very many files."""
+    for path in folder.glob('.colorize-*.tmp'):
+        with contextlib.suppress(OSError):
+            if time.time() - path.lstat().st_mtime > _STALE:
+                path.unlink()
 
 
 def check_writable(outdir: Path) -> None:

@@ -8,7 +8,8 @@ from PIL import Image
 from torch import Tensor
 
 from .color_space import join_lightness, rgb_to_lab
-from .image_io import read_image, to_pixels
+from .image_io import read_image
+from .pixels import to_pixels
 
 
 def to_picture(image: Tensor) -> Image.Image:

@@ -1,6 +1,11 @@
+import os
+import subprocess
+import sys
+import time
+
 import pytest
 
-from dualattn_mm.utils.atomic import atomic_write_bytes, replacing
+from dualattn_mm.utils.atomic import atomic_write_bytes, check_writable
 
 
 def test_file_is_written_whole(tmp_path):
@@ -19,14 +24,116 @@ def test_what_was_there_stays(tmp_path):
     assert list(tmp_path.iterdir()) == [folder]
 
 
-def test_replacing_keeps_the_former_file_until_the_block_ends(tmp_path):
-    path = tmp_path / 'new' / 'x'
-    with replacing(path, '.x.tmp') as temporary:
-        temporary.write_text('first')
-        assert not path.exists()
-    assert path.read_text() == 'first'
-    with pytest.raises(KeyError), replacing(path) as temporary:  # noqa: PT012
-        temporary.write_text('half')
-        raise KeyError
-    assert path.read_text() == 'first'
-    assert list(path.parent.iterdir()) == [path]
+def test_file_that_exists_is_not_replaced_unless_asked(tmp_path):
+    path = tmp_path / 'a'
+    atomic_write_bytes(path, b'old', overwrite=False)
+    with pytest.raises(FileExistsError):
+        atomic_write_bytes(path, b'new', overwrite=False)
+    assert path.read_bytes() == b'old'
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_bytes_are_on_the_disk_before_the_name(tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(os, 'fsync', lambda fd: calls.append(('fsync', os.fstat(fd).st_size)))
+    replace = os.replace
+    monkeypatch.setattr(os, 'replace', lambda *a: (calls.append(('replace',)), replace(*a)))
+    atomic_write_bytes(tmp_path / 'a', b'12345')
+    assert calls == [('fsync', 5), ('replace',)]
+
+
+def test_disk_that_takes_a_part_only_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, 'fsync', lambda fd: os.ftruncate(fd, 3))
+    with pytest.raises(OSError, match='only a part'):
+        atomic_write_bytes(tmp_path / 'a', b'12345')
+    assert not list(tmp_path.iterdir())
+
+
+def test_stale_temporary_files_of_killed_processes_are_removed(tmp_path):
+    old, fresh, others = (
+        tmp_path / name for name in ('.colorize-1.tmp', '.colorize-2.tmp', '.mine.tmp')
+    )
+    for path in (old, fresh, others):
+        path.touch()
+    two_hours_ago = time.time() - 7200
+    for path in (old, others):
+        os.utime(path, (two_hours_ago, two_hours_ago))
+    atomic_write_bytes(tmp_path / 'a', b'')
+    assert {path.name for path in tmp_path.iterdir()} == {'.colorize-2.tmp', '.mine.tmp', 'a'}
+
+
+def test_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / 'file').touch()
+    with pytest.raises(ValueError, match=r'cannot write to the folder .*file.*: '):
+        check_writable(tmp_path / 'file' / 'out')
+
+
+# Every writer of the package, and what it writes, of 20,000 bytes or more where a process may write
+# 8,000. Each must fail and leave nothing.
+WRITERS = """
+import io, json, os, resource, sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from dualattn_mm.apis import save_generator
+from dualattn_mm.apis.cli import main
+from dualattn_mm.engine.hooks.safe_checkpoint import AtomicLocalBackend
+from dualattn_mm.utils.image_io import write_image
+from dualattn_mm.utils.report import write_json
+from dualattn_mm.visualization.comparison import Column, compare
+from projects.colorformer.color_memory import Memory, write_memory
+
+noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (99, 99, 3), np.uint8))
+photos, out = Path('photos'), Path('out')
+photos.mkdir()
+noise.save(photos / 'a.png')
+noise.save(photos / 'b.tif')
+noise.save(photos / 'c.jpg', quality=95)
+_, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (8000, hard))
+network = torch.nn.Linear(100, 100)
+writers = {
+    **{
+        f: lambda f=f: write_image(noise, out / f'a.{f}', f, True)
+        for f in ('PNG', 'TIFF', 'JPEG', 'WEBP')
+    },
+    'weights': lambda: save_generator(out / 'a.safetensors', network, dict(type='Linear')),
+    'checkpoint': lambda: AtomicLocalBackend().put(bytes(20_000), out / 'a.pth'),
+    'JSON': lambda: write_json(out / 'a.json', dict(a=list(range(9999)))),
+    'sheet': lambda: compare([Column('a', photos)], out / 'sheet.png'),
+    'memory': lambda: write_memory(
+        out / 'memory.safetensors', Memory(torch.zeros(99, 99), torch.zeros(99, 4, 2))
+    ),
+}
+for name, write in writers.items():
+    try:
+        write()
+    except (OSError, ValueError) as error:
+        assert 'File too large' in str(error), error
+    else:
+        raise AssertionError(name)
+status = main(['photos', '-o', 'out', '--device', 'cpu', '--size', '32', '--compare'])
+assert status == 1, status
+assert not list(out.rglob('*')), list(out.rglob('*'))
+"""
+
+
+def test_no_writer_takes_a_part_of_a_file_for_the_whole(tmp_path):
+    pytest.importorskip('resource')
+    script = tmp_path / 'write.py'
+    script.write_text(WRITERS)
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        cwd=tmp_path,
+        env=dict(os.environ, PYTHONPATH=root, OMP_NUM_THREADS='1'),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert '0 done, 0 skipped, 3 failed' in done.stdout
+    assert done.stderr.count('File too large') == 3

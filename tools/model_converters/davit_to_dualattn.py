@@ -4,6 +4,7 @@ python tools/model_converters/davit_to_dualattn.py davit_tiny.safetensors -o sta
 """
 
 import argparse
+import io
 import os
 import re
 import sys
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor
 
 from dualattn_mm.models.backbones.dual_attention import DualAttention
-from dualattn_mm.utils.atomic import replacing
+from dualattn_mm.utils.atomic import atomic_write_bytes
 from dualattn_mm.utils.checkpoint_file import read_state_dict
 from dualattn_mm.utils.command import run_command
 from dualattn_mm.utils.errors import UserError, shortened, summarize
@@ -311,9 +312,10 @@ def convert_davit_file(source: str | os.PathLike, output: str | os.PathLike) -> 
         fca_scale='group',
         initialised=list(converted.initialised),
     )
+    buffer = io.BytesIO()
+    torch.save(dict(meta=meta, state_dict=converted.state_dict), buffer)
     try:
-        with replacing(output) as temporary:
-            torch.save(dict(meta=meta, state_dict=converted.state_dict), temporary)
+        atomic_write_bytes(output, buffer.getbuffer())
     except OSError as error:
         raise UserError(f'cannot write {output}: {error.strerror}') from None
     return converted

@@ -10,7 +10,7 @@ from mmengine.hooks import CheckpointHook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-from ...utils.atomic import replacing
+from ...utils.atomic import atomic_write_bytes
 
 
 @register_backend('AtomicLocalBackend')
@@ -18,12 +18,7 @@ class AtomicLocalBackend(LocalBackend):
     """The local disk, on which a file appears whole or not at all."""
 
     def put(self, obj: bytes, filepath: str | os.PathLike) -> None:
-        path = Path(filepath)
-        # Not a random name: a run that goes on writes over what a killed one left.
-        with replacing(path, f'.{path.name}.tmp') as temporary, temporary.open('wb') as file:
-            file.write(obj)
-            file.flush()
-            os.fsync(file.fileno())  # else a power failure could keep the name and lose the bytes
+        atomic_write_bytes(Path(filepath), obj)
 
     def put_text(self, obj: str, filepath: str | os.PathLike, encoding: str = 'utf-8') -> None:
         self.put(obj.encode(encoding), filepath)

@@ -1,0 +1,199 @@
+"""From a PIL image of any kind to plain pixels: upright, in sRGB, gray or RGB."""
+
+import contextlib
+import threading
+import warnings
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from . import icc
+from .errors import ColorizeError, first_line
+
+_ORIENTATION, _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 0x0112, 0x0102, 0x0106, 0x0153
+# Exif 2.32, 4.6.4.A: how the stored image is turned.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_UNSUPPORTED = {
+    'F': 'floating-point images are not supported',
+    'I': '32-bit images are not supported',
+    'LAB': 'images in CIELAB are not supported',
+    'HSV': 'images in HSV are not supported',
+}
+ADVICE = 'save it with 8 bits per channel, or gray with 16 bits'
+# Takes about 1.5 GB to colorize, which a machine of 4 GB has.
+MAX_PIXELS = 100_000_000
+
+
+class Pixels(NamedTuple):
+    """An upright image in sRGB.
+
+    color: (H, W) gray or (H, W, 3) RGB, uint8 or uint16 (full scale 255 or 65535).
+    alpha: (H, W) uint8, or None for an opaque image.
+    remark: what was ignored because it cannot be used; empty if nothing.
+    """
+
+    color: np.ndarray
+    alpha: np.ndarray | None
+    remark: str = ''
+
+
+def to_pixels(image: Image.Image) -> Pixels:
+    """Bring a PIL image of any mode to plain upright sRGB pixels.
+
+    An ICC profile is applied; one that cannot be used is ignored, with a remark.
+
+    Raises:
+        ColorizeError: for an image that cannot be decoded or has no pixels, and for a mode without
+            a defined conversion (32-bit integers, floating point, CIELAB, HSV).
+    """
+    if 0 in image.size:
+        raise ColorizeError(f'an image of {image.width} x {image.height} pixels has no content')
+    with decoding():
+        image.load()
+        full_scale, negative = _stored_range(image)
+    image = _upright(image)
+    profile = image.info.get('icc_profile')
+    if image.mode.startswith('I'):
+        return _sixteen_bit(image, full_scale, negative, profile)
+    alpha = None
+    if has_alpha(image):
+        gray = image.mode in ('1', 'L', 'LA', 'La')
+        with quiet():
+            image = image.convert('LA' if gray else 'RGBA')
+        alpha = np.asarray(image.getchannel('A'))
+        color = image.convert('L' if gray else 'RGB')
+    elif image.mode in ('1', 'L'):
+        color = image.convert('L')
+    elif image.mode in ('P', 'RGB', 'RGBX', 'YCbCr'):
+        color = image.convert('RGB')
+    elif image.mode == 'CMYK':
+        color = image
+    else:
+        raise _unsupported(image.mode)
+    remark = ''
+    if profile:
+        try:
+            color = icc.to_srgb(color, profile)
+        except ValueError as error:
+            remark = _profile_ignored(error)
+    if color.mode == 'CMYK':
+        color = color.convert('RGB')
+    return Pixels(np.asarray(color), alpha, remark)
+
+
+def check_size(width: int, height: int, max_pixels: int) -> None:
+    """Refuse an image that would take too much memory, before it is decoded.
+
+    Raises:
+        ColorizeError: if it has more pixels than `max_pixels`.
+    """
+    if width * height > max_pixels:
+        raise ColorizeError(
+            f'{width} x {height} pixels are more than the limit of {max_pixels:,} (max_pixels)'
+        )
+
+
+def has_alpha(image: Image.Image) -> bool:
+    """Whether an image has transparency, also that of a single color."""
+    return image.mode in ('LA', 'La', 'PA', 'RGBA', 'RGBa') or 'transparency' in image.info
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """No warnings: what Pillow warns of (large images, odd metadata) it also copes with.
+
+    Python's filters are those of the whole process, so that only the main thread may change them:
+    in others this does nothing. Who reads in threads enters it around them.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        yield
+
+
+@contextlib.contextmanager
+def decoding() -> Iterator[None]:
+    """Turn whatever Pillow raises on damaged files into a ColorizeError of one line."""
+    try:
+        with quiet():
+            yield
+    except ColorizeError:
+        raise
+    except Exception as error:  # decoders of files that anyone may have made fail in any way
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else None
+        raise ColorizeError(f'cannot be read: {reason or first_line(error)}') from error
+
+
+def _unsupported(mode: str) -> ColorizeError:
+    reason = _UNSUPPORTED.get(mode, f'images of mode {mode} are not supported')
+    return ColorizeError(f'{reason}: {ADVICE}')
+
+
+def _profile_ignored(error: ValueError) -> str:
+    return f'its ICC profile is ignored ({first_line(error)})'
+
+
+def _stored_range(image: Image.Image) -> tuple[int, bool]:
+    """Of a gray image of more than 8 bits: the full scale, and whether that is black.
+
+    Pillow gives the samples of a TIFF as they are.
+
+    Raises:
+        ColorizeError: for samples that are not unsigned whole numbers of up to 16 bits.
+    """
+    tags = getattr(image, 'tag_v2', None)
+    if tags is None:
+        return 65535, False
+    kinds = tags.get(_SAMPLE_FORMAT, (1,))
+    if 3 in kinds:
+        raise _unsupported('F')
+    if 2 in kinds:
+        raise ColorizeError(f'images of signed numbers are not supported: {ADVICE}')
+    if image.mode == 'I':
+        raise _unsupported('I')
+    bits = max(tags.get(_BITS, (16,)))
+    return 2 ** min(bits, 16) - 1, tags.get(_PHOTOMETRIC) == 0
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        with quiet():
+            orientation = image.getexif().get(_ORIENTATION)
+    except Exception:  # damaged EXIF data does not cost the photo
+        return image
+    turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
+    return image if turn is None else image.transpose(turn)
+
+
+def _sixteen_bit(
+    image: Image.Image, full_scale: int, negative: bool, profile: bytes | None
+) -> Pixels:
+    """Gray of mode 'I;16' in any byte order, or mode 'I' as older Pillow opens 16-bit PNG."""
+    values = np.asarray(image)
+    if values.min() < 0 or values.max() > 65535:
+        raise _unsupported('I')
+    hidden = image.info.get('transparency')
+    alpha = None if hidden is None else np.where(values == hidden, 0, 255).astype(np.uint8)
+    values, remark = values.astype(np.uint16), ''
+    if full_scale < 65535:
+        values = np.round(values * np.float32(65535 / full_scale)).astype(np.uint16)
+    if negative:
+        values = 65535 - values
+    if profile:
+        try:
+            values = icc.gray_to_srgb(values, profile)
+        except ValueError as error:
+            remark = _profile_ignored(error)
+    return Pixels(values, alpha, remark)
