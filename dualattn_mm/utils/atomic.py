@@ -13,7 +13,7 @@ from .errors import ColorizeError, first_line
 _STALE = 3600  # seconds; no single write takes that long
 
 
-def atomic_write_bytes(path: Path, data: bytes, overwrite: bool = True) -> None:
+def atomic_write_bytes(path: Path, data: bytes | memoryview, overwrite: bool = True) -> None:
     """Write a file under a temporary name in the same folder, then rename it.
 
     Missing folders are made. Whatever happens, there is a whole file at `path` afterwards, or what

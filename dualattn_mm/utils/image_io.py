@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from PIL import Image, UnidentifiedImageError
 
 from .atomic import atomic_write_bytes
-from .errors import ColorizeError, first_line
+from .errors import ColorizeError, first_line, shortened
 from .exif import Exif, add_to_tiff, read_exif, read_tiff_kind
 from .pixels import ADVICE, MAX_PIXELS, check_size, decoding, has_alpha, quiet
 
@@ -194,5 +194,5 @@ def read_metadata(image: Image.Image) -> Metadata:
             )
     remark = ''
     if exif and exif.unreadable:
-        remark = f'damaged EXIF data is left out ({", ".join(exif.unreadable)})'
+        remark = f'damaged EXIF data is left out ({shortened(exif.unreadable)})'
     return Metadata(dpi if known else None, exif, remark)
