@@ -12,9 +12,10 @@ from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 from torch import Tensor
 
+from ..utils.checks import require
 from ..utils.errors import ColorizeError
 from ..utils.image_io import FORMATS, IMAGE_SUFFIXES
-from ..utils.tensors import read_photo
+from ..utils.tensors import read_photo, squash
 from .photo_cache import PhotoCache
 
 
@@ -36,9 +37,14 @@ class ColorizationDataset(BaseDataset):
             Each process of a distributed training has a cache of its own.
         cache_side: photos are shrunk to at most this shorter side before they are kept, in pixels;
             0 keeps their size.
+        cache_square: photos are squashed to squares of `cache_side` pixels instead, as they are in
+            use. They then form batches without a crop, which
+            :class:`~dualattn_mm.models.data_preprocessors.ColorizationBatchCrop` takes for all of
+            them at once.
 
     Raises:
         FileNotFoundError: if there is no photo below `data_root`, or no list, or nothing in it.
+        ValueError: if `cache_square` is set without a cache or its side.
     """
 
     def __init__(
@@ -47,11 +53,16 @@ class ColorizationDataset(BaseDataset):
         max_broken: int = 100,
         cache_gib: float = 0.0,
         cache_side: int = 320,
+        cache_square: bool = False,
         **kwargs,
     ) -> None:
+        if cache_square:
+            require(cache_gib > 0, 'cache_gib', cache_gib, 'above 0 with cache_square')
+            require(cache_side > 0, 'cache_side', cache_side, 'above 0 with cache_square')
         self.max_broken = max_broken
         self.cache_gib = cache_gib
         self.cache_side = cache_side
+        self.cache_square = cache_square
         super().__init__(*args, **kwargs)
 
     def full_init(self) -> None:
@@ -104,7 +115,8 @@ class ColorizationDataset(BaseDataset):
     def _cached(self, idx: int, path: Path) -> Tensor:
         image = self._cache.get(idx)
         if image is None:
-            image = _shrunk(read_photo(path), self.cache_side)
+            fit = squash if self.cache_square else _shrunk
+            image = fit(read_photo(path), self.cache_side)
             if not self._cache.put(idx, image):
                 print_log(
                     f'the cache of {self.cache_gib:g} GiB (cache_gib) is full: the remaining '

@@ -23,11 +23,11 @@ class LoadPhoto:
 
 @TRANSFORMS.register_module()
 class SkipNearGray:
-    """Drop photos with little colour, which teach that gray is right; another takes their place.
+    """Drop photos with little color, which teach that gray is right; another takes their place.
 
     Args:
         min_colorfulness: the smallest :func:`~dualattn_mm.utils.colorfulness.colorfulness` to keep,
-            measured on the photo subsampled to about 256 pixels each way.
+            measured on the photo subsampled to about 128 pixels each way.
     """
 
     def __init__(self, min_colorfulness: float) -> None:
@@ -35,7 +35,7 @@ class SkipNearGray:
 
     def __call__(self, results: dict) -> dict | None:
         image = results['img']
-        step = max(1, min(image.shape[1:]) // 256)
+        step = max(1, round(min(image.shape[1:]) / 128))
         thinned = image[:, ::step, ::step].permute(1, 2, 0).numpy()
         return results if colorfulness(thinned) >= self.min_colorfulness else None
 

@@ -7,6 +7,7 @@ with warnings.catch_warnings():
     warnings.simplefilter('ignore', FutureWarning)
     from .backbones import DualAttention, DualAttentionBEV
     from .colorizers import Colorizer, MultiscalePyramidTransformer
+    from .data_preprocessors import ColorizationBatchCrop
     from .heads import ColorAttention
     from .losses import (
         FeatureDistillation,
@@ -19,6 +20,7 @@ with warnings.catch_warnings():
 
 __all__ = [
     'ColorAttention',
+    'ColorizationBatchCrop',
     'Colorizer',
     'DualAttention',
     'DualAttentionBEV',

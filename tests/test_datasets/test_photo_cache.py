@@ -5,6 +5,7 @@ import logging
 import numpy as np
 import pytest
 import torch
+from mmengine.dataset import default_collate
 from mmengine.logging import MMLogger
 from PIL import Image
 from torch.utils.data import DataLoader
@@ -96,6 +97,27 @@ def test_a_shrunk_photo_is_the_average_of_its_pixels(tmp_path):
     [image] = inputs(dataset(tmp_path, cache_gib=0.01, cache_side=2))
     assert image.dtype == torch.uint8
     assert image.float().mean() == pytest.approx(100, abs=4)
+
+
+def test_photos_are_squashed_to_squares(folder):
+    # A gradient stays one, whatever the shape: its ends and its middle are where they were.
+    ramp = np.linspace(0, 255, 40).round().astype(np.uint8)
+    Image.fromarray(np.repeat(np.tile(ramp, (8, 1))[..., None], 3, axis=2)).save(folder / '3.png')
+    squares = dataset(folder, cache_gib=0.01, cache_side=20, cache_square=True)
+    for _ in range(2):
+        images = inputs(squares)
+        assert {tuple(image.shape) for image in images} == {(3, 20, 20)}
+        expected = ramp.reshape(20, 2).mean(1)
+        np.testing.assert_allclose(images[3], np.broadcast_to(expected, (3, 20, 20)), atol=4)
+        remove_files(folder)
+    assert default_collate([squares[i] for i in range(4)])['inputs'].shape == (4, 3, 20, 20)
+
+
+def test_squares_need_a_cache_and_a_side(folder):
+    with pytest.raises(ValueError, match='cache_gib'):
+        dataset(folder, cache_square=True)
+    with pytest.raises(ValueError, match='cache_side'):
+        dataset(folder, cache_gib=1, cache_side=0, cache_square=True)
 
 
 def test_unreadable_photos_are_not_kept(folder):
