@@ -8,6 +8,7 @@ from .hooks import (
     RepeatableHook,
     SafeCheckpointHook,
     StrictLoadHook,
+    TimeBudgetHook,
     TimeLimitHook,
     TrainingProgressHook,
 )
@@ -23,6 +24,7 @@ __all__ = [
     'RepeatableHook',
     'SafeCheckpointHook',
     'StrictLoadHook',
+    'TimeBudgetHook',
     'TimeLimitHook',
     'TrainingProgressHook',
     'amp_on_gpu',

@@ -278,3 +278,30 @@ def test_training_refuses_published_weights_of_another_network(config, tmp_path)
     options = {'load_from': str(tmp_path / 'start.safetensors')}
     with pytest.raises(UserError, match='is of another network than the config'):
         run.train(str(config), str(tmp_path / 'work'), cfg_options=dict(unique(), **options))
+
+
+def test_crops_of_whole_batches_are_resumed_as_they_were(config, tmp_path):
+    """The crops are drawn in the model, which RepeatableHook seeds for each step."""
+    squares = [
+        dict(type='LoadPhoto'),
+        dict(type='ColorizationSquash', size=36),
+        dict(type='PackColorization', ground_truth=False),
+    ]
+    options = {
+        'model.data_preprocessor': dict(type='ColorizationBatchCrop', size=64, scale=(0.3, 1.0)),
+        'model.train_sizes': (32, 64),
+        'train_dataloader.dataset.pipeline': squares,
+        'train_dataloader.dataset.cache_gib': 0.01,
+        'train_dataloader.dataset.cache_side': 36,
+        'train_dataloader.dataset.cache_square': True,
+    }
+
+    def train(folder, steps, resume=None):
+        changes = dict(unique(), **options, **{'train_cfg.max_iters': steps})
+        run.train(str(config), str(tmp_path / folder), resume, cfg_options=changes)
+        return torch.load(tmp_path / folder / f'iter_{steps}.pth', weights_only=True)['state_dict']
+
+    whole = train('whole', 3)
+    train('parts', 1)
+    for name, value in train('parts', 3, 'auto').items():
+        assert torch.equal(whole[name], value), name

@@ -10,6 +10,7 @@ from .repeatable import RepeatableHook
 from .report import ReportHook
 from .safe_checkpoint import SafeCheckpointHook
 from .strict_load import StrictLoadHook
+from .time_budget import TimeBudgetHook
 from .time_limit import TimeLimitHook
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     'SafeCheckpointHook',
     'SavePicturesHook',
     'StrictLoadHook',
+    'TimeBudgetHook',
     'TimeLimitHook',
     'TrainingProgressHook',
 ]

@@ -1,4 +1,4 @@
-"""A loss of ab that rare colours count more in: training without pretrained networks."""
+"""A loss of ab that rare colors count more in: training without pretrained networks."""
 
 import torch
 import torch.nn.functional as F
@@ -14,19 +14,25 @@ _LEAST, _CELL, _SIDE = -130, 10, 26  # ab from -130 to 130 in cells of 10 x 10
 
 @MODELS.register_module()
 class RebalancedColorLoss(nn.Module):
-    """Huber loss of ab, its pixels weighted by how rare their true colour is.
+    """Huber loss of ab, its pixels weighted by how rare their true color is.
 
-    Plain L1 on ab asks for the median colour, which is next to gray wherever a pixel's colour is
+    Plain L1 on ab asks for the median color, which is next to gray wherever a pixel's color is
     in doubt. The Huber loss asks for the mean below `delta`, which keeps the hue; the weights are
     those of class rebalancing in "Colorful Image Colorization" (arXiv:1603.08511, eq. 4), without
     smoothing and with the frequencies counted in training, as a moving average over all processes.
 
+    The weights are smallest for neutral pixels, which then get a tinge where their color is in
+    doubt. A second term, chosen here, adds the predicted chroma of the truly neutral pixels: its
+    mean over all pixels, divided by `delta` like the first one.
+
     Args:
         loss_weight: factor of the loss.
         delta: in CIELAB units; differences are squared below and count linearly above.
-        uniform: in (0, 1], the share of the uniform distribution over the colours of sRGB that the
+        uniform: in (0, 1], the share of the uniform distribution over the colors of sRGB that the
             frequencies are mixed with (the source's lambda); 1 weighs all pixels alike.
         momentum: in (0, 1], of a new batch in the moving average.
+        neutral_weight: factor of the second term; 0 leaves it out.
+        neutral: pixels with a true chroma below this are neutral, in CIELAB units.
 
     Raises:
         ValueError: for an argument outside of what is described here.
@@ -40,12 +46,18 @@ class RebalancedColorLoss(nn.Module):
         delta: float = 25.0,
         uniform: float = 0.5,
         momentum: float = 0.01,
+        neutral_weight: float = 0.0,
+        neutral: float = 6.0,
     ) -> None:
         super().__init__()
         require(delta > 0, 'delta', delta, 'a number above 0')
         require(0 < uniform <= 1, 'uniform', uniform, 'a number above 0, at most 1')
         require(0 < momentum <= 1, 'momentum', momentum, 'a number above 0, at most 1')
+        require(neutral_weight >= 0, 'neutral_weight', neutral_weight, 'a number of at least 0')
+        require(neutral > 0, 'neutral', neutral, 'a number above 0')
         self.loss_weight = loss_weight
+        self.neutral_weight = neutral_weight
+        self.neutral = neutral
         self.delta = delta
         self.uniform = uniform
         self.momentum = momentum
@@ -68,7 +80,11 @@ class RebalancedColorLoss(nn.Module):
         weights = 1 / ((1 - self.uniform) * self.frequency + self.uniform / self.num_colors)
         weights = weights / (weights * self.frequency).sum()  # 1 on average
         losses = F.huber_loss(ab.float(), true_ab.float(), reduction='none', delta=self.delta)
-        return self.loss_weight * (weights[cells][:, None] * losses).mean() / self.delta
+        loss = (weights[cells][:, None] * losses).mean()
+        if self.neutral_weight:
+            is_neutral = true_ab.float().norm(dim=1) < self.neutral
+            loss = loss + self.neutral_weight * (is_neutral * ab.float().norm(dim=1)).mean()
+        return self.loss_weight * loss / self.delta
 
 
 def _cells(ab: Tensor) -> Tensor:
@@ -78,7 +94,7 @@ def _cells(ab: Tensor) -> Tensor:
 
 
 def _cells_of_srgb() -> Tensor:
-    """Which cells hold a colour of sRGB: bool, one per cell."""
+    """Which cells hold a color of sRGB: bool, one per cell."""
     levels = torch.linspace(0, 1, 52)
     colors = torch.cartesian_prod(levels, levels, levels).T[None, :, None]
     cells = _cells(rgb_to_lab(colors)[:, 1:])
