@@ -1,11 +1,11 @@
-"""Colorize photos: python tools/colorize.py INPUT... -o OUTDIR (see --help)."""
+"""`dualattn colorize` from a checkout: python tools/colorize.py ... (see --help)."""
 
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from dualattn_mm.apis.cli import main
+from dualattn_mm.cli.main import main
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(main(['colorize', *sys.argv[1:]]))

@@ -16,8 +16,8 @@ from mmengine.registry import DATASETS, MODELS, DefaultScope
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 from torch import nn
 
+from dualattn_mm.cli.options import CfgOptions
 from dualattn_mm.datasets.checks import lidar
-from dualattn_mm.engine.arguments import CfgOptions
 from dualattn_mm.engine.run import load_config
 from dualattn_mm.utils.atomic import atomic_write_bytes
 from dualattn_mm.utils.checkpoint_file import read_checkpoint

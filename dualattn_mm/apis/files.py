@@ -1,13 +1,14 @@
 """Which files are colorized, and where each result goes; decided before any work."""
 
 import glob
+import mimetypes
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..utils.errors import ColorizeError
-from ..utils.image_io import IMAGE_SUFFIXES, output_name, read_header
+from ..utils.errors import ColorizeError, shortened
+from ..utils.image_io import IMAGE_SUFFIXES, SUFFIXES, output_name, read_header
 
 COMPARE_SUFFIX = '.compare.png'
 
@@ -30,35 +31,46 @@ class Job:
 class Plan:
     """What a run will do.
 
+    folder: where results go, to be made before the first of them.
     failed: (path, reason) of inputs that cannot even be looked at.
+    passed_over: files of folders and patterns that are not called like an image.
     """
 
+    folder: Path
     jobs: list[Job] = field(default_factory=list)
     skipped: int = 0
     failed: list[tuple[Path, str]] = field(default_factory=list)
+    passed_over: list[Path] = field(default_factory=list)
 
 
-def plan(inputs: Sequence[str], outdir: Path, compare: bool, overwrite: bool) -> Plan:
+def plan(inputs: Sequence[str], output: Path, compare: bool, overwrite: bool) -> Plan:
     """Find the images and fix every output path.
 
     An input is a file, a folder (searched with its subfolders; hidden files and folders and linked
     folders are left out) or a glob pattern ('**' spans folders). The result of a named file goes
-    to `outdir` itself; that of a folder keeps the path below the folder; that of a pattern keeps
-    the path from the first wildcard on. In folders and patterns, what is called like an image
-    counts, and an `outdir` below them does not.
+    to the output folder itself; that of a folder keeps the path below the folder; that of a pattern
+    keeps the path from the first wildcard on. Files of folders and patterns that are not called
+    like an image are passed over, and what lies in the output folder is no input.
 
     Args:
         inputs: files, folders, patterns.
-        outdir: the folder for the results.
+        output: the folder for the results; for one photo also the file, whose suffix says the
+            format.
         compare: also plan `<output name>.compare.png`.
         overwrite: replace results that exist; otherwise they are skipped.
 
     Raises:
-        ColorizeError: if an input gives no file, two inputs would give one output, or an output
-            would replace an input.
+        ColorizeError: if an input gives no file, two inputs would give one output, an output would
+            replace an input, or `output` names one file for several photos or a format that cannot
+            be written.
     """
-    result = Plan()
-    sources = _find(inputs, outdir, result.failed)
+    file_format = _format_of_file(output)
+    result = Plan(output if file_format is None else output.parent)
+    sources = _find(inputs, output, result)
+    if file_format is not None and len(sources) > 1:
+        raise ColorizeError(
+            f'{output} is one file, but there are {len(sources)} photos: name a folder'
+        )
     targets: dict[str, Path] = {}
     identities = {_identity(source) for source in sources}
     for source, folders in sources.items():
@@ -67,19 +79,34 @@ def plan(inputs: Sequence[str], outdir: Path, compare: bool, overwrite: bool) ->
         except ColorizeError as error:
             result.failed.append((source, str(error)))
             continue
+        name = output_name(source, format_)
+        format_ = file_format or format_
         for folder in folders:
-            output = outdir / folder / output_name(source, format_)
+            target = output if file_format else output / folder / name
             # the whole name: a.jpg and a.png may stand side by side
-            beside = output.with_name(output.name + COMPARE_SUFFIX) if compare else None
-            for target in filter(None, (output, beside)):
-                _claim(target, source, targets, identities)
-            left = (_unless_present(target, overwrite) for target in (output, beside))
+            beside = target.with_name(target.name + COMPARE_SUFFIX) if compare else None
+            for path in filter(None, (target, beside)):
+                _claim(path, source, targets, identities)
+            left = (_unless_present(path, overwrite) for path in (target, beside))
             job = Job(source, format_, pixels, *left)
             if job.output or job.compare:
                 result.jobs.append(job)
             else:
                 result.skipped += 1
+    result.passed_over = list(dict.fromkeys(result.passed_over))
     return result
+
+
+def _format_of_file(output: Path) -> str | None:
+    """The format of an output that is named like an image file; None for a folder."""
+    suffix = output.suffix.lower()
+    kind = mimetypes.guess_type(output.name)[0] or ''
+    if output.is_dir() or not (suffix in IMAGE_SUFFIXES or kind.startswith('image/')):
+        return None
+    written = {s: format_ for format_ in SUFFIXES if format_ != 'BMP' for s in SUFFIXES[format_]}
+    if suffix not in written:
+        raise ColorizeError(f'{output} cannot be written: results are {", ".join(written)} files')
+    return written[suffix]
 
 
 def _claim(target: Path, source: Path, targets: dict[str, Path], inputs: set) -> None:
@@ -103,31 +130,34 @@ def _identity(path: Path) -> tuple[int, int] | str:
     return status.st_dev, status.st_ino
 
 
-def _find(
-    inputs: Sequence[str], outdir: Path, failed: list[tuple[Path, str]]
-) -> dict[Path, dict[Path, None]]:
+def _find(inputs: Sequence[str], output: Path, result: Plan) -> dict[Path, dict[Path, None]]:
     """Every source with the folders (relative to the output folder) its result goes to.
 
-    A source that is given twice, also through a link, is one.
+    A source that is given twice, also through a link, is one. What fails or is passed over is
+    added to `result`.
     """
     found: dict[Path, dict[Path, None]] = {}
     known: dict[tuple[Path, Path], Path] = {}
     for text in inputs:
-        seen, failed_before = 0, len(failed)
-        for source, folder in _expand(text, outdir, failed):
+        seen, failed_before, passed_before = 0, len(result.failed), len(result.passed_over)
+        for source, folder in _expand(text, output, result):
             seen += 1
             # a link with a name of its own gives a result of its own
             key = (source.resolve(), folder / source.name)
             found.setdefault(known.setdefault(key, source), {})[folder] = None
-        if not seen and len(failed) == failed_before:
-            raise ColorizeError(f'no image in {text}' if os.path.isdir(text) else f'no file {text}')
+        if not seen and len(result.failed) == failed_before:
+            others = result.passed_over[passed_before:]
+            if others or os.path.isdir(text):
+                there = f' (there are {shortened(others)})' if others else ''
+                raise ColorizeError(f'no image in {text}{there}')
+            raise ColorizeError(f'no file {text}')
     return found
 
 
-def _expand(text: str, outdir: Path, failed: list[tuple[Path, str]]) -> Iterator[tuple[Path, Path]]:
+def _expand(text: str, output: Path, result: Plan) -> Iterator[tuple[Path, Path]]:
     path = Path(text)
     if text and path.is_dir():
-        files, base = _walk(path, failed), path
+        files, base = _walk(path, result.failed), path
     elif text and path.exists():
         yield path, Path()
         return
@@ -136,13 +166,19 @@ def _expand(text: str, outdir: Path, failed: list[tuple[Path, str]]) -> Iterator
         files = sorted(Path(name) for name in glob.iglob(text, recursive=True))
     else:
         return
-    # Results of an earlier run, where `outdir` lies in what is searched.
-    results = outdir.resolve() if base.resolve() in outdir.resolve().parents else None
+    # Results of an earlier run, where `output` lies in what is searched.
+    results = output.resolve() if base.resolve() in output.resolve().parents else None
     for file in files:
-        if file.suffix.lower() not in IMAGE_SUFFIXES or file.is_dir():
+        if file.is_dir() or (results is not None and results in _with_parents(file.resolve())):
             continue
-        if results is None or results not in file.resolve().parents:
+        if file.suffix.lower() in IMAGE_SUFFIXES:
             yield file, file.relative_to(base).parent
+        else:
+            result.passed_over.append(file)
+
+
+def _with_parents(path: Path) -> tuple[Path, ...]:
+    return path, *path.parents
 
 
 def _walk(folder: Path, failed: list[tuple[Path, str]]) -> Iterator[Path]:

@@ -1,4 +1,4 @@
-"""Training and testing of any config: what tools/train.py and tools/test.py call.
+"""Training and testing of any config: what `dualattn train` and `dualattn test` call.
 
 The config's default_scope decides which library it is for; without one mmengine alone is needed.
 """
@@ -20,6 +20,7 @@ from mmengine.utils import import_modules_from_strings
 
 from ..datasets.checks import coco, lidar
 from ..utils.command import RANK_VARIABLES, error_line, process_rank
+from ..utils.configs_dir import find_config
 from ..utils.errors import RunError
 from ..utils.report import check_output
 from .cpu_processes import start_cpu_processes
@@ -46,7 +47,7 @@ def train(
     """Train what a config describes.
 
     Args:
-        config: the config file.
+        config: the config file, or the name of one that comes with the package.
         work_dir: where logs and checkpoints go; by default the config's, or work_dirs/NAME.
         resume: a checkpoint, or 'auto' for the last one in `work_dir`.
         amp: use automatic mixed precision.
@@ -101,9 +102,10 @@ def evaluate(
     Raises:
         RunError: if the config, the checkpoint or an option cannot be used.
     """
+    config = str(find_config(config))
     cfg = _prepare_config(config, work_dir, cfg_options, launcher)
     if not cfg.get('test_dataloader'):
-        raise RunError(f'{config} says nothing of a test: it has no test_dataloader')
+        raise RunError(f'The config {config} has no test_dataloader')
     _check_file(checkpoint, 'checkpoint')
     hooks: list[Hook] = [ReportHook(config, checkpoint, out, cfg_options)]
     if out is not None:
@@ -145,16 +147,16 @@ def read_config(config: str, cfg_options: Mapping[str, Any] | None = None) -> Co
     """Read a config file.
 
     Args:
-        config: the config file; Python code that runs.
+        config: the config file, which is Python code that runs, or the name of one that comes with
+            the package; see `find_config`.
         cfg_options: replaces values of the config, by dotted names.
 
     Raises:
         RunError: if it cannot be used.
     """
-    if not Path(config).is_file():
-        raise RunError(f'no config file {config}')
+    file = find_config(config)
     try:
-        cfg = Config.fromfile(config)
+        cfg = Config.fromfile(file)
         cfg.merge_from_dict(dict(cfg_options or {}))
         if any(name.split('.')[0] == 'custom_imports' for name in cfg_options or ()):
             import_modules_from_strings(**cfg.custom_imports)  # the file's own are imported by now

@@ -10,7 +10,7 @@ from mmengine.registry import METRICS, MODELS
 from mmengine.runner import Runner
 
 from dualattn_mm.apis.weights import load_generator, save_generator
-from dualattn_mm.engine import arguments, run
+from dualattn_mm.engine import run
 from dualattn_mm.utils.command import run_command
 from dualattn_mm.utils.errors import RunError, UserError
 
@@ -222,17 +222,6 @@ def test_an_error_of_use_is_one_line(error, capsys):
 def test_another_error_shows_where_it_is():
     with pytest.raises(ZeroDivisionError):
         run_command(lambda: 1 / 0)
-
-
-def test_arguments(capsys):
-    parser = arguments.make_parser('')
-    args = arguments.parse(parser, ['c.py', '--cfg-options', 'a.b=1', 'c=[1,2]', '--local-rank=1'])
-    assert args == dict(
-        config='c.py', work_dir=None, cfg_options={'a.b': 1, 'c': [1, 2]}, launcher='none'
-    )
-    with pytest.raises(SystemExit):
-        arguments.parse(parser, ['c.py', '--cfg-options', 'a'])
-    assert 'takes KEY=VALUE' in capsys.readouterr().err
 
 
 def published(config, path, **changes):

@@ -1,7 +1,5 @@
 """From a training's checkpoint to a file that colorizes by itself."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -9,8 +7,7 @@ from mmengine.registry import MODELS
 from safetensors import safe_open
 
 from dualattn_mm.apis import ColorizationPipeline, load_generator
-
-TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'publish_weights.py'
+from dualattn_mm.cli.main import main
 
 
 @pytest.fixture
@@ -34,19 +31,27 @@ def checkpoint(tmp_path, generator):
 
 
 @pytest.fixture
-def call(run_script):
-    """Calls the tool: status, lines of stderr."""
+def call(capsys):
+    """Calls the command: status, lines of stdout, lines of stderr."""
 
     def call(*args):
-        status, _, err = run_script(TOOL, *args)
-        return status, err.splitlines()
+        status = main(['publish', *map(str, args)])
+        out, err = capsys.readouterr()
+        return status, out.splitlines(), err.splitlines()
 
     return call
 
 
 def test_publish(call, tmp_path, generator, config, checkpoint):
     out = tmp_path / 'new' / 'mpt.safetensors'
-    assert call(config, checkpoint, '-o', out, '--saturation', '1.25', '--half') == (0, [])
+    status, lines, errors = call(config, checkpoint, '-o', out, '--saturation', '1.25', '--half')
+    values = sum(value.numel() for value in generator.state_dict().values())
+    size = f'{out.stat().st_size / 1e6:.1f} MB'
+    assert (status, errors) == (0, [])
+    assert lines == [
+        f'wrote {out}: MultiscalePyramidTransformer, {values:,} values as float16, {size}, '
+        'saturation 1.25'
+    ]
     with safe_open(out, 'pt') as file:
         assert {file.get_tensor(key).dtype for key in file.keys()} == {torch.float16}  # noqa: SIM118
     loaded = load_generator(out)
@@ -62,7 +67,7 @@ def test_publish(call, tmp_path, generator, config, checkpoint):
 
     # A published file can be published again, with what differs.
     again = tmp_path / 'again.safetensors'
-    assert call(config, out, '-o', again) == (0, [])
+    assert call(config, out, '-o', again)[0] == 0
     assert load_generator(again).saturation == 1.0
 
 
@@ -77,10 +82,10 @@ def test_publish(call, tmp_path, generator, config, checkpoint):
 )
 def test_wrong_use_is_one_line(call, tmp_path, config, checkpoint, change, word):
     use = dict(config=config, checkpoint=checkpoint, output=tmp_path / 'x', saturation='1') | change
-    status, lines = call(
+    status, out, lines = call(
         use['config'], use['checkpoint'], '-o', use['output'], '--saturation', use['saturation']
     )
-    assert (status, len(lines)) == (2, 1)
+    assert (status, out, len(lines)) == (2, [], 1)
     assert lines[0].startswith('error: ')
     assert word in lines[0]
     assert not (tmp_path / 'x').exists()

@@ -1,4 +1,5 @@
 import fcntl
+import io
 import itertools
 import os
 import pty
@@ -18,13 +19,13 @@ import numpy as np
 import pytest
 import torch
 from mmengine.registry import MODELS
-from PIL import Image
+from PIL import Image, ImageOps
 from processes import PATIENCE
 from skimage.color import rgb2lab
 from skimage.data import astronaut
 
-from dualattn_mm.apis import cli, save_generator
-from dualattn_mm.apis.cli import main
+from dualattn_mm.apis import save_generator
+from dualattn_mm.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -53,7 +54,7 @@ def run(weights, capsys):
 
     def run_(*argv, weights_=weights):
         given = ('--weights', str(weights_)) if weights_ else ()
-        status = main([*map(str, argv), *given, '--size', '32', '--device', 'cpu'])
+        status = main(['colorize', *map(str, argv), *given, '--size', '32', '--device', 'cpu'])
         captured = capsys.readouterr()
         return status, captured.out.splitlines(), captured.err.splitlines()
 
@@ -67,7 +68,7 @@ def found(folder):
 def test_a_folder_of_formats(photos, run):
     status, out, err = run('in', '-o', 'out')
     assert status == 0
-    assert err == []
+    assert err == ['warning: 4 had colors of their own, which the new ones replace']
     assert len(out) == 1
     assert out[0].startswith('6 done, 0 skipped, 0 failed, ')
     assert out[0].endswith(' s per image -> out')
@@ -123,11 +124,11 @@ def test_one_bad_file_does_not_spoil_the_others(photos, run, batch_size):
     status, out, err = run('in', '-o', 'out', '--batch-size', batch_size)
     assert status == 1
     assert out[0].startswith('6 done, 0 skipped, 3 failed, ')
-    assert len(err) == 3
     assert sorted(line.split(':')[0] for line in err) == [
         'in/empty.png',
         'in/half.jpg',
         'in/text.jpg',
+        'warning',
     ]
     assert len(found('out')) == 6
 
@@ -144,7 +145,8 @@ def test_result_that_cannot_be_written(photos, run):
     status, out, err = run('in', '-o', 'out')
     assert status == 1
     assert out[0].startswith('2 done, 0 skipped, 4 failed')
-    assert all('cannot be written' in line for line in err)
+    assert ['cannot be written' in line for line in err] == [True] * 4 + [False]
+    assert err[-1].startswith('warning: 1 had colors')
     assert found('out') == ['color.jpg', 'gray.png', 'sub']
 
 
@@ -168,6 +170,85 @@ def test_saturation(photos, run):
     np.testing.assert_array_equal(
         np.asarray(Image.open('out/gray.png'))[..., 1], photos.convert('L')
     )
+
+
+def test_gray_and_toned_photos_give_no_warning(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    gray = Image.fromarray(astronaut()).convert('L')
+    os.mkdir('in')
+    gray.save('in/gray.jpg')
+    gray.convert('RGB').save('in/rgb.jpg')
+    ImageOps.colorize(gray, (20, 12, 8), (250, 235, 200)).save('in/sepia.jpg')
+    assert run('in', '-o', 'out')[2] == []
+    Image.fromarray(astronaut()).save('in/color.jpg')
+    assert run('in', '-o', 'out')[2] == [
+        '3 skipped: the result exists (--overwrite replaces it)',
+        'warning: 1 had colors of their own, which the new ones replace',
+    ]
+
+
+def test_other_files_of_a_folder_are_counted_and_named(photos, run):
+    for name in ('a.heic', 'b.gif', 'sub/c.pdf', 'sub/d.mp4', '.hidden.heic'):
+        Path('in', name).write_bytes(b'x')
+    status, out, _ = run('in', '-o', 'out')
+    assert status == 0
+    named = 'in/a.heic, in/b.gif, in/sub/c.pdf, ...'
+    assert f' 0 failed, 4 passed over as no image of a known format ({named}), ' in out[0]
+
+
+def test_output_defaults_to_a_folder_here(photos, run):
+    assert run('in/gray.png')[1][0].endswith(' -> colorized')
+    assert found('colorized') == ['gray.png']
+
+
+@pytest.mark.parametrize(('name', 'format_'), [('new.jpg', 'JPEG'), ('deep/new.webp', 'WEBP')])
+def test_output_file_for_one_photo(photos, run, name, format_):
+    status, out, _ = run('in/gray.png', '-o', name, '--compare')
+    assert status == 0
+    assert out[0].endswith(f' -> {name}')
+    with Image.open(name) as result:
+        assert (result.format, result.size, result.mode) == (format_, photos.size, 'RGB')
+    assert Path(f'{name}.compare.png').is_file()
+    written = Path(name).read_bytes()
+    assert run('in/gray.png', '-o', name, '--compare')[1][0].startswith('0 done, 1 skipped')
+    assert Path(name).read_bytes() == written
+
+
+def test_output_file_of_one_photo_in_a_folder_is_no_input_later(photos, run):
+    os.mkdir('one')
+    photos.save('one/old.jpg')
+    for _ in range(2):
+        assert run('one', '-o', 'one/new.jpg', '--overwrite')[1][0].startswith('1 done, 0 skipped')
+    assert found('one') == ['new.jpg', 'old.jpg']
+
+
+def test_transparency_does_not_go_into_a_jpeg_file(photos, run):
+    status, out, err = run('in/sub/clear.webp', '-o', 'new.jpg')
+    assert (status, out) == (1, ['0 done, 0 skipped, 1 failed -> new.jpg'])
+    assert err == ['in/sub/clear.webp: a JPEG file holds no transparency: name a PNG file']
+    assert not Path('new.jpg').exists()
+    assert run('in/sub/clear.webp', '-o', 'new.png')[0] == 0
+    assert Image.open('new.png').mode == 'RGBA'
+
+
+def test_names_cannot_forge_lines(photos, run):
+    forged = 'bad\n9 done, 0 skipped, 0 failed -> out\x1b[1A.jpg'
+    Path('in', forged).write_text('no image')
+    Path('in', forged).with_suffix('.gif').write_text('no image')
+    status, out, err = run('in', '-o', 'out')
+    assert (status, len(out), len(err)) == (1, 1, 2)
+    assert err[0].startswith(r'in/bad\n9 done, 0 skipped, 0 failed -> out\x1b[1A.jpg: not a JPEG')
+    assert r'(in/bad\n9 done, 0 skipped, 0 failed -> out\x1b[1A.gif)' in out[0]
+    assert main(['colorize', '\x1b[2J\n']) == 2
+
+
+def test_summary_in_a_terminal_without_the_letters(photos, weights, monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO(), 'ascii', 'strict')
+    monkeypatch.setattr(sys, 'stdout', stream)
+    argv = ['in/gray.png', '-o', '写真', '--weights', str(weights), '--size', '32']
+    assert main(['colorize', *argv]) == 0
+    assert stream.buffer.getvalue().endswith(rb' -> \u5199\u771f' + b'\n')
+    assert found('写真') == ['gray.png']
 
 
 WRONG_USE = [
@@ -194,13 +275,15 @@ WRONG_USE = [
 def test_wrong_use(photos, weights, monkeypatch, capsys, two_convs, argv, message):
     """One line, exit status 2, and nothing touched."""
     monkeypatch.setattr(torch.cuda, 'device_count', lambda: 0)
+    os.mkdir('movies')
+    Path('movies/a.gif').write_text('no photo')
     os.mkdir('twin')
     photos.save('twin/old.png')
     broken = {k: v for k, v in two_convs().state_dict().items() if 'leave' in k}
     save_generator('other.safetensors', broken, dict(type='TwoConvs'))
     before = found('.')
     defaults = ['--weights', str(weights), '-o', 'out']  # of an option given twice the last counts
-    assert main([*defaults, *argv]) == 2
+    assert main(['colorize', *defaults, *argv]) == 2
     captured = capsys.readouterr()
     assert captured.out == ''
     assert re.fullmatch(f'error: .*{message}.*\n', captured.err)
@@ -208,14 +291,12 @@ def test_wrong_use(photos, weights, monkeypatch, capsys, two_convs, argv, messag
     assert not Path('out').exists()
 
 
-def test_wrong_arguments(photos, capsys):
-    for argv in (['in'], ['-o', 'out'], ['in', '-o', 'out', '--size', 'big'], ['in', '--what']):
-        with pytest.raises(SystemExit) as error:
-            main(argv)
-        assert error.value.code == 2
-        lines = capsys.readouterr().err.splitlines()
-        assert len(lines) == 1
-        assert lines[0].startswith('error: ')
+@pytest.mark.parametrize('argv', [[], ['-o', 'out'], ['in', '--size', 'big'], ['in', '--what']])
+def test_wrong_arguments_are_one_line(photos, capsys, argv):
+    assert main(['colorize', *argv]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith('error: ')
 
 
 def test_messages_are_in_the_order_of_the_files(photos, run):
@@ -224,7 +305,7 @@ def test_messages_are_in_the_order_of_the_files(photos, run):
     data = Path('in/color.jpg').read_bytes()
     for number in range(1, 30, 2):
         Path(f'in/{number:02}.jpg').write_bytes(data[: len(data) // 2])
-    _, _, err = run('in', '-o', 'out', '--batch-size', '3')
+    *err, _ = run('in', '-o', 'out', '--batch-size', '3')[2]
     names = [line.split(':')[0] for line in err]
     truncated = [line.split(':')[0] for line in err if 'truncated' in line]
     assert len(names) == 30
@@ -343,8 +424,8 @@ def test_progress_bar_on_a_terminal(photos, weights, monkeypatch):
     with os.fdopen(writer, 'w') as terminal:
         monkeypatch.setattr(sys, 'stderr', terminal)
         Path('in/bad.jpg').write_text('no image')
-        argv = ['in', '-o', 'out', '--weights', str(weights), '--size', '32']
-        assert cli.main(argv) == 1
+        argv = ['colorize', 'in', '-o', 'out', '--weights', str(weights), '--size', '32']
+        assert main(argv) == 1
         terminal.flush()
         shown = ''
         while '6/6' not in shown:  # to the end of the test's patience where it never comes

@@ -1,0 +1,109 @@
+"""Colorizes many files: reading, network and writing overlap, and one bad file stops no other."""
+
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future
+from contextlib import closing
+from pathlib import Path
+
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from ..utils.colorfulness import has_colors
+from ..utils.errors import ColorizeError, first_line
+from ..utils.image_io import quiet, read_image, write_image
+from ..utils.terminal import printable
+from .files import Job
+from .overlap import overlap
+from .pipeline import ColorizationPipeline, Photo
+
+COMPARE_SIDE = 1024  # pixels; it is for a look, the colorized file has the full resolution
+
+
+class FileColorizer:
+    """Colorizes the files of a plan, with a progress bar on a terminal.
+
+    Args:
+        pipe: the pipeline.
+        saturation: factor on the colors; None takes that of the weights.
+        overwrite: replace results that exist.
+
+    Attributes:
+        done: how many files were colorized.
+        failed: how many could not be, each of which was named on standard error.
+        had_colors: how many of those that are done were color photos.
+    """
+
+    def __init__(
+        self, pipe: ColorizationPipeline, saturation: float | None = None, overwrite: bool = False
+    ):
+        self.pipe, self.saturation, self.overwrite = pipe, saturation, overwrite
+        self.done = self.failed = self.had_colors = 0
+
+    def report(self, path: Path, reason: object) -> None:
+        """Count a file that failed and say why, in one line."""
+        self.failed += 1
+        tqdm.write(printable(f'{path}: {reason}'), file=sys.stderr)
+
+    def colorize(self, jobs: Sequence[Job]) -> float:
+        """Colorize the files.
+
+        Returns:
+            The seconds it took.
+        """
+        start = time.perf_counter()
+        outcomes = overlap(
+            jobs, self._read, self._predict, self._write, self.pipe.batch_size, lambda j: j.pixels
+        )
+        # disable=None: only on a terminal
+        bar = tqdm(total=len(jobs), unit='image', disable=None)
+        with bar, quiet(), closing(outcomes):
+            for job, outcome in zip(jobs, outcomes, strict=True):
+                self._count(job, outcome)
+                bar.update()
+        return time.perf_counter() - start
+
+    def _read(self, job: Job) -> tuple[Job, Photo, bool]:
+        image = read_image(job.source)
+        return job, self.pipe.prepare(image), has_colors(image)
+
+    def _predict(self, batch: list[tuple[Job, Photo, bool]]) -> Tensor:
+        return self.pipe.predict([photo for _, photo, _ in batch])
+
+    def _write(self, read: tuple[Job, Photo, bool], ab: Tensor) -> bool:
+        job, photo, had_colors = read
+        try:
+            image = self.pipe.finish(photo, ab, self.saturation)
+            if job.output:
+                if job.format == 'JPEG' and image.mode == 'RGBA':
+                    raise ColorizeError('a JPEG file holds no transparency: name a PNG file')
+                write_image(image, job.output, job.format, self.overwrite)
+            if job.compare:
+                gray = self.pipe.finish(photo, ab, 0.0)
+                write_image(side_by_side(gray, image), job.compare, 'PNG', self.overwrite)
+        except ColorizeError:
+            raise
+        except (OSError, ValueError, MemoryError) as error:
+            reason = getattr(error, 'strerror', None) or first_line(error)
+            raise ColorizeError(f'the result cannot be written: {reason}') from error
+        return had_colors
+
+    def _count(self, job: Job, outcome: Future[bool]) -> None:
+        try:
+            self.had_colors += outcome.result()
+            self.done += 1
+        except ColorizeError as error:
+            self.report(job.source, error)
+
+
+def side_by_side(left: Image.Image, right: Image.Image) -> Image.Image:
+    """Two images of one size and mode in one, each reduced to at most 1024 pixels a side."""
+    left, right = left.copy(), right.copy()
+    for image in (left, right):
+        image.thumbnail((COMPARE_SIDE, COMPARE_SIDE))
+    both = Image.new(left.mode, (2 * left.width, left.height))
+    both.paste(left, (0, 0))
+    both.paste(right, (left.width, 0))
+    return both

@@ -1,0 +1,1 @@
+"""The command `dualattn`: a thin module per subcommand, listed in `main.COMMANDS`."""

@@ -1,0 +1,54 @@
+import sys
+
+import torch
+
+from dualattn_mm import __version__
+from dualattn_mm.apis import save_generator
+from dualattn_mm.cli.main import main
+from dualattn_mm.utils.configs_dir import config_names
+
+
+def lines(capsys, *argv):
+    assert main(['info', *map(str, argv)]) == 0
+    out, err = capsys.readouterr()
+    assert err == ''
+    return out.splitlines()
+
+
+def test_environment(capsys):
+    shown = dict(line.split(': ', 1) for line in lines(capsys))
+    assert shown['dualattn_mm'].startswith(f'{__version__} in ')
+    assert shown['Python'] == f'{sys.version.split()[0]} in {sys.prefix}'
+    assert shown['torch'] == torch.__version__.split('+')[0]
+    assert {'mmengine', 'mmdet', 'numpy', 'GPU'} <= set(shown)
+
+
+def test_configs(capsys):
+    assert lines(capsys, '--configs') == config_names()
+
+
+def test_weights_that_come_with_the_package(capsys):
+    shown = dict(line.split(': ', 1) for line in lines(capsys, '--weights'))
+    assert shown['network'] == 'MultiscalePyramidTransformer'
+    assert (shown['saturation'], shown['image size']) == ('1.3', '160')
+
+
+def test_weights_of_a_stranger_cannot_forge_lines(capsys, tmp_path, two_convs):
+    path = tmp_path / 'x.safetensors'
+    save_generator(path, two_convs(), {'type': 'TwoConvs\nnetwork: ours\x1b[1A', 'width': 4})
+    shown = lines(capsys, '--weights', path)
+    assert r'network: TwoConvs\nnetwork: ours\x1b[1A' in shown
+    assert 'network: ours' not in shown
+
+
+def test_size_and_cost_of_a_config_by_name(capsys):
+    shown = '\n'.join(lines(capsys, 'mmagic/color_dualattn_mini', '--depth', '1'))
+    assert 'mmagic/color_dualattn_mini: at 128 x 128' in shown
+    assert '│ whole   │  5,668,160 │ 775,262,208 │ 0.775 │' in shown
+    smaller = '\n'.join(lines(capsys, 'mmagic/color_dualattn_mini', '--shape', 64, 96))
+    assert 'at 64 x 96' in smaller
+
+
+def test_one_thing_at_a_time(capsys):
+    assert main(['info', 'mmagic/color_dualattn_mini', '--configs']) == 2
+    assert 'not allowed with' in capsys.readouterr().err
