@@ -111,8 +111,10 @@ def test_installed_package_works_outside_the_clone(site):
 
 
 def test_installed_console_script(site):
-    script = site / 'bin' / 'dualattn-colorize'
-    assert 'dualattn-colorize' in run_outside(site, sys.executable, script, '--help')
+    script = site / 'bin' / 'dualattn'
+    assert 'usage: dualattn' in run_outside(site, sys.executable, script, '--help')
+    configs = run_outside(site, sys.executable, script, 'info', '--configs').split()
+    assert 'mmagic/color_dualattn_mini' in configs
 
 
 @pytest.mark.parametrize('name', ['train', 'test', 'get_flops', 'colorize'])
@@ -160,7 +162,8 @@ def test_configs_dir_in_a_checkout():
 def test_configs_dir_ignores_configs_of_others(tmp_path):
     package = tmp_path / 'dualattn_mm'
     (package / 'utils').mkdir(parents=True)
-    shutil.copy(ROOT / 'dualattn_mm' / 'utils' / 'configs_dir.py', package / 'utils')
+    for name in ('configs_dir.py', 'errors.py'):
+        shutil.copy(ROOT / 'dualattn_mm' / 'utils' / name, package / 'utils')
     (package / '__init__.py').touch()
     (tmp_path / 'configs').mkdir()
     code = 'from dualattn_mm.utils.configs_dir import configs_dir; configs_dir()'
