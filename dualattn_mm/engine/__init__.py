@@ -3,6 +3,7 @@
 from .class_folder_runner import ClassFolderRunner
 from .hooks import (
     ColorGalleryHook,
+    EarlyLoggerHook,
     GeneratorEMAHook,
     PlainCheckpointHook,
     RepeatableHook,
@@ -18,6 +19,7 @@ from .network_optimizers import NetworkOptimWrapperConstructor
 __all__ = [
     'ClassFolderRunner',
     'ColorGalleryHook',
+    'EarlyLoggerHook',
     'GeneratorEMAHook',
     'NetworkOptimWrapperConstructor',
     'PlainCheckpointHook',

@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from mmengine.config import Config, ConfigDict
@@ -30,6 +31,12 @@ from .hooks.report import ReportHook
 
 # Wrappers of one optimizer that --amp turns into the last of them.
 _FOR_AMP = ('OptimWrapper', 'AmpOnGpuOptimWrapper', 'AmpOptimWrapper')
+
+# The default hooks of mmengine that ours replace.
+_DEFAULT_HOOKS = dict(
+    checkpoint=(dict(type='CheckpointHook', interval=1), 'SafeCheckpointHook'),
+    logger=(dict(type='LoggerHook'), 'EarlyLoggerHook'),
+)
 
 # Hooks that every run has, whatever its config says.
 _HOOKS = ('PlainCheckpointHook', 'RepeatableHook', 'StrictLoadHook')
@@ -244,7 +251,9 @@ def _run(cfg: Config, task: str, hooks: Sequence[Hook] = ()) -> Any:
     os.environ.setdefault('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
     if cfg.launcher != 'none' and not torch.cuda.is_available():
         start_cpu_processes(cfg)
-    runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
+    # It is a page long, and would be the last line for minutes.
+    with patch.object(Runner, 'get_hooks_info', _hooks_in_debug_log):
+        runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     for hook in hooks:
         runner.register_hook(hook)
     try:
@@ -259,6 +268,14 @@ def _run(cfg: Config, task: str, hooks: Sequence[Hook] = ()) -> Any:
         raise RunError(f'{file} is not loaded: {what} ({error_line(error)})') from None
 
 
+_all_hooks = Runner.get_hooks_info
+
+
+def _hooks_in_debug_log(runner: Runner) -> str:
+    runner.logger.debug(_all_hooks(runner))
+    return "(log_level = 'DEBUG' lists them)"
+
+
 def _file_being_loaded(error: Exception) -> str | None:
     """The file that torch.load failed on; None where the error comes from something else.
 
@@ -271,7 +288,7 @@ def _file_being_loaded(error: Exception) -> str | None:
 
 
 def add_default_hooks(cfg: Config) -> None:
-    """Add safe checkpoints, strict loading and exact resuming to a config that has them not.
+    """Add what a config lacks of safe checkpoints, strict loading, exact resuming and early logs.
 
     Args:
         cfg: is changed. A hook that it names already keeps its arguments.
@@ -281,9 +298,11 @@ def add_default_hooks(cfg: Config) -> None:
     cfg.custom_hooks = hooks + [dict(type=name) for name in _HOOKS if name not in named]
 
     default = dict(cfg.get('default_hooks') or {})
-    checkpoint = dict(default.get('checkpoint', dict(type='CheckpointHook', interval=1)) or {})
-    if _type_name(checkpoint) == 'CheckpointHook':
-        cfg.default_hooks = dict(default, checkpoint=dict(checkpoint, type='SafeCheckpointHook'))
+    for name, (mmengine_s, ours) in _DEFAULT_HOOKS.items():
+        hook = dict(default.get(name, mmengine_s) or {})
+        if _type_name(hook) == mmengine_s['type']:
+            default[name] = dict(hook, type=ours)
+    cfg.default_hooks = default
 
     # For who runs the config that the work folder keeps.
     imports = dict(cfg.get('custom_imports') or {})

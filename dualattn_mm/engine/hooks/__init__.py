@@ -1,6 +1,7 @@
 """Hooks of training and testing. Importing this registers those that configs name."""
 
 from .color_gallery import ColorGalleryHook
+from .early_logger import EarlyLoggerHook
 from .generator_ema import GeneratorEMAHook
 from .generator_file import GeneratorFileHook
 from .pictures import SavePicturesHook
@@ -15,6 +16,7 @@ from .time_limit import TimeLimitHook
 
 __all__ = [
     'ColorGalleryHook',
+    'EarlyLoggerHook',
     'GeneratorEMAHook',
     'GeneratorFileHook',
     'PlainCheckpointHook',

@@ -1,0 +1,59 @@
+"""Logs from the first step on."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from mmengine.hooks import LoggerHook
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+
+
+@HOOKS.register_module()
+class EarlyLoggerHook(LoggerHook):
+    """mmengine's LoggerHook, which also logs steps 1, 2, 5, 10, 20, 50 ... before its interval.
+
+    A step can take seconds, and mmengine is silent for the whole first interval. The steps are
+    counted from where this run starts, and each line has the time left.
+    """
+
+    def before_train(self, runner: Runner) -> None:
+        self._start = runner.iter
+
+    def after_train_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: dict | None = None,
+    ) -> None:
+        self._log(super().after_train_iter, runner.iter - self._start, runner, batch_idx)
+
+    def after_val_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Sequence | None = None,
+    ) -> None:
+        self._log(super().after_val_iter, batch_idx, runner, batch_idx)
+
+    def after_test_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Sequence | None = None,
+    ) -> None:
+        self._log(super().after_test_iter, batch_idx, runner, batch_idx)
+
+    def _log(
+        self, log: Callable[[Runner, int], None], done: int, runner: Runner, batch_idx: int
+    ) -> None:
+        interval = self.interval
+        # The number of steps alone decides: all processes then log the same steps, as they must.
+        if done + 1 < interval and str(done + 1).rstrip('0') in ('1', '2', '5'):
+            self.interval = 1
+        try:
+            log(runner, batch_idx)
+        finally:
+            self.interval = interval
