@@ -1,5 +1,7 @@
+import re
 import sys
 
+import pytest
 import torch
 
 from dualattn_mm import __version__
@@ -42,11 +44,17 @@ def test_weights_of_a_stranger_cannot_forge_lines(capsys, tmp_path, two_convs):
 
 
 def test_size_and_cost_of_a_config_by_name(capsys):
-    shown = '\n'.join(lines(capsys, 'mmagic/color_dualattn_mini', '--depth', '1'))
+    argv = ('mmagic/color_dualattn_mini', '--depth', 1)
+    shown = '\n'.join(lines(capsys, *argv, '--shape', 128, 128))
     assert 'mmagic/color_dualattn_mini: at 128 x 128' in shown
     assert '│ whole   │  5,668,160 │ 775,262,208 │ 0.775 │' in shown
-    smaller = '\n'.join(lines(capsys, 'mmagic/color_dualattn_mini', '--shape', 64, 96))
-    assert 'at 64 x 96' in smaller
+    assert re.search(r'mini: at (\d+) x \1 ', '\n'.join(lines(capsys, *argv)))
+
+
+@pytest.mark.parametrize('argv', [['--shape', '0', '5'], ['--depth', '-1']])
+def test_numbers_below_one_are_refused(capsys, argv):
+    assert main(['info', 'mmagic/color_dualattn_mini', *argv]) == 2
+    assert 'is not a whole number of at least 1' in capsys.readouterr().err
 
 
 def test_one_thing_at_a_time(capsys):
