@@ -22,10 +22,10 @@ class _Ignored:
     def __new__(cls, *args: Any) -> '_Ignored':
         return super().__new__(cls)
 
-    def __init__(self, *args: Any):
+    def __init__(self, *args: Any) -> None:
         pass
 
-    def __setstate__(self, state: Any):
+    def __setstate__(self, state: Any) -> None:
         pass
 
 
@@ -56,10 +56,10 @@ def read_checkpoint(path: str | os.PathLike, training_log: bool = True) -> Any:
     Raises:
         UserError: if it is damaged, is something else, or holds objects that could run code.
     """
-    allowed = getattr(torch.serialization, 'safe_globals', None)  # torch >= 2.5
-    with_log = training_log and allowed is not None
+    # torch >= 2.5 has it
+    allowed = getattr(torch.serialization, 'safe_globals', None) if training_log else None
     try:
-        with allowed(_TRAINING_LOG) if with_log else contextlib.nullcontext():
+        with contextlib.nullcontext() if allowed is None else allowed(_TRAINING_LOG):
             # mmap: what is not asked for, such as the optimizer's state, stays on the disk
             mapped = zipfile.is_zipfile(path)
             return torch.load(str(path), map_location='cpu', weights_only=True, mmap=mapped)

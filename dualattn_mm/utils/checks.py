@@ -8,7 +8,11 @@ from .errors import UserError
 def require(ok: bool, name: str, value: object, allowed: str) -> None:
     """Raise UserError, naming the argument, its value and what is allowed, unless `ok`."""
     if not ok:
-        raise UserError(f'{name}={value!r} is not possible: it must be {allowed}')
+        raise _refusal(name, value, allowed)
+
+
+def _refusal(name: str, value: object, allowed: str) -> UserError:
+    return UserError(f'{name}={value!r} is not possible: it must be {allowed}')
 
 
 def require_natural(**arguments: object) -> None:
@@ -39,8 +43,9 @@ def natural_numbers(name: str, value: object, length: int | None = None) -> tupl
 
 def as_tuple(name: str, value: object) -> tuple:
     """Check that an argument is a sequence and no string."""
-    require(isinstance(value, Sequence) and not isinstance(value, str), name, value, 'a sequence')
-    return tuple(value)
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return tuple(value)
+    raise _refusal(name, value, 'a sequence')
 
 
 def _is_natural(value: object) -> bool:

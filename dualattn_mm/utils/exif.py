@@ -28,7 +28,7 @@ class _Entry(NamedTuple):
     """Values of a tag: their type, how many there are, and their bytes in the file's order."""
 
     type: int
-    count: int
+    length: int
     data: bytes
 
 
@@ -154,15 +154,13 @@ def add_to_tiff(tiff: bytes, exif: bytes) -> bytes:
     """
     reader = _Reader(io.BytesIO(exif.removeprefix(b'Exif\0\0')))
     image = reader.entries(reader.first)
-    others = [
-        reader.entries(*reader.numbers(image[tag])) if tag in image else {} for tag in (_EXIF, _GPS)
-    ]
+    of_exif, of_gps = (reader.entries_behind(image, pointer) for pointer in (_EXIF, _GPS))
     own = _Reader(io.BytesIO(tiff))
     entries = own.entries(own.first)
     if own.order != reader.order:
         entries = {tag: _swapped(entry) for tag, entry in entries.items()}
     tiff += bytes(len(tiff) % 2)
-    whole = Exif(reader.order, {**image, **entries}, *others)
+    whole = Exif(reader.order, {**image, **entries}, of_exif, of_gps)
     return _header(reader.order, len(tiff)) + tiff[8:] + _directories(whole, len(tiff))
 
 
@@ -231,12 +229,21 @@ class _Reader:
             found[tag] = _Entry(kind, values, data)
         return found
 
+    def entries_behind(
+        self, entries: _Entries, pointer: int, tags: Container[int] | None = None
+    ) -> _Entries:
+        """Those of the directory that an entry points to; none where that entry is missing."""
+        if pointer not in entries:
+            return {}
+        [at] = self.numbers(entries[pointer])
+        return self.entries(at, tags)
+
     def numbers(self, entry: _Entry) -> tuple[int, ...]:
         """The whole numbers of an entry; none if it has others."""
         letter = _WHOLE_NUMBERS.get(entry.type)
         if letter is None or not entry.data:
             return ()
-        return struct.unpack(f'{self.order}{entry.count}{letter}', entry.data)
+        return struct.unpack(f'{self.order}{entry.length}{letter}', entry.data)
 
     def _bytes(self, at: int, size: int) -> bytes:
         if at + size > self._size:
@@ -257,15 +264,14 @@ def _read(file: BinaryIO) -> Exif:
         (_EXIF, _OF_EXIF, ExifTags.TAGS),
         (_GPS, _OF_GPS, ExifTags.GPSTAGS),
     ):
-        entries: _Entries = {}
-        if pointer in image:
-            try:
-                [at] = reader.numbers(image[pointer])
-                entries = reader.entries(at, forms)
-            except ValueError:
-                unreadable.append(ExifTags.TAGS[pointer])
+        try:
+            entries = reader.entries_behind(image, pointer, forms)
+        except ValueError:
+            unreadable.append(ExifTags.TAGS[pointer])
+            entries = {}
         parts.append(_copied(entries, forms, names, unreadable))
-    return Exif(reader.order, *parts, tuple(unreadable))
+    of_image, of_exif, of_gps = parts
+    return Exif(reader.order, of_image, of_exif, of_gps, tuple(unreadable))
 
 
 def _copied(
@@ -277,7 +283,7 @@ def _copied(
         if tag not in forms:
             continue
         kind, counts = forms[tag]
-        if entry.type != kind or entry.count not in counts or not entry.data:
+        if entry.type != kind or entry.length not in counts or not entry.data:
             unreadable.append(names[tag])
         elif kind == _TEXT:
             text = entry.data.rstrip(b'\0') + b'\0'

@@ -30,7 +30,7 @@ def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
         )
         if image.mode != 'CMYK' and _is_identity(transform, image.mode):
             return image
-        return ImageCms.applyTransform(image, transform)
+        return transform.apply(image)
     except (ImageCms.PyCMSError, OSError, TypeError) as error:
         raise ValueError(str(error)) from None
 
@@ -44,7 +44,7 @@ def _is_identity(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
         levels = np.linspace(0, 255, 9).astype(np.uint8)
         grid = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(-1, 3)
         probe = expected = np.concatenate([grid, np.stack([grays] * 3, axis=-1)])
-    found = ImageCms.applyTransform(Image.fromarray(probe[None]), transform)
+    found = transform.apply(Image.fromarray(probe[None]))
     return np.abs(np.asarray(found)[0].astype(int) - expected).max() <= _ROUNDING
 
 
@@ -111,7 +111,7 @@ def _curve(data: bytes, x: np.ndarray) -> np.ndarray:
     (kind,) = struct.unpack('>H', data[8:10])
     count = (1, 3, 4, 5, 7)[kind]
     numbers = struct.unpack(f'>{count}i', data[12 : 12 + 4 * count])
-    g, a, b, c, d, e, f = (*(number / 65536 for number in numbers), *(0.0,) * (7 - count))
+    g, a, b, c, d, e, f = [number / 65536 for number in numbers] + [0.0] * (7 - count)
     if kind == 0:
         a, c, d = 1.0, 0.0, 0.0
     elif kind in (1, 2):

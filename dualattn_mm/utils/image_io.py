@@ -13,7 +13,7 @@ from .errors import ColorizeError, first_line, shortened
 from .exif import Exif, add_to_tiff, read_exif, read_tiff_kind
 from .pixels import ADVICE, MAX_PIXELS, check_size, decoding, has_alpha, quiet
 
-FORMATS = ('JPEG', 'PNG', 'WEBP', 'TIFF', 'BMP')
+FORMATS: tuple[str, ...] = ('JPEG', 'PNG', 'WEBP', 'TIFF', 'BMP')
 if find_spec('PIL._avif'):  # Pillow has it since 11.3, unless it was built without
     FORMATS += ('AVIF',)
 # Per format: the suffixes it is known by, the first one for files that are called otherwise.
@@ -57,11 +57,12 @@ class Header(NamedTuple):
 def output_format(image: Image.Image) -> str:
     """The format that the colorized image is stored in: 'JPEG', 'PNG', 'WEBP' or 'TIFF'.
 
-    The image's own, except PNG for BMP and AVIF, for transparency and for 16-bit gray. Looks at the
-    header alone. A phone's multi-picture JPEG (MPO) is a JPEG of its first picture.
+    The image's own, except PNG for BMP and AVIF, for transparency, for 16-bit gray and for an image
+    that was not read from a file. Looks at the header alone. A phone's multi-picture JPEG (MPO) is
+    a JPEG of its first picture.
     """
     format_ = 'JPEG' if image.format == 'MPO' else image.format
-    if format_ in ('BMP', 'AVIF') or has_alpha(image) or image.mode.startswith('I'):
+    if format_ in (None, 'BMP', 'AVIF') or has_alpha(image) or image.mode.startswith('I'):
         return 'PNG'
     return format_
 
@@ -181,18 +182,21 @@ def read_metadata(image: Image.Image) -> Metadata:
     if _METADATA in image.info:
         return image.info[_METADATA]
     with quiet():
-        try:
-            dpi = tuple(float(value) for value in image.info.get('dpi', ()))
-            known = len(dpi) == 2 and all(0 < value < 65536 for value in dpi)
-        except (TypeError, ValueError, ArithmeticError):
-            known = False
+        dpi = _dpi(image)
         try:
             exif = read_exif(image)
         except (ValueError, OSError) as error:
-            return Metadata(
-                dpi if known else None, None, f'its EXIF data is left out ({first_line(error)})'
-            )
+            return Metadata(dpi, None, f'its EXIF data is left out ({first_line(error)})')
     remark = ''
     if exif and exif.unreadable:
         remark = f'damaged EXIF data is left out ({shortened(exif.unreadable)})'
-    return Metadata(dpi if known else None, exif, remark)
+    return Metadata(dpi, exif, remark)
+
+
+def _dpi(image: Image.Image) -> tuple[float, float] | None:
+    """The resolution in dots per inch; None if the image has none, or an impossible one."""
+    try:
+        x, y = (float(value) for value in image.info.get('dpi', ()))
+    except (TypeError, ValueError, ArithmeticError):
+        return None
+    return (x, y) if 0 < x < 65536 and 0 < y < 65536 else None
