@@ -7,7 +7,6 @@ import yaml
 from dualattn_mm.apis.complexity import complexity
 from dualattn_mm.models import DualAttention
 from dualattn_mm.reproduction import render
-from dualattn_mm.reproduction.cli import END, START
 
 SIZES = dict(Tiny='t', Small='s', Base='b')
 
@@ -15,11 +14,6 @@ SIZES = dict(Tiny='t', Small='s', Base='b')
 def test_docs_are_up_to_date(reports, root):
     written = (root / 'docs' / 'reproduction.md').read_text()
     assert written == render.markdown(reports), 'the command that makes it stands in its head'
-
-
-def test_readme_is_up_to_date(reports, root):
-    readme = (root / 'README.md').read_text()
-    assert readme.partition(f'{START}\n')[2].partition(END)[0] == render.summary(reports)
 
 
 def test_counts_are_those_of_the_metafiles(entries, tables, root):
