@@ -49,7 +49,7 @@ _BATCHES = {
 _SIDES = {'backbone': 224, 'colorizer': 256}
 _ABOUT = {
     'backbone': 'Backbones without classifier: an image to one averaged vector.',
-    'colorizer': 'Colorizers: an image to its colour.',
+    'colorizer': 'Colorizers: an image to its color.',
     'bev': "Backbones of the bird's-eye view with mmdet3d's SECONDFPN, on the maps of its configs.",
     'detector': 'Whole LiDAR detectors, with our backbone and with SECOND: points to boxes.',
 }

@@ -1,7 +1,7 @@
 """The networks that are measured, ours and their peers, and the inputs they get.
 
 Alike are compared: backbones give one averaged vector per image and have no classifier,
-colorizers give colour, backbones of the bird's-eye view come with one and the same SECONDFPN.
+colorizers give color, backbones of the bird's-eye view come with one and the same SECONDFPN.
 """
 
 from collections.abc import Callable

@@ -18,7 +18,7 @@ from projects.colorformer.memory_builder import build_color_memory
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        description='Cluster what an encoder sees in gray photos, and the colours of each cluster. '
+        description='Cluster what an encoder sees in gray photos, and the colors of each cluster. '
         'README.md beside this says how, and how a config uses the file.',
     )
     add = parser.add_argument
@@ -36,9 +36,9 @@ def main() -> int:
         help='config file of the colorizer or classifier; it is Python code that runs',
     )
     number = dict(type=int, metavar='N')
-    add('--centers', default=512, help='semantic centres (default: %(default)s)', **number)
-    add('--colors', default=4, help='ab centres of each (default: %(default)s)', **number)
-    add('--channels', default=64, help='of a semantic centre (default: %(default)s)', **number)
+    add('--centers', default=512, help='semantic centers (default: %(default)s)', **number)
+    add('--colors', default=4, help='ab centers of each (default: %(default)s)', **number)
+    add('--channels', default=64, help='of a semantic center (default: %(default)s)', **number)
     add('--size', help='photos are squashed to this square (the size of the weights)', **number)
     add(
         '--cells',
@@ -56,8 +56,8 @@ def main() -> int:
         built = build_color_memory(**vars(args), device=device)
         print(
             f'{built.photos} photos, {built.cells} cells, {args.channels} channels with '
-            f'{built.explained:.0%} of their variance: {args.centers} semantic centres of '
-            f'{args.colors} colours -> {args.output}'
+            f'{built.explained:.0%} of their variance: {args.centers} semantic centers of '
+            f'{args.colors} colors -> {args.output}'
         )
 
     return run_command(run)

@@ -1,4 +1,4 @@
-"""ColorFormer's decoder: colours looked up in a memory of what things look like.
+"""ColorFormer's decoder: colors looked up in a memory of what things look like.
 
 Ji et al., "ColorFormer: Image Colorization via Color Memory Assisted Hybrid-Attention Transformer",
 ECCV 2022. Written from that description; README.md says what is chosen where it is silent.
@@ -26,8 +26,8 @@ _AB_UNIT = 50.0  # CIELAB units; that of the lightness as encoders get it
 class Memory(NamedTuple):
     """What `projects/colorformer/build_color_memory.py` finds in photos.
 
-    semantics: (S, D) float32, the semantic centres.
-    colors: (S, N, 2) float32, CIELAB units: the ab centres of each, the commonest first.
+    semantics: (S, D) float32, the semantic centers.
+    colors: (S, N, 2) float32, CIELAB units: the ab centers of each, the commonest first.
     """
 
     semantics: Tensor
@@ -67,10 +67,10 @@ def read_memory(path: str | Path) -> Memory:
 
 @MODELS.register_module()
 class ColorMemory(BaseModule):
-    """Soft assignment of every pixel to semantic centres, whose colours help to predict its own.
+    """Soft assignment of every pixel to semantic centers, whose colors help to predict its own.
 
     A head in place of ColorAttention. A projection of the pixel's features is compared with the
-    centres by a scaled dot product; the softmax over them weighs their ab centres. That prior is
+    centers by a scaled dot product; the softmax over them weighs their ab centers. That prior is
     concatenated to the features, and two convolutions and a pixel shuffle make ab of both.
 
     The memory is a part of the weights and never trained. It is read when training starts; a
@@ -78,12 +78,12 @@ class ColorMemory(BaseModule):
 
     Args:
         in_channels: channels of the map.
-        num_semantics: S, the semantic centres.
-        num_colors: N, the ab centres of each.
-        semantic_channels: D, of a semantic centre.
+        num_semantics: S, the semantic centers.
+        num_colors: N, the ab centers of each.
+        semantic_channels: D, of a semantic center.
         memory: a file of build_color_memory.py; None where a checkpoint is loaded.
         upscale: the output's side over the map's.
-        init_cfg: mmengine's initialisation.
+        init_cfg: mmengine's initialization.
 
     Raises:
         ValueError: for an argument outside of what is described here.
@@ -133,20 +133,20 @@ class ColorMemory(BaseModule):
             own = getattr(self, name)
             if found.shape != own.shape:
                 raise UserError(
-                    f'the colour memory {self.memory} has {name} of shape {tuple(found.shape)}, '
+                    f'the color memory {self.memory} has {name} of shape {tuple(found.shape)}, '
                     f'and the network {tuple(own.shape)}'
                 )
             own.copy_(found)
 
     def prior(self, x: Tensor) -> Tensor:
-        """Look colours up.
+        """Look colors up.
 
         Args:
             x: (B, in_channels, h, w).
 
         Returns:
-            (B, 2 * num_colors, h, w), CIELAB units: a and b of the commonest colour, then of the
-            next, each the mean over the semantic centres by their weights.
+            (B, 2 * num_colors, h, w), CIELAB units: a and b of the commonest color, then of the
+            next, each the mean over the semantic centers by their weights.
 
         Raises:
             UserError: if there is no memory yet.
@@ -157,7 +157,7 @@ class ColorMemory(BaseModule):
         return (logits.softmax(dim=-1) @ self.colors.flatten(1)).permute(0, 3, 1, 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Predict the colour of a map.
+        """Predict the color of a map.
 
         Args:
             x: (B, in_channels, h, w).
@@ -177,7 +177,7 @@ class ColorMemory(BaseModule):
             return
         if not (self.semantics.isfinite().all() and self.colors.isfinite().all()):
             raise UserError(
-                'the colour memory is empty: memory=FILE of the head names one of '
+                'the color memory is empty: memory=FILE of the head names one of '
                 'projects/colorformer/build_color_memory.py, which is read when training starts'
             )
         self._is_known_to_be_read = True

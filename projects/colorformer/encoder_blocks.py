@@ -90,7 +90,7 @@ class EncoderBlocksHead(BaseModule):
         num_blocks: how many; a pair counts as one of dual attention's, as in the encoder's depths.
         num_heads: heads of the blocks' attention.
         upscale: the output's side over the map's.
-        init_cfg: mmengine's initialisation.
+        init_cfg: mmengine's initialization.
 
     Raises:
         ValueError: for an argument outside of what is described here.
@@ -124,7 +124,7 @@ class EncoderBlocksHead(BaseModule):
         self.to_ab = nn.Conv2d(in_channels, 2 * upscale**2, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Predict the colour of a map.
+        """Predict the color of a map.
 
         Args:
             x: (B, in_channels, h, w), Z_memory.

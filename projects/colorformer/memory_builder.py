@@ -1,4 +1,4 @@
-"""Building the colour memory: what things look like in gray, and the colours that they have."""
+"""Building the color memory: what things look like in gray, and the colors that they have."""
 
 import os
 import warnings
@@ -29,7 +29,7 @@ from .color_memory import Memory, write_memory
 
 _CLASSIFIER_SIZE = 224
 _PREFIX = 'backbone.'
-_FINER = 8  # colours are taken on a grid that is finer than the encoder's map by up to this
+_FINER = 8  # colors are taken on a grid that is finer than the encoder's map by up to this
 
 
 class Built(NamedTuple):
@@ -57,7 +57,7 @@ def build_color_memory(
     seed: int = 0,
     device: str | torch.device = 'cpu',
 ) -> Built:
-    """Cluster what an encoder sees in gray photos, and the colours of each cluster.
+    """Cluster what an encoder sees in gray photos, and the colors of each cluster.
 
     The encoder's last map has a vector for each of its cells. Principal components reduce them to
     `channels`, k-means finds `centers` among them, and for each of these k-means again finds
@@ -67,9 +67,9 @@ def build_color_memory(
         photos: a folder, searched with its subfolders.
         output: the file to write.
         weights, config: of the encoder; see `load_encoder`.
-        centers: S, the semantic centres.
-        colors: N, the ab centres of each.
-        channels: D, of a semantic centre.
+        centers: S, the semantic centers.
+        colors: N, the ab centers of each.
+        channels: D, of a semantic center.
         size: side of the square to which photos are squashed; None: what the encoder was made for.
         cells: at most about so many cells are clustered, as many of every photo; of more photos
             than this, so many are taken, evenly spread over the order of their paths.
@@ -79,7 +79,7 @@ def build_color_memory(
     Raises:
         FileNotFoundError: if there is no photo.
         UserError: if an argument is not possible, the photos are too few or too alike for the
-            centres, or a file cannot be used. Single photos that cannot be read are named and
+            centers, or a file cannot be used. Single photos that cannot be read are named and
             passed over.
         OSError: if the file cannot be written.
     """
@@ -140,7 +140,7 @@ def load_encoder(
 
 def _sklearn() -> list[ModuleType]:
     return [
-        library(f'sklearn.{part}', 'building a colour memory', 'requirements/demo.txt')
+        library(f'sklearn.{part}', 'building a color memory', 'requirements/demo.txt')
         for part in ('cluster', 'decomposition', 'exceptions')
     ]
 
@@ -158,7 +158,7 @@ def _dataset(photos: Path, size: int) -> ColorizationDataset:
 def _cells(
     dataset: ColorizationDataset, encoder: nn.Module, cells: int, random: np.random.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """For each photo, of some cells the features (n, C) and the colours (n, P, 2)."""
+    """For each photo, of some cells the features (n, C) and the colors (n, P, 2)."""
     gray_input = GrayInput(encoder).to(next(encoder.parameters()).device)
     chosen = spread(cells, len(dataset))
     for index in tqdm(chosen, unit='photo', disable=None):
@@ -188,15 +188,15 @@ def _check_enough(features: np.ndarray, photos: int, centers: int, channels: int
         )
     if cells < max(centers, channels):
         raise UserError(
-            f'{photos} photos give {cells} cells, too few for {centers} semantic centres of '
-            f'{channels} channels: take more photos, or fewer centres'
+            f'{photos} photos give {cells} cells, too few for {centers} semantic centers of '
+            f'{channels} channels: take more photos, or fewer centers'
         )
 
 
 def _clustered(
     features: np.ndarray, ab: np.ndarray, centers: int, colors: int, channels: int, seed: int
 ) -> tuple[Memory, float]:
-    """The memory of features (n, C) and colours (n, P, 2), and the variance that it explains."""
+    """The memory of features (n, C) and colors (n, P, 2), and the variance that it explains."""
     cluster, decomposition, exceptions = _sklearn()
     with np.errstate(invalid='ignore'):  # of features that do not vary
         pca = decomposition.PCA(channels, random_state=seed).fit(features)
@@ -210,7 +210,7 @@ def _clustered(
     if different < centers:
         raise UserError(
             f'the {len(features)} cells of the photos are of {different} kinds only, too few for '
-            f'{centers} semantic centres'
+            f'{centers} semantic centers'
         )
     of_centers = [
         _common_colors(cluster.KMeans, ab[kmeans.labels_ == i].reshape(-1, 2), colors, seed)
@@ -224,7 +224,7 @@ def _clustered(
 
 
 def _common_colors(kmeans: type, ab: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """(count, 2): the ab centres, the commonest first; repeated where there are fewer colours."""
+    """(count, 2): the ab centers, the commonest first; repeated where there are fewer colors."""
     clusters = min(count, len(np.unique(ab, axis=0)))
     found = kmeans(clusters, n_init=1, random_state=seed).fit(ab)
     order = np.argsort(-np.bincount(found.labels_), kind='stable')

@@ -1,4 +1,4 @@
-"""What weights have to beat: gray, one colour for everything, and the same network untrained."""
+"""What weights have to beat: gray, one color for everything, and the same network untrained."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,10 +21,10 @@ _AT_ONCE = 64
 
 
 class OneColor(nn.Module):
-    """A generator that gives every pixel the same colour.
+    """A generator that gives every pixel the same color.
 
     Args:
-        a, b: the colour, in CIELAB units.
+        a, b: the color, in CIELAB units.
     """
 
     def __init__(self, a: float, b: float) -> None:
@@ -88,7 +88,7 @@ def colorize_folder(
 def choose_saturation(
     pipe: ColorizationPipeline, photos: Sequence[Path], candidates: Sequence[float]
 ) -> float:
-    """The largest factor on the colours that costs nothing against gray photos.
+    """The largest factor on the colors that costs nothing against gray photos.
 
     That is, of the candidates whose mean PSNR over these photos is at least that of gray and whose
     mean CF is not above the photos' own. Not for photos that a measurement is to be made on.
@@ -124,7 +124,7 @@ def choose_saturation(
         and found[factor]['CF'] <= found[factor]['CF_truth']
     ]
     if not fit:
-        raise UserError('no factor on the colours is as good as gray: train longer')
+        raise UserError('no factor on the colors is as good as gray: train longer')
     return max(fit)
 
 

@@ -30,7 +30,7 @@ from dualattn_mm.utils.tensors import to_picture, to_tensor, without_color
 
 KEY_FORMAT = 'dualattn_mm.preference_study.v1'
 ANSWERS_FORMAT = 'dualattn_mm.preference_answers.v1'
-QUESTION = 'Which picture has the best colours?'
+QUESTION = 'Which picture has the best colors?'
 CHOICES = string.ascii_lowercase
 _PAGE = Path(__file__).with_name('preference_study.html')
 _PLACE = '{"the study": "goes here"}'  # in the page
@@ -58,7 +58,7 @@ def make_study(
         output: a folder that does not exist yet.
         images: so many of the pictures that all methods have are drawn at random.
         seed: of the draw, and of the order of the methods for each picture.
-        gray: a folder of the photos; each is shown, without its colour, above its results, and its
+        gray: a folder of the photos; each is shown, without its color, above its results, and its
             shape is theirs. None: results of one photo must be of one shape.
         question: what participants are asked.
         height: of the pictures at most, in pixels.
@@ -135,7 +135,7 @@ def _drawn(
 
 
 def _shown(pictures: Sequence[Path], photo: Path | None, height: int) -> dict[str, Image.Image]:
-    """By name, the results and the photo without colour, if any, all of one size."""
+    """By name, the results and the photo without color, if any, all of one size."""
     results = [to_picture(read_picture(path)) for path in pictures]
     gray = None if photo is None else to_picture(without_color(read_picture(photo)))
     shape = results[0] if gray is None else gray

@@ -32,7 +32,7 @@ def make_parser() -> argparse.ArgumentParser:
         '--gray',
         type=Path,
         metavar='PHOTOS',
-        help='folder of the photos, to show each without its colour above its results',
+        help='folder of the photos, to show each without its color above its results',
     )
     add('--question', default=preference_study.QUESTION, help='default: %(default)s')
     add('--height', type=int, default=512, help='of the pictures at most (default: %(default)s)')

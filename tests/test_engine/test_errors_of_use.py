@@ -73,8 +73,8 @@ def test_a_mistake_in_the_pipeline_shows_where_it_is(status, workers):
     ('state', 'message'),
     [
         (dict(weight=torch.zeros(2)), 'does not hold the weights of VGG19: '),
-        ([1, 2], 'does not hold the weights of VGG19: '),
-        (b'PK damaged', 'does not hold the weights of VGG19: '),
+        ([1, 2], 'no weights of VGG19: '),
+        (b'PK damaged', 'no weights of VGG19: '),
         (None, 'no file '),
     ],
 )

@@ -73,7 +73,7 @@ def test_backbones_give_one_vector(name):
 
 
 @pytest.mark.parametrize('name', ['mpt_mini', 'ddcolor_tiny'])
-def test_colorizers_give_colour(name):
+def test_colorizers_give_color(name):
     case = Case.square(32)
     (ab,) = outputs_for(built('colorizer', name, case), case)
     assert ab.shape == (1, 2, 32, 32)

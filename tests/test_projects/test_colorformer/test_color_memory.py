@@ -53,7 +53,7 @@ def test_colors_are_looked_up_by_soft_assignment(head):
         prior = head.prior(x)
         expected = torch.stack([naive_prior(image, head.state_dict()) for image in x])
     torch.testing.assert_close(prior, expected, rtol=1e-4, atol=1e-3)
-    assert prior.std() > 1  # a single centre, or the mean of all, would hardly vary
+    assert prior.std() > 1  # a single center, or the mean of all, would hardly vary
 
 
 def test_the_prior_is_concatenated_to_the_features(head):
@@ -76,7 +76,7 @@ def test_the_prior_is_concatenated_to_the_features(head):
 
 
 def test_a_certain_pixel_gets_the_colors_of_its_center(head):
-    """A query along a centre, large enough that nothing else counts."""
+    """A query along a center, large enough that nothing else counts."""
     with torch.no_grad():
         head.semantics.copy_(F.normalize(head.semantics))
         head.query.weight.zero_()
@@ -107,7 +107,7 @@ def test_a_checkpoint_has_the_memory(head):
 
 def test_without_a_memory_nothing_is_predicted():
     head = ColorMemory(**SIZES)
-    with pytest.raises(UserError, match=r'the colour memory is empty: memory=FILE'):
+    with pytest.raises(UserError, match=r'the color memory is empty: memory=FILE'):
         head(torch.randn(1, 8, 3, 5))
     assert head.to('meta')(torch.empty(1, 8, 3, 5, device='meta')).shape == (1, 2, 12, 20)
 

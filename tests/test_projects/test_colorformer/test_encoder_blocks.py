@@ -63,7 +63,7 @@ def twins(head):
         head,
         torch.nn.ModuleList([encoder.stages[0][0], positions, *encoder.stages[0][1:]]),
     )
-    # Its stage on a map: what embeds patches and normalises is left out.
+    # Its stage on a map: what embeds patches and normalizes is left out.
     encoder.patch_embeds[0].forward = lambda x: (x.flatten(2).transpose(1, 2), x.shape[2:])
     return lambda x: encoder(x)[0]
 

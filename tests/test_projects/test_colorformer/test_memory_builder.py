@@ -1,4 +1,4 @@
-"""Memories of colours, built from photos whose answer is known."""
+"""Memories of colors, built from photos whose answer is known."""
 
 import os
 import runpy
@@ -36,13 +36,13 @@ class MeanLightness(nn.Module):
         return (self.conv(x),)
 
 
-# Lightness, and the colours that things so bright have: three quarters the first, one the second.
+# Lightness, and the colors that things so bright have: three quarters the first, one the second.
 THINGS = {20.0: ((30, 20), (-20, 10)), 50.0: ((0, -40), (10, 40)), 80.0: ((5, 5), (-5, 30))}
 
 
 @pytest.fixture
 def photos(tmp_path):
-    """Photos of 2 x 2 cells, each a thing in its colours."""
+    """Photos of 2 x 2 cells, each a thing in its colors."""
     folder = tmp_path / 'photos'
     folder.mkdir()
     lightness = list(THINGS)
@@ -68,7 +68,7 @@ def bright(monkeypatch):
 
 
 def as_seen(level, ab):
-    """A colour after a photo has stored it in bytes."""
+    """A color after a photo has stored it in bytes."""
     lab = torch.tensor([level, *ab]).float()[:, None, None]
     rgb = (join_lightness(lab[:1], lab[1:]) * 255).round() / 255
     return rgb_to_lab(rgb)[1:].flatten().numpy()
@@ -129,7 +129,7 @@ def test_damaged_photos_are_named_and_passed_over(photos, bright, tmp_path, monk
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        (dict(centers=25), r'6 photos give 24 cells, too few for 25 semantic centres'),
+        (dict(centers=25), r'6 photos give 24 cells, too few for 25 semantic centers'),
         (dict(centers=4), r'24 cells of the photos are of 3 kinds only, too few for 4'),
         (dict(channels=4), r'4 channels are not possible: the features of the encoder have 3'),
         (dict(centers=0), r'centers=0'),

@@ -36,7 +36,7 @@ def photos(tmp_path):
 
 
 class Faded(torch.nn.Module):
-    """The true colours of one image at some strength: what the best network would give."""
+    """The true colors of one image at some strength: what the best network would give."""
 
     def __init__(self, image, strength):
         super().__init__()
@@ -88,10 +88,10 @@ def test_choose_saturation(photos):
         pipe = ColorizationPipeline.from_generator(Faded(image, strength), size=128)
         return choose_saturation(pipe, [path], candidates)
 
-    # At twice the true colours the image is as far off as gray is, and too colorful before that.
+    # At twice the true colors the image is as far off as gray is, and too colorful before that.
     assert chosen(1.0, [0.5, 0.9, 1.3, 1.8]) == 0.9
     assert chosen(0.5, [1.0, 1.8, 2.6]) == 1.8
-    # The opposite colours are worse than gray at any strength.
+    # The opposite colors are worse than gray at any strength.
     with pytest.raises(UserError, match='gray'):
         chosen(-1.0, [0.5, 1.0])
 

@@ -23,7 +23,7 @@ COLORS = dict(zip(NAMES, [(200, 40, 40), (40, 200, 40), (40, 40, 200)], strict=T
 
 @pytest.fixture
 def methods(tmp_path):
-    """Three methods' results on eight photos, of a colour that tells the method."""
+    """Three methods' results on eight photos, of a color that tells the method."""
     for k, name in enumerate(NAMES):
         for i in range(8):
             path = tmp_path / name / f'class{i % 2}' / f'{i}.png'
