@@ -1,4 +1,4 @@
-"""Mean colourfulness (CF) of a folder's pictures: python tools/colorfulness.py FOLDER."""
+"""Mean colorfulness (CF) of a folder's pictures: python tools/colorfulness.py FOLDER."""
 
 import argparse
 import sys

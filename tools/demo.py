@@ -25,7 +25,7 @@ CONFIG = 'mmagic/color_dualattn_mini_demo.py'
 
 
 def packaged_photos() -> dict[str, np.ndarray]:
-    """The natural colour photos inside scikit-image and scikit-learn: (H, W, 3) uint8 by name."""
+    """The natural color photos inside scikit-image and scikit-learn: (H, W, 3) uint8 by name."""
     from skimage import data
     from sklearn.datasets import load_sample_image
 
@@ -118,11 +118,11 @@ def _report(
     gray: Mapping[str, Image.Image],
     colorized: Mapping[str, Image.Image],
 ) -> str:
-    """PSNR to the original, and colourfulness, of the gray input and the result."""
+    """PSNR to the original, and colorfulness, of the gray input and the result."""
     from skimage.metrics import peak_signal_noise_ratio
 
     lines = [
-        f'{"":10}  {"PSNR (dB)":>16}  {"colourfulness":>25}',
+        f'{"":10}  {"PSNR (dB)":>16}  {"colorfulness":>25}',
         f'{"photo":10}  {"gray":>7}{"colorized":>10} {"gray":>8}{"colorized":>10}{"original":>9}',
     ]
     for name, photo in photos.items():

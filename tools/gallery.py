@@ -18,7 +18,7 @@ def column(text: str, gray: bool) -> Column:
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        description='Write a sheet of pictures: one labelled column per folder, one row per photo. '
+        description='Write a sheet of pictures: one labeled column per folder, one row per photo. '
         'Columns stand in the order given. Pictures belong together if their paths below the '
         'folders are the same but for the suffix.',
         epilog='Example: tools/gallery.py --gray input=photos --column A=colored_a '
@@ -31,7 +31,7 @@ def main() -> int:
     add(
         '--gray',
         type=partial(column, gray=True),
-        help='a column of photos without their colour, as a colorizer sees them',
+        help='a column of photos without their color, as a colorizer sees them',
         **columns,
     )
     add('-o', '--output', required=True, type=Path, metavar='FILE', help='a PNG or JPEG file')

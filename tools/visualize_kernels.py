@@ -1,4 +1,4 @@
-"""What colour kernels do on a photo: tools/visualize_kernels.py IMAGE (see --help)."""
+"""What color kernels do on a photo: tools/visualize_kernels.py IMAGE (see --help)."""
 
 import argparse
 import sys
@@ -11,8 +11,8 @@ from dualattn_mm.utils.command import run_command
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        description="Draw where the network's colour kernels are active on a photo (eq. 10; red is "
-        "high), and the colour that each of them adds (the paper's Fig. 9)."
+        description="Draw where the network's color kernels are active on a photo (eq. 10; red is "
+        "high), and the color that each of them adds (the paper's Fig. 9)."
     )
     add = parser.add_argument
     add('image', type=Path, metavar='IMAGE', help='an image file')
@@ -33,7 +33,7 @@ def main() -> int:
         help='their numbers, from 0 on (default: the first four, as in the paper)',
     )
     which.add_argument(
-        '--strongest', type=int, metavar='N', help='the N kernels that add most colour instead'
+        '--strongest', type=int, metavar='N', help='the N kernels that add most color instead'
     )
     add('--weights', type=Path, metavar='FILE', help='as in colorize.py')
     add('--config', type=Path, metavar='FILE', help='as in colorize.py')

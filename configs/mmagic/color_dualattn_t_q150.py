@@ -1,4 +1,4 @@
-# 150 colour queries: the best row of Table IV.
+# 150 color queries: the best row of Table IV.
 _base_ = 'color_dualattn_t.py'
 
 model = dict(generator=dict(num_queries=150))

@@ -1,4 +1,4 @@
-# The first 5,000 photos of ImageNet val, centre-cropped and then resized to 256 x 256 (published).
+# The first 5,000 photos of ImageNet val, center-cropped and then resized to 256 x 256 (published).
 # Chosen: the crop is the largest square. First is what comes first in the order of the paths, which
 # is that of the numbers where all photos lie in one folder (docs/datasets.md).
 _base_ = 'test_imagenet_val50k.py'

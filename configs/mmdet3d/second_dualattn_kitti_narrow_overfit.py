@@ -1,4 +1,4 @@
-# Does it learn? A narrow SECOND with DualAttentionBEV on the six labelled frames that
+# Does it learn? A narrow SECOND with DualAttentionBEV on the six labeled frames that
 # docs/detection3d.md names, in the part of them with most of their cars, tested on those same
 # frames: for a CPU. All of this is chosen.
 _base_ = 'second_dualattn_kitti.py'

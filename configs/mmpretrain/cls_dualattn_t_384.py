@@ -1,6 +1,6 @@
 # Fine-tuning at 384 (Sec. IV-E, Table VI, right column). Published: windows of 12 x 12, AdamW,
 # constant 5e-5 at batch 512, weight decay 1e-8, 150 epochs, average of the weights with decay
-# 0.9999, no centre crop in the test. Chosen: crops and flips alone, besides Mixup and CutMix.
+# 0.9999, no center crop in the test. Chosen: crops and flips alone, besides Mixup and CutMix.
 _base_ = 'cls_dualattn_t.py'
 
 load_from = 'work_dirs/cls_dualattn_t/epoch_300.pth'

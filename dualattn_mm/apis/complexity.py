@@ -111,7 +111,7 @@ def complexity_of_config(
 
 
 class _WithoutWeights(TorchFunctionMode):
-    """What layers make room for is on the meta device: nothing is initialised.
+    """What layers make room for is on the meta device: nothing is initialized.
 
     torch.device('meta') would put all else there too, and networks compute with some of it while
     they are built.

@@ -1,6 +1,6 @@
 """The one way from an image to its colorized version; every front end calls it.
 
-Colour is predicted at a small square size, enlarged, and joined to the lightness of the original,
+Color is predicted at a small square size, enlarged, and joined to the lightness of the original,
 which is never resampled.
 """
 
@@ -79,18 +79,18 @@ class ColorizationPipeline:
 
     An image is a PIL image of any mode but 32-bit and LAB (its EXIF orientation and ICC profile
     are applied), or a uint8 or uint16 array: (H, W) gray, (H, W, 3) sRGB or (H, W, 4) sRGB and
-    alpha. Colour in the input is replaced: only its lightness counts.
+    alpha. Color in the input is replaced: only its lightness counts.
 
     The result is of the same kind and size: a PIL image of mode RGB or RGBA with `info` holding
     'exif' (without orientation) and 'dpi' where the input had them, or an array (H, W, 3) or
-    (H, W, 4), uint8. Alpha is kept as it is. Where a predicted colour lies outside sRGB it is
+    (H, W, 4), uint8. Alpha is kept as it is. Where a predicted color lies outside sRGB it is
     clipped per channel.
 
     Args:
         weights: see `load_generator`; None takes those that come with the package.
         config: config file for weights that do not describe their network.
         device: 'auto' (CUDA where there is one), 'cpu', 'cuda' or 'cuda:N'.
-        size: side of the square in which colour is predicted, in pixels, at least 32. The image
+        size: side of the square in which color is predicted, in pixels, at least 32. The image
             is squashed to it. None: what the weights were trained at (`generator.image_size`; 256
             unless they say otherwise).
         batch_size: how many images go through the network at once.
@@ -170,7 +170,7 @@ class ColorizationPipeline:
     ) -> Iterator[AnyImage]:
         """Colorize one image after the other, holding no more than three batches of them in memory.
 
-        Colour conversion of the next and the last batch overlaps with the network. `images` is
+        Color conversion of the next and the last batch overlaps with the network. `images` is
         consumed and the network run in the thread that asks for results; images are taken up to
         three batches ahead, and may be changed once the next one is asked for. Arguments, results
         and errors as in `__call__`; an error, one of `images` too, comes after the results of all
@@ -238,7 +238,7 @@ class ColorizationPipeline:
 
     @torch.inference_mode()
     def finish(self, photo: Photo, ab: Tensor, saturation: float | None = None) -> AnyImage:
-        """Third step: join the colour (2, size, size) to the lightness of the original."""
+        """Third step: join the color (2, size, size) to the lightness of the original."""
         if saturation is None:
             saturation = getattr(self.generator, 'saturation', 1.0)
         with _memory_errors('an image of this size'):
@@ -313,7 +313,7 @@ def _lightness(color: np.ndarray) -> Tensor:
 def _join(photo: Photo, ab: Tensor, saturation: float) -> np.ndarray:
     """The colorized image, (H, W, 3 or 4) uint8."""
     height, width = photo.lightness.shape
-    # Only the width at once: at full height the colour alone would be larger than the photo.
+    # Only the width at once: at full height the color alone would be larger than the photo.
     ab = _resize(ab, (min(height, ab.shape[1]), width))
     above, below, share = _between(ab.shape[1], height)
     table = encoding_table()

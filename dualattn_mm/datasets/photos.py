@@ -39,7 +39,7 @@ class ColorizationDataset(BaseDataset):
             0 keeps their size.
         cache_square: photos are squashed to squares of `cache_side` pixels instead, as they are in
             use. They then form batches without a crop, which
-            :class:`~dualattn_mm.models.data_preprocessors.ColorizationBatchCrop` takes for all of
+            `ColorizationBatchCrop` takes for all of
             them at once.
 
     Raises:

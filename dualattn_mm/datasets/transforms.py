@@ -26,7 +26,7 @@ class SkipNearGray:
     """Drop photos with little color, which teach that gray is right; another takes their place.
 
     Args:
-        min_colorfulness: the smallest :func:`~dualattn_mm.utils.colorfulness.colorfulness` to keep,
+        min_colorfulness: the smallest `colorfulness` to keep,
             measured on the photo subsampled to about 128 pixels each way.
     """
 

@@ -18,12 +18,12 @@ class ColorizationCF(ImageMetric):
     """Colorfulness of predictions (CF) and truth (CF_truth), and their distance (Delta_CF).
 
     Delta_CF = |mean CF(prediction) - mean CF(truth)| over the data set, so that single images may
-    differ. The definition is that of :func:`~dualattn_mm.utils.colorfulness.colorfulness`.
+    differ. The definition is that of `colorfulness`.
 
     Args:
         variant: 'signed' is the published protocol; 'absolute' and 'colorformer' are those of the
             peers' scripts.
-        **kwargs: those of :class:`~dualattn_mm.evaluation.ImageMetric`.
+        **kwargs: those of `ImageMetric`.
 
     Raises:
         ValueError: for another variant.
@@ -95,7 +95,7 @@ class ColorizationHue(_PixelShare):
     Args:
         tolerance: in degrees, to either side.
         least_chroma: of the truth, CIELAB units.
-        **kwargs: those of :class:`~dualattn_mm.evaluation.ImageMetric`.
+        **kwargs: those of `ImageMetric`.
     """
 
     name = 'hue'
@@ -118,7 +118,7 @@ class ColorizationTinge(_PixelShare):
     Args:
         neutral: pixels with a true chroma below this are neutral, CIELAB units.
         visible: a predicted chroma above this is visible, CIELAB units.
-        **kwargs: those of :class:`~dualattn_mm.evaluation.ImageMetric`.
+        **kwargs: those of `ImageMetric`.
     """
 
     name = 'tinge'
@@ -139,7 +139,7 @@ class ColorizationDull(_PixelShare):
     Args:
         vivid: pixels with a true chroma above this are vivid, CIELAB units.
         gray: a predicted chroma below this is nearly gray, CIELAB units.
-        **kwargs: those of :class:`~dualattn_mm.evaluation.ImageMetric`.
+        **kwargs: those of `ImageMetric`.
     """
 
     name = 'dull'

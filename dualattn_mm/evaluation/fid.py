@@ -33,7 +33,7 @@ class ColorizationFID(ImageMetric):
             (weights-inception-2015-12-05-6726825d.pth); None downloads them once.
         network: another feature network, or its config: (B, 3, H, W) uint8 RGB to (B, features).
             `weights` is not used then.
-        **kwargs: those of :class:`~dualattn_mm.evaluation.ImageMetric`.
+        **kwargs: those of `ImageMetric`.
 
     Raises:
         FileNotFoundError: if there is no such file of weights.

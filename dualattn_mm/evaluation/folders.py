@@ -67,7 +67,7 @@ def colorfulness_of_folder(
 
     Args:
         folder: searched with subfolders.
-        variant: see :func:`~dualattn_mm.utils.colorfulness.colorfulness`.
+        variant: see `colorfulness`.
         size: squash the pictures to this square first.
 
     Returns:

@@ -26,7 +26,7 @@ class ColorizationLPIPS(MeanOverImages):
     Args:
         weights: file with the state dict of torchvision's `alexnet()`
             (alexnet-owt-7be5be79.pth); None downloads it once.
-        **kwargs: those of :class:`~dualattn_mm.evaluation.ImageMetric`.
+        **kwargs: those of `ImageMetric`.
 
     Raises:
         FileNotFoundError: if there is no such file of weights.

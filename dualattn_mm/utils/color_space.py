@@ -26,7 +26,7 @@ _EPSILON = 0.008856  # CIE threshold below which the cube root is replaced by a 
 _SLOPE, _OFFSET = 7.787, 16.0 / 116.0
 _F_KNEE, _LINEAR_KNEE = 0.2068966, 0.0031308  # the same on the way back, and that of sRGB
 
-# ab beyond this is no colour: peers that do not clamp it show artefacts.
+# ab beyond this is no color: peers that do not clamp it show artefacts.
 AB_LIMITS = (-128.0, 127.0)
 
 
@@ -104,7 +104,7 @@ def lab_to_rgb(lab: Tensor) -> Tensor:
         lab: (..., 3, H, W), L in [0, 100], a and b in [-128, 127].
 
     Returns:
-        (..., 3, H, W), sRGB in [0, 1], float32 (float64 for float64). Colours outside the sRGB
+        (..., 3, H, W), sRGB in [0, 1], float32 (float64 for float64). Colors outside the sRGB
         gamut are clipped per channel, as scikit-image does.
 
     Raises:
@@ -124,7 +124,7 @@ def _lab_to_xyz(lightness: Tensor, a: Tensor, b: Tensor) -> Tensor:
 
 
 def join_lightness(lightness: Tensor, ab: Tensor) -> Tensor:
-    """Join lightness and colour (eq. 11) to sRGB.
+    """Join lightness and color (eq. 11) to sRGB.
 
     Args:
         lightness: (..., 1, H, W), L in [0, 100].

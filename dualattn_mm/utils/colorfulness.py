@@ -18,7 +18,7 @@ def colorfulness(image: np.ndarray, variant: str = 'signed') -> float:
             published definition and that of the paper's figures. 'absolute' takes their absolute
             values, as the scripts of DDColor and ColorFormer do; it is never larger in the spread
             and never smaller in the mean, so its figures cannot be compared with the former.
-            'colorformer' is 'absolute' for one image; see :func:`mean_colorfulness`.
+            'colorformer' is 'absolute' for one image; see `mean_colorfulness`.
 
     Returns:
         0 for gray, about 15 for slightly, 33 moderately, 59 quite, 109 extremely colorful.
@@ -41,7 +41,7 @@ def mean_colorfulness(values: Iterable[float], variant: str = 'signed') -> float
     """CF of a data set: the mean over its images.
 
     Args:
-        values: :func:`colorfulness` of every image.
+        values: `colorfulness` of every image.
         variant: 'colorformer' leaves images of at most 1 out, as ColorFormer's script does; the
             others leave none out.
 

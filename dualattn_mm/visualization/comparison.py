@@ -20,7 +20,7 @@ class Column(NamedTuple):
 
     label: what stands above it.
     folder: its pictures, searched with subfolders.
-    gray: show them without their colour, as a colorizer sees them.
+    gray: show them without their color, as a colorizer sees them.
     """
 
     label: str

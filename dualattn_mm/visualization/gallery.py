@@ -13,7 +13,7 @@ _ALIKE = 0.03  # widths that differ by less are one: networks round sizes
 def gallery(
     columns: Mapping[str, Sequence[Image.Image]], captions: Sequence[str], height: int = 240
 ) -> Image.Image:
-    """Put pictures side by side: one labelled column per method, one captioned row per photo.
+    """Put pictures side by side: one labeled column per method, one captioned row per photo.
 
     A column is as wide as its widest picture and its label, and pictures stand in its middle. In a
     row, a picture that is up to 3% wider or narrower than the first is brought to its width.

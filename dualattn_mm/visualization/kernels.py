@@ -1,4 +1,4 @@
-"""What colour kernels respond to, and the colour that each adds (the paper's Fig. 9)."""
+"""What color kernels respond to, and the color that each adds (the paper's Fig. 9)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,12 +20,12 @@ from ..utils.image_io import write_image
 from ..utils.tensors import to_picture, to_tensor, without_color
 from .gallery import fit, gallery
 
-_FLAT = 65.0  # lightness of the pictures of colour alone
-_STRONGEST = 60.0  # chroma of the strongest colour drawn, in CIELAB units: sRGB has it
+_FLAT = 65.0  # lightness of the pictures of color alone
+_STRONGEST = 60.0  # chroma of the strongest color drawn, in CIELAB units: sRGB has it
 
 
 class Kernels(NamedTuple):
-    """What K colour kernels do on an image.
+    """What K color kernels do on an image.
 
     activations: (K, h, w), the maps of eq. 10.
     colors: (K, 2, H, W), what each adds to a and b, in CIELAB units.
@@ -69,7 +69,7 @@ def visualize_kernels(
     """Draw an image, its result, and what kernels do on it.
 
     The first row has the activations, each from its own least (blue) to its own highest (red),
-    over the image. The second has colour alone, at one lightness: the image's own, the
+    over the image. The second has color alone, at one lightness: the image's own, the
     prediction's, and what each kernel adds. That is little, or much that other kernels take back,
     so all of it is drawn times one factor, which is written below.
 
@@ -78,8 +78,8 @@ def visualize_kernels(
         image: an image file.
         output: a PNG file, which is replaced if it exists.
         kernels: their numbers, from 0 on; the paper shows the first four.
-        strongest: in place of `kernels`, so many of those that add most colour on average.
-        saturation: as in :class:`~dualattn_mm.apis.ColorizationPipeline`; the kernels' colours
+        strongest: in place of `kernels`, so many of those that add most color on average.
+        saturation: as in `ColorizationPipeline`; the kernels' colors
             have it as well.
         height: of every picture, in pixels.
 
@@ -95,7 +95,7 @@ def visualize_kernels(
         raise ColorizeError(f'{output} is the image and would be overwritten')
     head = getattr(pipe.generator, 'head', None)
     if not isinstance(head, ColorAttention):
-        raise ColorizeError(f'the network has no colour kernels: its head is {type(head).__name__}')
+        raise ColorizeError(f'the network has no color kernels: its head is {type(head).__name__}')
     count = len(head.queries)
     wrong = [k for k in kernels if not 0 <= k < count]
     if strongest is None and wrong:
@@ -132,7 +132,7 @@ def visualize_kernels(
         columns[f'kernel {k}'] = [heat, _flat(factor * color, size)]
     captions = [
         'activation: red is high',
-        f'colour alone; that which a kernel adds, times {factor:.2g}',
+        f'color alone; that which a kernel adds, times {factor:.2g}',
     ]
     try:
         write_image(gallery(columns, captions, height), output, 'PNG', overwrite=True)
@@ -150,7 +150,7 @@ def _heat(activation: Tensor, gray: Image.Image) -> Image.Image:
 
 
 def _flat(ab: Tensor, size: tuple[int, int]) -> Image.Image:
-    """Colour (2, h, w) in CIELAB units at one lightness."""
+    """Color (2, h, w) in CIELAB units at one lightness."""
     lightness = torch.full((1, *size), _FLAT)
     return to_picture(255 * join_lightness(lightness, _resized(ab, size)))
 

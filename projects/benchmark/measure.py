@@ -28,7 +28,7 @@ class Measurement:
         parameters: how many it has.
         macs: multiply-accumulates of the forward pass for one image; None where not countable.
         first_call: seconds of the very first call: compilation and all other preparation.
-        peak_memory: bytes, see :func:`peak_memory`.
+        peak_memory: bytes, see `peak_memory`.
         calls: calls in a row that make one sample.
         seconds: the samples, one per round: seconds per call.
     """

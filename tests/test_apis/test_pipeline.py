@@ -39,7 +39,7 @@ def test_gray_and_color_are_joined_as_scikit_image_does(pipe, rng):
 
 
 def test_lightness_of_the_original_is_kept_at_full_resolution(pipe, rng):
-    gray = rng.integers(40, 210, (200, 301), dtype=np.uint8)  # the colour is in gamut there
+    gray = rng.integers(40, 210, (200, 301), dtype=np.uint8)  # the color is in gamut there
     out = pipe(gray)
     assert np.abs(rgb2lab(out)[..., 0] - gray_to_lab(gray)[..., 0]).max() < 0.5
     assert np.abs(rgb2lab(out)[..., 1:] - (12, -20)).max() < 1.5
@@ -78,7 +78,7 @@ def test_enlarging_in_bands_is_that_of_the_whole(two_convs, rng, height):
     whole = F.interpolate(ab[None], (height, 150), mode='bilinear', antialias=True)[0]
     lab = torch.cat((photo.lightness[None], whole)).permute(1, 2, 0)
     with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # of scikit-image, for colours out of gamut
+        warnings.simplefilter('ignore')  # of scikit-image, for colors out of gamut
         expected = lab2rgb(lab.numpy()) * 255
     np.testing.assert_allclose(pipe.finish(photo, ab), expected, atol=0.6)
 
@@ -115,7 +115,7 @@ MODES = ['1', 'L', 'LA', 'La', 'P', 'PA', 'RGB', 'RGBX', 'RGBA', 'RGBa', 'CMYK',
 
 @pytest.mark.parametrize('mode', MODES)
 def test_pil_modes(pipe, mode):
-    """A gray patch of any mode gets the same colour."""
+    """A gray patch of any mode gets the same color."""
     base = Image.new('L', (9, 5), 128)
     if mode == 'I;16':
         image = Image.fromarray(np.full((5, 9), 128 * 257, np.uint16))

@@ -50,7 +50,7 @@ def test_version(capsys):
     assert capsys.readouterr().out == f'dualattn_mm {__version__}\n'
 
 
-@pytest.mark.parametrize('argv', [[], ['colour'], ['--what'], ['info', '--what'], ['train']])
+@pytest.mark.parametrize('argv', [[], ['color'], ['--what'], ['info', '--what'], ['train']])
 def test_wrong_use_is_one_line(capsys, argv):
     assert main(argv) == 2
     out, err = capsys.readouterr()

@@ -1,4 +1,4 @@
-"""Lists of photos, photos that cannot be read, and photos without colour."""
+"""Lists of photos, photos that cannot be read, and photos without color."""
 
 import os
 

@@ -45,7 +45,7 @@ def ego(scene, sample):
 
 
 def objects(scene, sample):
-    """Name, centre, velocity (x, y), wlh, yaw, attribute, points; all in the global frame."""
+    """Name, center, velocity (x, y), wlh, yaw, attribute, points; all in the global frame."""
     _, start = ego(scene, 0)
     for name, place, velocity, size, yaw, attribute, points in OBJECTS:
         at = [start[i] + place[i] + velocity[i] * STEP * sample for i in range(2)]
@@ -147,7 +147,7 @@ def _add_sample(tables, scene, i):
             **following,
         )
     )
-    for n, (_, centre, _, size, yaw, attribute, points) in enumerate(objects(scene, i)):
+    for n, (_, center, _, size, yaw, attribute, points) in enumerate(objects(scene, i)):
         linked = {k: v and f'{v}/{n}' for k, v in following.items()}
         tables['sample_annotation'].append(
             dict(
@@ -156,7 +156,7 @@ def _add_sample(tables, scene, i):
                 instance_token=f'{name}/object{n}',
                 visibility_token='4',
                 attribute_tokens=[attribute] if attribute else [],
-                translation=centre,
+                translation=center,
                 size=list(size),
                 rotation=rotation(yaw),
                 num_lidar_pts=points,
@@ -169,13 +169,13 @@ def _add_sample(tables, scene, i):
 def lidar_boxes(scene, sample, shift=0.0):
     """What a perfect detector finds, in the LiDAR's frame, `shift` metres along the global x.
 
-    Gives names and rows (x, y, z of the centre, length, width, height, yaw, velocity x, y).
+    Gives names and rows (x, y, z of the center, length, width, height, yaw, velocity x, y).
     """
     yaw, at = ego(scene, sample)
     to_global = pose(yaw, at) @ pose(LIDAR_YAW, LIDAR_AT)
     names, rows = [], []
-    for name, centre, velocity, size, heading, _, _ in [*objects(scene, sample)][:EVALUATED]:
-        place = np.linalg.inv(to_global) @ [centre[0] + shift, *centre[1:], 1]
+    for name, center, velocity, size, heading, _, _ in [*objects(scene, sample)][:EVALUATED]:
+        place = np.linalg.inv(to_global) @ [center[0] + shift, *center[1:], 1]
         speed = to_global[:2, :2].T @ velocity
         width, length, height = size
         names.append(CLASS_OF[name])

@@ -44,8 +44,8 @@ def pairs():
 
 def outline(box):
     x, y, _, length, width, _, yaw = box
-    centred = shapely.box(-length / 2, -width / 2, length / 2, width / 2)
-    turned = shapely.affinity.rotate(centred, yaw, origin=(0, 0), use_radians=True)
+    centered = shapely.box(-length / 2, -width / 2, length / 2, width / 2)
+    turned = shapely.affinity.rotate(centered, yaw, origin=(0, 0), use_radians=True)
     return shapely.affinity.translate(turned, x, y)
 
 

@@ -43,7 +43,7 @@ log_level = 'ERROR'
 
 @pytest.fixture
 def folders(tmp_path):
-    """Four training and two validation pictures of each class, of one colour."""
+    """Four training and two validation pictures of each class, of one color."""
     rng = np.random.default_rng(0)
     for split, count in (('train', 4), ('val', 2)):
         for name, color in COLORS.items():

@@ -59,7 +59,7 @@ def train(config, tmp_path):
 def test_neither_workers_nor_resuming_are_seen(train, tmp_path):
     seen, weights = train('run')
     assert len(seen) == len(seen.flatten(1).unique(dim=0)) == 32  # all are different crops
-    assert (seen.flatten(2).float().std(dim=2) > 0).all()  # of photos with colour
+    assert (seen.flatten(2).float().std(dim=2) > 0).all()  # of photos with color
     others, same = train('workers', workers=2)
     assert torch.equal(seen, others)
     torch.testing.assert_close(same, weights, rtol=0, atol=0)

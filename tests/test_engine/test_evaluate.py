@@ -58,7 +58,7 @@ def testing(config):
 
 @pytest.fixture
 def checkpoint(testing, tmp_path):
-    """Weights with some colour."""
+    """Weights with some color."""
     model = MODELS.build(Config.fromfile(testing).model)
     torch.nn.init.normal_(model.generator.head.to_ab.weight, std=0.5)
     path = tmp_path / 'weights.pth'

@@ -217,10 +217,10 @@ def test_published_sizes(library, arch, dims, parameters, monkeypatch):
         converted = convert_davit(state)
         ours(converted)
     assert converted.arch == arch
-    keys = converted.mapped, converted.identity, converted.initialised
+    keys = converted.mapped, converted.identity, converted.initialized
     assert sorted(sum(keys, ())) == sorted(converted.state_dict)
     assert sum(map(converted.count, keys)) == parameters
-    assert set(converted.initialised) == {f'backbone.{key}' for key in STEM}
+    assert set(converted.initialized) == {f'backbone.{key}' for key in STEM}
     assert {key for key in converted.state_dict if 'dwconv' in key} == set(converted.identity)
 
     if library is Timm:
@@ -241,7 +241,7 @@ def test_published_sizes(library, arch, dims, parameters, monkeypatch):
     assert set(converted.left_out) == left_out | ninth
 
 
-def test_other_depths_and_what_is_initialised(perturb):
+def test_other_depths_and_what_is_initialized(perturb):
     state = perturb(Timm().model).state_dict()
     state = {key: torch.stack((value, value))[0] for key, value in state.items()}  # views
     before = torch.get_rng_state()
@@ -249,14 +249,14 @@ def test_other_depths_and_what_is_initialised(perturb):
     assert torch.equal(torch.get_rng_state(), before)
     third = {key for key in more.state_dict if key.startswith('backbone.stages.2.blocks.2.')}
     assert len(third) == 28
-    assert set(more.initialised) == {f'backbone.{key}' for key in STEM} | third
+    assert set(more.initialized) == {f'backbone.{key}' for key in STEM} | third
 
     fewer = convert_davit(state, dict(ARCH, depths=(1, 1, 1, 1)))
     assert {key for key in state if key.startswith('stages.2.blocks.1.')} <= set(fewer.left_out)
     ours(fewer)
 
     again = convert_davit(state, dict(ARCH, depths=(1, 1, 3, 1))).state_dict
-    for key in more.initialised:
+    for key in more.initialized:
         value = more.state_dict[key]
         assert torch.equal(value, again[key])
         if 'norm' in key:
@@ -282,7 +282,7 @@ def test_without_classifier_or_norm(davit, library):
     assert not any(key.startswith('head.') for key in converted.state_dict)
     assert 'backbone.norm3.bias' in converted.mapped
     bare = {key: value for key, value in headless.items() if not key.startswith(norm)}
-    assert {key for key in convert_davit(bare, ARCH).initialised if '.norm3.' in key} == {
+    assert {key for key in convert_davit(bare, ARCH).initialized if '.norm3.' in key} == {
         'backbone.norm3.weight',
         'backbone.norm3.bias',
     }

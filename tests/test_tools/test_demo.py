@@ -47,7 +47,7 @@ def test_with_the_weights_that_ship(tmp_path, capsys):
     rows = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines()[2:8]}
     assert sorted(rows) == NAMES
     for name, row in rows.items():
-        assert float(row[3]) > 5, name  # colourfulness
+        assert float(row[3]) > 5, name  # colorfulness
         assert (tmp_path / 'colorized' / f'{name}.png').is_file()
 
 
@@ -64,10 +64,10 @@ def test_training_from_nothing_and_again(tmp_path, short, capsys):
         row = next(line for line in printed.splitlines() if line.startswith(name))
         figures = [float(word) for word in row.split()[1:]]
         assert len(figures) == 5
-        assert figures[2] == 0 < figures[4]  # the gray input has no colour, the original has
+        assert figures[2] == 0 < figures[4]  # the gray input has no color, the original has
     sheet = np.asarray(Image.open(out / 'gallery.png'))
     assert sheet.shape[0] > 6 * 240
-    assert np.ptp(sheet.astype(int), axis=2).max() > 100  # the originals' colours are in it
+    assert np.ptp(sheet.astype(int), axis=2).max() > 100  # the originals' colors are in it
     assert str(out / 'gallery.png') in printed
 
     weights = out / 'mpt.safetensors'

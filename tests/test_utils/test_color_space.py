@@ -1,4 +1,4 @@
-"""The colour conversion against scikit-image."""
+"""The color conversion against scikit-image."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ CORNERS = [[r, g, b] for r in (0.0, 1.0) for g in (0.0, 1.0) for b in (0.0, 1.0)
 
 
 def image(colors, dtype=torch.float32):
-    """(N, 3) colours as an image of one row."""
+    """(N, 3) colors as an image of one row."""
     return torch.as_tensor(colors, dtype=dtype).T[:, None]
 
 
@@ -28,7 +28,7 @@ def skimage_convert(convert, x):
 
 
 def rgb_samples(dtype=torch.float32):
-    """Every corner, both sides of the thresholds of the curves, and random colours."""
+    """Every corner, both sides of the thresholds of the curves, and random colors."""
     near_threshold = torch.linspace(0, 0.09, 301)[:, None].expand(-1, 3)
     return torch.cat([image(CORNERS), image(near_threshold), torch.rand(3, 1, 2000)], dim=-1).to(
         dtype

@@ -28,7 +28,7 @@ def test_a_flat_color_counts_by_its_mean_alone():
         ((100, 100, 0), (0, 0, 100)),  # yb = +-100; rg = 0
     ],
 )
-def test_opposite_colours_count_by_their_spread_alone(one, other):
+def test_opposite_colors_count_by_their_spread_alone(one, other):
     # With the absolute differences that some scripts take, the deviation would be 0.
     assert colorfulness(np.array([[one, other]], np.uint8)) == pytest.approx(100)
 

@@ -91,7 +91,7 @@ def test_palette_with_transparency(tmp_path, photo):
 
 @pytest.mark.parametrize('mode', ['L', 'RGB', 'I;16'])
 def test_transparent_color(tmp_path, mode):
-    """PNG may declare one colour as transparent."""
+    """PNG may declare one color as transparent."""
     base = np.zeros((4, 6), np.uint8)
     base[:, 3:] = 255
     if mode == 'I;16':

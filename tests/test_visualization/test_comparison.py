@@ -19,7 +19,7 @@ COLORS = [(200, 30, 30), (30, 200, 30), (30, 30, 200), (200, 200, 30)]
 
 @pytest.fixture
 def columns(tmp_path):
-    """Four photos of one colour each in folders below `a` (PNG) and `b` (BMP; rows reversed)."""
+    """Four photos of one color each in folders below `a` (PNG) and `b` (BMP; rows reversed)."""
     for label, order, suffix in (('a', COLORS, 'png'), ('b', COLORS[::-1], 'bmp')):
         for i, color in enumerate(order):
             path = tmp_path / label / f'class{i % 2}' / f'photo.{i}.{suffix}'
@@ -29,7 +29,7 @@ def columns(tmp_path):
 
 
 def seen(path, rows, count, height=20):
-    """The colour in the middle of every picture of a sheet of equal pictures."""
+    """The color in the middle of every picture of a sheet of equal pictures."""
     sheet = np.asarray(Image.open(path).convert('RGB'))
     step = (sheet.shape[0] - 32) // rows
     middles = [32 + i * step + height // 2 for i in range(rows)]
@@ -62,7 +62,7 @@ def test_what_a_column_lacks_is_named(columns, tmp_path, capsys):
     assert seen(tmp_path / 'out.png', 2, 2) == [[COLORS[0], COLORS[3]], [COLORS[1], COLORS[2]]]
 
 
-def test_a_column_without_colour(columns, tmp_path):
+def test_a_column_without_color(columns, tmp_path):
     columns[0] = columns[0]._replace(gray=True)
     compare(columns, tmp_path / 'out.png', ['class0/photo.0'], height=20)
     ((gray, _),) = seen(tmp_path / 'out.png', 1, 2)

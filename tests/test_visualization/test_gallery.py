@@ -1,4 +1,4 @@
-"""The labelled grid."""
+"""The labeled grid."""
 
 import numpy as np
 import pytest

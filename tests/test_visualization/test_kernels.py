@@ -1,4 +1,4 @@
-"""The figure of colour kernels, against the head with all others silenced."""
+"""The figure of color kernels, against the head with all others silenced."""
 
 from pathlib import Path
 
@@ -124,7 +124,7 @@ def test_wrong_use_is_one_line_and_writes_nothing(pipe, photo, tmp_path, change,
 
 def test_another_head_has_no_kernels(photo, tmp_path):
     pipe = ColorizationPipeline.from_generator(torch.nn.Conv2d(1, 2, 1), size=32)
-    with pytest.raises(ColorizeError, match='no colour kernels'):
+    with pytest.raises(ColorizeError, match='no color kernels'):
         visualize_kernels(pipe, photo, tmp_path / 'k.png')
 
 

@@ -85,7 +85,7 @@ _LIBRARIES = (
 
 @dataclass(frozen=True)
 class ConvertedDaViT:
-    """What :func:`convert_davit` makes of a DaViT.
+    """What `convert_davit` makes of a DaViT.
 
     Attributes:
         state_dict: DualAttention's parameters as `backbone.*`, float32, and where the DaViT has a
@@ -95,7 +95,7 @@ class ConvertedDaViT:
         depths: pairs of blocks per stage.
         mapped: keys of `state_dict` with the DaViT's values.
         identity: keys of the depthwise convolutions, which change nothing.
-        initialised: keys that DaViT has no counterpart for; values as DualAttention starts with.
+        initialized: keys that DaViT has no counterpart for; values as DualAttention starts with.
         left_out: the DaViT's keys that DualAttention has no counterpart for.
     """
 
@@ -105,7 +105,7 @@ class ConvertedDaViT:
     depths: tuple[int, ...]
     mapped: tuple[str, ...]
     identity: tuple[str, ...]
-    initialised: tuple[str, ...]
+    initialized: tuple[str, ...]
     left_out: tuple[str, ...]
 
     def count(self, keys: Sequence[str]) -> int:
@@ -127,7 +127,7 @@ def convert_davit(
         davit: state dict under timm's or mmpretrain's names, with any prefix.
         arch: DualAttention's argument, for a DaViT of other widths or depths; by default the
             kin of DaViT-T, -S or -B, by the shapes. Pairs that only one of the two has are left
-            out, or initialised.
+            out, or initialized.
 
     Raises:
         UserError: if it is no DaViT, none of the variants, incomplete, or of other shapes.
@@ -182,7 +182,7 @@ def convert_davit(
         depths=depths,
         mapped=mapped,
         identity=identity,
-        initialised=tuple(key for key in state if key not in {*mapped, *identity}),
+        initialized=tuple(key for key in state if key not in {*mapped, *identity}),
         left_out=tuple(key for key in davit if key not in used),
     )
 
@@ -282,7 +282,7 @@ def _check_fit(
 
 
 def convert_davit_file(source: str | os.PathLike, output: str | os.PathLike) -> ConvertedDaViT:
-    """Write the checkpoint that :func:`convert_davit` makes of a file.
+    """Write the checkpoint that `convert_davit` makes of a file.
 
     It has the names of mmpretrain's ImageClassifier under `state_dict`: a backbone takes it by
     `init_cfg=dict(type='Pretrained', checkpoint=..., prefix='backbone.')`. It appears whole or not
@@ -310,7 +310,7 @@ def convert_davit_file(source: str | os.PathLike, output: str | os.PathLike) -> 
         davit=source.name,
         arch=converted.arch,
         fca_scale='group',
-        initialised=list(converted.initialised),
+        initialized=list(converted.initialized),
     )
     buffer = io.BytesIO()
     torch.save(dict(meta=meta, state_dict=converted.state_dict), buffer)
@@ -325,12 +325,12 @@ def describe(converted: ConvertedDaViT, output: str | os.PathLike) -> str:
     """What was taken, what was not, and how to use it, for the user to read."""
     state, head = converted.state_dict, converted.state_dict.get('head.fc.weight')
     classifier = '' if head is None else f', with a classifier of {len(head)} classes'
-    initialised = ', '.join(f'{key} {tuple(state[key].shape)}' for key in converted.initialised)
+    initialized = ', '.join(f'{key} {tuple(state[key].shape)}' for key in converted.initialized)
     return f"""\
 DaViT of {converted.library} -> DualAttention {converted.arch}{classifier}
 from DaViT: {converted.count(converted.mapped):,} parameters
 identity (depthwise kernels of queries, keys, values): {converted.count(converted.identity):,}
-initialised, DaViT has none: {converted.count(converted.initialised):,}: {initialised}
+initialized, DaViT has none: {converted.count(converted.initialized):,}: {initialized}
 left out, DualAttention has none: {', '.join(_summary(converted))}
 
 The backbone that starts from it (head_dim=32, group_dim=32 and window_size=7 are the defaults):

@@ -98,7 +98,7 @@ def dilated_partition(x: Tensor, window_size: int) -> Tensor:
 
 
 def dilated_reverse(windows: Tensor, window_size: int, height: int, width: int) -> Tensor:
-    """Undo :func:`dilated_partition`: (B, windows, G * G, C) to (B, H, W, C)."""
+    """Undo `dilated_partition`: (B, windows, G * G, C) to (B, H, W, C)."""
     batch, _, _, channels = windows.shape
     g = window_size
     x = windows.view(batch, height // g, width // g, g, g, channels)
@@ -149,7 +149,7 @@ class DilatedAttention(_Attention):
         dim: channels C, a multiple of `head_dim`.
         window_size: G, tokens per side of a window.
         head_dim: H_d, channels per head; the scale is H_d^-0.5.
-        separable: as in :class:`_Attention`.
+        separable: as in `_Attention`.
     """
 
     def __init__(self, dim: int, window_size: int, head_dim: int, separable: bool = True) -> None:
@@ -225,7 +225,7 @@ class ChannelAttention(_Attention):
         group_dim: M, channels per group.
         scale: factor on q: 'channel' (the printed C^-0.5), 'group' (M^-0.5) or 'tokens'
             ((HW)^-0.5, logits that do not grow with the image).
-        separable: as in :class:`_Attention`.
+        separable: as in `_Attention`.
     """
 
     def __init__(
@@ -380,10 +380,10 @@ class DualBlock(nn.Sequential):
         window_size: G of the dilated kinds.
         head_dim: H_d of the dilated kinds.
         group_dim: M of 'fca'; 'ca' has one group.
-        fca_scale: see :class:`ChannelAttention`.
-        mlp_ratio: see :class:`HalfBlock`.
+        fca_scale: see `ChannelAttention`.
+        mlp_ratio: see `HalfBlock`.
         drop_path_rates: one rate per half-block.
-        with_cp: see :class:`HalfBlock`.
+        with_cp: see `HalfBlock`.
     """
 
     def __init__(

@@ -104,7 +104,7 @@ class DualAttention(BaseModule):
             of one order load into the other.
         mlp_ratio: width of the feed-forward networks over C.
         fca_scale: 'channel' (as printed), 'group' or 'tokens'; see
-            :class:`~dualattn_mm.models.backbones.attention.ChannelAttention`.
+            `ChannelAttention`.
         drop_path_rate: stochastic depth of the last half-block; it rises linearly from 0.
         out_indices: stages whose maps are returned, each through a LayerNorm of its own.
         frozen_stages: -1 freezes nothing, 0 the stem, n the stem and the first n stages (with
@@ -112,7 +112,7 @@ class DualAttention(BaseModule):
         gap_before_final_norm: average over all pixels before the last output's norm, which then
             is (B, C): what a classification head takes.
         with_cp: trade time for memory in training by gradient checkpointing.
-        init_cfg: mmengine's initialisation, e.g. `dict(type='Pretrained', checkpoint=...,
+        init_cfg: mmengine's initialization, e.g. `dict(type='Pretrained', checkpoint=...,
             prefix='backbone.')`; a checkpoint that does not fit is an error.
 
     Raises:
@@ -273,7 +273,7 @@ class DualAttention(BaseModule):
         return tuple(outs)
 
     def init_weights(self) -> None:
-        """Initialise as `init_cfg` says.
+        """Initialize as `init_cfg` says.
 
         Raises:
             UserError: if its checkpoint does not fit. Norms of outputs may be missing in it, or

@@ -17,7 +17,7 @@ class DualAttentionBEV(BaseModule):
     """A drop-in for mmdet3d's SECOND (Sec. IV-G): the same arguments and output shapes.
 
     Each stage is a strided 3 x 3 convolution with norm and ReLU, as SECOND's, then pairs of
-    dilated and channel attention. Outputs have no norm of their own: SECONDFPN normalises.
+    dilated and channel attention. Outputs have no norm of their own: SECONDFPN normalizes.
 
     Args:
         in_channels: channels of the bird's-eye-view map.
@@ -27,7 +27,7 @@ class DualAttentionBEV(BaseModule):
         norm_cfg: norm after the strided convolution (mmcv's config).
         conv_cfg: the strided convolution (mmcv's config).
         depths: pairs per stage; by default one per five of SECOND's layers, at least one.
-        init_cfg: mmengine's initialisation.
+        init_cfg: mmengine's initialization.
 
     Raises:
         ValueError: for an argument outside of what is described here.

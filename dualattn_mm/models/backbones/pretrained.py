@@ -14,11 +14,11 @@ def require_pretrained_fits(
 ) -> None:
     """Check that the checkpoint of `init_cfg` has the weights of a module, and no others.
 
-    mmengine's initialisation of type 'Pretrained' only logs what does not fit, and leaves the
+    mmengine's initialization of type 'Pretrained' only logs what does not fit, and leaves the
     rest of the module at random.
 
     Args:
-        module: what will be initialised.
+        module: what will be initialized.
         init_cfg: mmengine's; those of other types than 'Pretrained' are not looked at.
         free: regular expression; weights whose names start with it may be missing on either side.
 

@@ -33,11 +33,11 @@ class Colorizer(BaseModel):
             without an adversarial loss.
         perceptual: config of a loss of two batches of sRGB images in [0, 1]; None for no such loss.
         adversarial: config of the loss of the critic's scores, with the signature of
-            :class:`~dualattn_mm.models.losses.critic.WassersteinLoss` or mmagic's GANLoss.
+            `WassersteinLoss` or mmagic's GANLoss.
         l1_weight: factor of the L1 loss on ab in CIELAB units (eq. 12; the paper's lambda is 0.1).
         color: config of another loss of predicted and true ab in CIELAB units, such as
-            :class:`~dualattn_mm.models.losses.RebalancedColorLoss`; None for no such loss.
-        distillation: config of a :class:`~dualattn_mm.models.losses.FeatureDistillation` that the
+            `RebalancedColorLoss`; None for no such loss.
+        distillation: config of a `FeatureDistillation` that the
             generator's encoder also learns from; not together with a critic.
         train_sizes: sides of the squares that training resizes its images to, one of them drawn at
             random for each step, so that the network works at several sizes; empty trains at the

@@ -11,7 +11,7 @@ class GrayInput(nn.Module):
     """Lightness in the units that an encoder takes.
 
     One whose first convolution takes one channel gets (L - 50) / 50; one that takes three, gray
-    sRGB, ImageNet-normalised, as a network for colour images does.
+    sRGB, ImageNet-normalized, as a network for color images does.
 
     Args:
         encoder: what the input is for.

@@ -1,4 +1,4 @@
-"""The colorizing network: lightness in, colour out."""
+"""The colorizing network: lightness in, color out."""
 
 import math
 from collections.abc import Mapping
@@ -35,17 +35,17 @@ class MultiscalePyramidTransformer(BaseModule):
 
     Args:
         encoder: config of the encoder, with maps from 1/4 to 1/32. One whose first convolution
-            takes three channels gets the lightness as gray sRGB, ImageNet-normalised. Without a
+            takes three channels gets the lightness as gray sRGB, ImageNet-normalized. Without a
             type it says what differs from the paper's, as do `neck` and `head`.
         neck: config of the neck.
         head: config of the head, without `num_queries`.
-        num_queries: K, the number of colour queries (Table IV); None for a head that has none.
+        num_queries: K, the number of color queries (Table IV); None for a head that has none.
         image_size: side of the square images that the weights are trained on (Sec. IV-A). Any size
             is taken, but the channel attention's logits grow with it, so this one serves best;
-            :class:`~dualattn_mm.apis.ColorizationPipeline` takes it unless told otherwise.
-        saturation: factor on the colours that suits the weights, which the pipeline takes likewise.
+            `ColorizationPipeline` takes it unless told otherwise.
+        saturation: factor on the colors that suits the weights, which the pipeline takes likewise.
             The network's own output has none of it.
-        init_cfg: mmengine's initialisation.
+        init_cfg: mmengine's initialization.
 
     Raises:
         ValueError: if the encoder takes neither one nor three channels, or for an argument outside
@@ -77,7 +77,7 @@ class MultiscalePyramidTransformer(BaseModule):
         self.gray_input = GrayInput(self.encoder)
 
     def forward(self, lightness: Tensor) -> Tensor:
-        """Predict colour.
+        """Predict color.
 
         Args:
             lightness: (B, 1, H, W), CIELAB L in [0, 100], of any size from 1 x 1 up.

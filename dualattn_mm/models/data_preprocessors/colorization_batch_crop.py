@@ -20,7 +20,7 @@ class ColorizationBatchCrop(ImgDataPreprocessor):
     """In training, a random resized crop and a horizontal flip of every photo of a batch.
 
     Does for a whole batch, on the GPU if the model is there, what
-    :class:`~dualattn_mm.datasets.ColorizationCrop` does for each photo in the data loader's
+    `ColorizationCrop` does for each photo in the data loader's
     workers: crops are drawn from the distribution of torchvision's RandomResizedCrop, one for each
     photo, and a crop has the pixels that torchvision's `resized_crop` gives with `antialias`.
 

@@ -1,4 +1,4 @@
-"""The Color-Attention head (eq. 8-11): learned queries become colour kernels."""
+"""The Color-Attention head (eq. 8-11): learned queries become color kernels."""
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +11,7 @@ from ..backbones.attention import FeedForward
 
 # Of the initial projections of the cross-attention's queries and keys. Without it the logits differ
 # by 0.5 or so among a thousand pixels: every query gets the image's mean, all K kernels start as
-# one (5% of their norm apart; 34% with it), and colour is learned along one axis of ab alone.
+# one (5% of their norm apart; 34% with it), and color is learned along one axis of ab alone.
 _CROSS_ATTENTION_GAIN = 3.0
 
 
@@ -50,7 +50,7 @@ class ColorAttention(BaseModule):
         num_heads: heads of both attentions.
         feedforward_channels: width of the feed-forward networks.
         upscale: the output's side over the map's.
-        init_cfg: mmengine's initialisation.
+        init_cfg: mmengine's initialization.
 
     Raises:
         ValueError: for an argument outside of what is described here.
@@ -107,7 +107,7 @@ class ColorAttention(BaseModule):
         return activations.permute(0, 3, 1, 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Predict the colour of a map.
+        """Predict the color of a map.
 
         Args:
             x: (B, d, h, w), Z_memory.

@@ -18,7 +18,7 @@ class WassersteinCritic(BaseModule):
 
     Args:
         channels: of the convolutions of stride 2.
-        init_cfg: mmengine's initialisation.
+        init_cfg: mmengine's initialization.
 
     Raises:
         ValueError: if `channels` is no sequence of whole numbers of at least 1.

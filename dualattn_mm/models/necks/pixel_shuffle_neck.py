@@ -13,7 +13,7 @@ from ..backbones.attention import LayerNorm, conv_nhwc, gelu_of_temporary
 
 
 def icnr_(weight: Tensor, upscale: int) -> Tensor:
-    """Initialise a convolution before a pixel shuffle so that it starts as nearest upsampling.
+    """Initialize a convolution before a pixel shuffle so that it starts as nearest upsampling.
 
     The upscale^2 filters of one output channel become equal, which avoids checkerboards (Aitken et
     al., "Checkerboard artifact free sub-pixel convolution", 2017).
@@ -50,7 +50,7 @@ class PixelShuffleNeck(BaseModule):
     Args:
         in_channels: channels of the encoder's maps, from fine to coarse.
         out_channels: channels after each step up, one fewer than `in_channels`.
-        init_cfg: mmengine's initialisation.
+        init_cfg: mmengine's initialization.
 
     Raises:
         ValueError: for an argument outside of what is described here.

@@ -116,7 +116,7 @@ def test_every_norm_has_the_epsilon_of_the_specification():
     assert {norm.eps for norm in norms} == {1e-5}
 
 
-def test_initialisation_is_the_chosen_one():
+def test_initialization_is_the_chosen_one():
     model = DualAttention()
     weights = [m.weight for m in model.modules() if isinstance(m, nn.Linear)]
     biases = [m.bias for m in model.modules() if isinstance(m, nn.Linear)]
@@ -379,7 +379,7 @@ def test_mmengine_init_cfg_loads_a_checkpoint(tmp_path):
     )
 
 
-def test_init_weights_without_init_cfg_keeps_the_initialisation():
+def test_init_weights_without_init_cfg_keeps_the_initialization():
     model = small()
     before = copy.deepcopy(model.state_dict())
     model.init_weights()

@@ -16,7 +16,7 @@ from dualattn_mm import Colorizer
 
 
 class Constant(nn.Module):
-    """A network that answers every lightness with the same colour, and keeps what it was given."""
+    """A network that answers every lightness with the same color, and keeps what it was given."""
 
     def __init__(self, a, b):
         super().__init__()
@@ -82,8 +82,8 @@ def test_lightness_is_kept_where_the_color_is_in_gamut():
     model = Colorizer(GENERATOR)
     nn.init.normal_(model.generator.head.to_ab.weight, std=1e-2)
     before, after = to_lab(gray), to_lab(model(gray).detach())
-    assert after[:, 1:].abs().amax() > 0.5, 'there is some colour'
-    assert after[:, 1:].abs().amax() < 15, 'this test is about small colours'
+    assert after[:, 1:].abs().amax() > 0.5, 'there is some color'
+    assert after[:, 1:].abs().amax() < 15, 'this test is about small colors'
     torch.testing.assert_close(after[:, 0], before[:, 0], rtol=0, atol=1e-2)
 
 

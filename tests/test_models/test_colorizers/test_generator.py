@@ -137,7 +137,7 @@ def test_network_is_encoder_then_neck_then_head(perturb):
 
 
 @pytest.mark.parametrize(('height', 'width'), [(1, 1), (33, 40)])
-def test_encoder_of_three_channels_sees_imagenet_normalised_gray(height, width):
+def test_encoder_of_three_channels_sees_imagenet_normalized_gray(height, width):
     model = small(in_channels=3)
     seen = encoder_input(model)
     x = lightness(2, 1, height, width)

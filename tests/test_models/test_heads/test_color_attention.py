@@ -31,7 +31,7 @@ def test_head_is_equation_8_to_11(height, width, upscale, perturb):
 
 
 def test_kernels_differ_and_queries_receive_a_gradient():
-    """Fresh from its initialisation; without Q in the cross-attention the spread is exactly 0."""
+    """Fresh from its initialization; without Q in the cross-attention the spread is exactly 0."""
     head = small(in_channels=32, num_queries=16)
     x = torch.randn(2, 32, 6, 5)
     kernels = head.color_kernels(x)
@@ -78,7 +78,7 @@ def test_every_parameter_receives_a_gradient_but_the_first_values(perturb):
 
 
 def test_the_first_in_projection_receives_exactly_no_gradient_at_the_start(perturb):
-    """With its bias at 0, as initialised, no rounding either: the whole weight stays."""
+    """With its bias at 0, as initialized, no rounding either: the whole weight stays."""
     head = perturb(small())
     torch.nn.init.zeros_(head.layers[0].self_attn.in_proj_bias)
     (head(torch.randn(2, DIM, 6, 5)) * torch.randn(2, 2, 24, 20)).sum().backward()

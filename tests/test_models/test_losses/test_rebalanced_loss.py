@@ -1,4 +1,4 @@
-"""The loss that rare colours count more in, against loops over its definition."""
+"""The loss that rare colors count more in, against loops over its definition."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def expected(ab, true_ab, frequency, delta, uniform):
 
 @pytest.fixture
 def gamut():
-    """The cells with a colour of sRGB, each as frequent as the others: where training begins."""
+    """The cells with a color of sRGB, each as frequent as the others: where training begins."""
     levels = np.linspace(0, 1, 52)
     grid = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(-1, 1, 3)
     cells = {cell_of(*ab) for ab in rgb2lab(grid)[:, 0, 1:]}
@@ -45,7 +45,7 @@ def gamut():
 
 @pytest.fixture
 def images():
-    """Predictions, and colours that sRGB has: (2, 2, 5, 7) each."""
+    """Predictions, and colors that sRGB has: (2, 2, 5, 7) each."""
     rng = np.random.default_rng(0)
     true_ab = rgb2lab(rng.random((2, 5, 7, 3)))[..., 1:].transpose(0, 3, 1, 2)
     return rng.normal(0, 40, true_ab.shape), true_ab
