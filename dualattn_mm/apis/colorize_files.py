@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
 from PIL import Image
 from torch import Tensor
@@ -22,6 +23,15 @@ from .pipeline import ColorizationPipeline, Photo
 COMPARE_SIDE = 1024  # pixels; it is for a look, the colorized file has the full resolution
 
 
+class _Written(NamedTuple):
+    had_colors: bool
+    remark: str  # what of the photo was left out because it is damaged; empty if nothing
+
+
+def _say(line: str) -> None:
+    tqdm.write(printable(line), file=sys.stderr)  # above the progress bar
+
+
 class FileColorizer:
     """Colorizes the files of a plan, with a progress bar on a terminal.
 
@@ -34,18 +44,19 @@ class FileColorizer:
         done: how many files were colorized.
         failed: how many could not be, each of which was named on standard error.
         had_colors: how many of those that are done were color photos.
+        had_pages: how many of those that are done have more pages or frames than the first.
     """
 
     def __init__(
         self, pipe: ColorizationPipeline, saturation: float | None = None, overwrite: bool = False
     ):
         self.pipe, self.saturation, self.overwrite = pipe, saturation, overwrite
-        self.done = self.failed = self.had_colors = 0
+        self.done = self.failed = self.had_colors = self.had_pages = 0
 
     def report(self, path: Path, reason: object) -> None:
         """Count a file that failed and say why, in one line."""
         self.failed += 1
-        tqdm.write(printable(f'{path}: {reason}'), file=sys.stderr)
+        _say(f'{path}: {reason}')
 
     def colorize(self, jobs: Sequence[Job]) -> float:
         """Colorize the files.
@@ -66,13 +77,13 @@ class FileColorizer:
         return time.perf_counter() - start
 
     def _read(self, job: Job) -> tuple[Job, Photo, bool]:
-        image = read_image(job.source)
+        image = read_image(job.source, self.pipe.max_pixels)
         return job, self.pipe.prepare(image), has_colors(image)
 
     def _predict(self, batch: list[tuple[Job, Photo, bool]]) -> Tensor:
         return self.pipe.predict([photo for _, photo, _ in batch])
 
-    def _write(self, read: tuple[Job, Photo, bool], ab: Tensor) -> bool:
+    def _write(self, read: tuple[Job, Photo, bool], ab: Tensor) -> _Written:
         job, photo, had_colors = read
         try:
             image = self.pipe.finish(photo, ab, self.saturation)
@@ -88,14 +99,19 @@ class FileColorizer:
         except (OSError, ValueError, MemoryError) as error:
             reason = getattr(error, 'strerror', None) or first_line(error)
             raise ColorizeError(f'the result cannot be written: {reason}') from error
-        return had_colors
+        return _Written(had_colors, photo.remark)
 
-    def _count(self, job: Job, outcome: Future[bool]) -> None:
+    def _count(self, job: Job, outcome: Future[_Written]) -> None:
         try:
-            self.had_colors += outcome.result()
-            self.done += 1
+            written = outcome.result()
         except ColorizeError as error:
             self.report(job.source, error)
+            return
+        self.done += 1
+        self.had_colors += written.had_colors
+        self.had_pages += job.more_pages
+        if written.remark:
+            _say(f'{job.source}: {written.remark}')
 
 
 def side_by_side(left: Image.Image, right: Image.Image) -> Image.Image:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..utils.errors import ColorizeError, shortened
-from ..utils.image_io import IMAGE_SUFFIXES, SUFFIXES, output_name, read_header
+from ..utils.image_io import IMAGE_SUFFIXES, OUTPUT_FORMATS, SUFFIXES, output_name, read_header
+from ..utils.pixels import MAX_PIXELS
 
 COMPARE_SUFFIX = '.compare.png'
 
@@ -17,12 +18,14 @@ COMPARE_SUFFIX = '.compare.png'
 class Job:
     """One input and what is to be written for it.
 
+    more_pages: whether the file has more pages than the first, which is colorized.
     output, compare: None where the file exists already and is left alone, or is not asked for.
     """
 
     source: Path
     format: str
     pixels: int
+    more_pages: bool
     output: Path | None
     compare: Path | None
 
@@ -43,7 +46,13 @@ class Plan:
     passed_over: list[Path] = field(default_factory=list)
 
 
-def plan(inputs: Sequence[str], output: Path, compare: bool, overwrite: bool) -> Plan:
+def plan(
+    inputs: Sequence[str],
+    output: Path,
+    compare: bool,
+    overwrite: bool,
+    max_pixels: int = MAX_PIXELS,
+) -> Plan:
     """Find the images and fix every output path.
 
     An input is a file, a folder (searched with its subfolders; hidden files and folders and linked
@@ -58,6 +67,7 @@ def plan(inputs: Sequence[str], output: Path, compare: bool, overwrite: bool) ->
             format.
         compare: also plan `<output name>.compare.png`.
         overwrite: replace results that exist; otherwise they are skipped.
+        max_pixels: larger images fail.
 
     Raises:
         ColorizeError: if an input gives no file, two inputs would give one output, an output would
@@ -75,7 +85,7 @@ def plan(inputs: Sequence[str], output: Path, compare: bool, overwrite: bool) ->
     identities = {_identity(source) for source in sources}
     for source, folders in sources.items():
         try:
-            format_, pixels = read_header(source)
+            format_, pixels, more_pages = read_header(source, max_pixels)
         except ColorizeError as error:
             result.failed.append((source, str(error)))
             continue
@@ -88,7 +98,7 @@ def plan(inputs: Sequence[str], output: Path, compare: bool, overwrite: bool) ->
             for path in filter(None, (target, beside)):
                 _claim(path, source, targets, identities)
             left = (_unless_present(path, overwrite) for path in (target, beside))
-            job = Job(source, format_, pixels, *left)
+            job = Job(source, format_, pixels, more_pages, *left)
             if job.output or job.compare:
                 result.jobs.append(job)
             else:
@@ -103,7 +113,7 @@ def _format_of_file(output: Path) -> str | None:
     kind = mimetypes.guess_type(output.name)[0] or ''
     if output.is_dir() or not (suffix in IMAGE_SUFFIXES or kind.startswith('image/')):
         return None
-    written = {s: format_ for format_ in SUFFIXES if format_ != 'BMP' for s in SUFFIXES[format_]}
+    written = {name: format_ for format_ in OUTPUT_FORMATS for name in SUFFIXES[format_]}
     if suffix not in written:
         raise ColorizeError(f'{output} cannot be written: results are {", ".join(written)} files')
     return written[suffix]

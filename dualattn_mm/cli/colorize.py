@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from ..utils.arguments import natural
 from ..utils.command import DONE, FAILED
 from ..utils.terminal import print_line, warn
 
@@ -68,6 +69,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='also write NAME.compare.png: gray beside colorized, at most 1024 pixels a side',
     )
+    add(
+        '--max-pixels',
+        type=natural,
+        metavar='N',
+        help='refuse larger photos, which would take too much memory (default: 100 million)',
+    )
     add('--overwrite', action='store_true', help='replace results that exist (never inputs)')
 
 
@@ -79,12 +86,16 @@ def run(args: argparse.Namespace) -> int:
     from ..utils.atomic import check_writable
     from ..utils.configs_dir import find_config
     from ..utils.errors import shortened
+    from ..utils.pixels import MAX_PIXELS
 
     if args.saturation is not None:
         check_saturation(args.saturation)
     config = None if args.config is None else find_config(args.config)
-    todo = plan(args.inputs, args.output, args.compare, args.overwrite)
-    pipe = ColorizationPipeline(args.weights, config, args.device, args.size, args.batch_size)
+    limit = args.max_pixels or MAX_PIXELS
+    todo = plan(args.inputs, args.output, args.compare, args.overwrite, limit)
+    pipe = ColorizationPipeline(
+        args.weights, config, args.device, args.size, args.batch_size, limit
+    )
     check_writable(todo.folder)
     if todo.skipped:
         print_line(
@@ -96,6 +107,8 @@ def run(args: argparse.Namespace) -> int:
     seconds = files.colorize(todo.jobs)
     if files.had_colors:
         warn(f'{files.had_colors} had colors of their own, which the new ones replace')
+    if files.had_pages:
+        warn(f'{files.had_pages} had more pages or frames than the first, which alone is colorized')
     counts = [f'{files.done} done', f'{todo.skipped} skipped', f'{files.failed} failed']
     if others := todo.passed_over:
         kind = 'passed over as no image of a known format'

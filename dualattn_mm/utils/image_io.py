@@ -32,6 +32,7 @@ _SAVE_OPTIONS = {
     'TIFF': {},  # uncompressed: libtiff's encoders refuse EXIF data
     'PNG': {'compress_level': 3},  # half the time of the default, 6% larger
 }
+OUTPUT_FORMATS = tuple(_SAVE_OPTIONS)
 _MAGIC = {
     'JPEG': b'\xff\xd8\xff',
     'PNG': b'\x89PNG',
@@ -48,10 +49,13 @@ class Header(NamedTuple):
 
     format: `output_format` of the image.
     pixels: how many it has.
+    more_pages: whether it has more pages or frames than the first; not those of a phone's
+        multi-picture JPEG.
     """
 
     format: str
     pixels: int
+    more_pages: bool
 
 
 def output_format(image: Image.Image) -> str:
@@ -74,15 +78,27 @@ def output_name(path: Path, format_: str) -> str:
 
 
 def read_header(path: Path, max_pixels: int = MAX_PIXELS) -> Header:
-    """The output format and the size of a file, without decoding it.
+    """The output format and size of a file, and whether it has more pages, without decoding it.
 
     Raises:
         ColorizeError: if it is not an image of one of `FORMATS`, or has more pixels than
             `max_pixels`; the message is the reason alone.
     """
-    return _opened(
-        path, max_pixels, lambda image: Header(output_format(image), image.width * image.height)
-    )
+
+    def look(image: Image.Image) -> Header:
+        return Header(output_format(image), image.width * image.height, _has_more_pages(image))
+
+    return _opened(path, max_pixels, look)
+
+
+def _has_more_pages(image: Image.Image) -> bool:
+    if image.format != 'TIFF':
+        return image.format != 'MPO' and getattr(image, 'n_frames', 1) > 1
+    try:
+        image.seek(1)  # counting them all can take long
+        return True
+    except Exception:  # no second page, or a damaged one; what matters is the first
+        return False
 
 
 def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:

@@ -187,6 +187,41 @@ def test_gray_and_toned_photos_give_no_warning(run, tmp_path, monkeypatch):
     ]
 
 
+def test_later_pages_are_warned_of_once(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    gray = Image.fromarray(astronaut()).convert('L')
+    os.mkdir('in')
+    for name in ('scan.tif', 'moves.webp', 'phone.jpg'):
+        other = [Image.new('L', gray.size)]
+        format_ = dict(format='MPO') if name == 'phone.jpg' else {}
+        gray.save(Path('in', name), save_all=True, append_images=other, **format_)
+    gray.save('in/one.tif')
+    assert run('in', '-o', 'out')[::2] == (
+        0,
+        ['warning: 2 had more pages or frames than the first, which alone is colorized'],
+    )
+
+
+def test_damaged_metadata_is_left_out_with_a_word(photos, run):
+    exif = b'Exif\0\0II*\0\x08\0\0\0\x01\0\x0e\x01\x02\0\xff\xff\0\0\xff\xff\0\0'
+    photos.convert('L').save('in/gray.jpg', exif=exif)
+    status, out, err = run('in/gray.jpg', '-o', 'out')
+    assert (status, len(err)) == (0, 1)
+    assert out[0].startswith('1 done')
+    assert re.match(r'in/gray\.jpg: .*EXIF data is left out', err[0])
+
+
+def test_larger_photos_than_the_limit_are_refused(photos, run):
+    size = photos.width * photos.height
+    assert run('in/gray.png', '-o', 'out', '--max-pixels', size)[0] == 0
+    status, _, err = run('in/gray.png', '-o', 'new', '--max-pixels', size - 1)
+    assert status == 1
+    assert err == [
+        f'in/gray.png: {photos.width} x {photos.height} pixels are more than the limit of '
+        f'{size - 1:,} (max_pixels)'
+    ]
+
+
 def test_other_files_of_a_folder_are_counted_and_named(photos, run):
     for name in ('a.heic', 'b.gif', 'sub/c.pdf', 'sub/d.mp4', '.hidden.heic'):
         Path('in', name).write_bytes(b'x')
