@@ -67,7 +67,7 @@ def test_150_queries_are_the_only_difference():
     assert more.to_dict() == base.to_dict()
 
 
-@pytest.mark.parametrize('suffix', ['', '_critic', '_distilled', '_demo'])
+@pytest.mark.parametrize('suffix', ['', '_critic', '_distilled', '_gpu', '_demo'])
 def test_mini_is_the_preset(suffix):
     cfg = load(f'color_dualattn_mini{suffix}.py')
     assert count(cfg.model.generator) == 5_668_160

@@ -9,7 +9,7 @@ from .color import (
     ColorizationTinge,
 )
 from .fid import ColorizationFID
-from .fidelity import ColorizationPSNR, ColorizationSSIM
+from .fidelity import ColorizationPSNR, ColorizationPSNROverGray, ColorizationSSIM
 from .image_metric import ImageMetric, to_bytes
 from .perceptual import ColorizationLPIPS
 
@@ -22,6 +22,7 @@ __all__ = [
     'ColorizationHue',
     'ColorizationLPIPS',
     'ColorizationPSNR',
+    'ColorizationPSNROverGray',
     'ColorizationSSIM',
     'ColorizationTinge',
     'ImageMetric',

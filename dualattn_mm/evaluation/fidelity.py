@@ -5,7 +5,8 @@ from torch import Tensor
 
 from ..utils.errors import UserError
 from ..utils.libraries import library
-from .image_metric import MeanOverImages
+from ..utils.tensors import without_color
+from .image_metric import MeanOverImages, to_bytes
 
 PSNR_OF_EQUALS = 100.0
 _WINDOW = 11
@@ -28,6 +29,20 @@ class ColorizationPSNR(MeanOverImages):
     def of_image(self, prediction: Tensor, truth: Tensor) -> Tensor:
         value = self._psnr(prediction.float(), truth.float(), data_range=255.0)
         return value.clamp(max=PSNR_OF_EQUALS)
+
+
+@METRICS.register_module()
+class ColorizationPSNROverGray(ColorizationPSNR):
+    """How much better the PSNR is than that of the photo without its color, dB; mean over images.
+
+    Gray is what the network is told: the CIELAB lightness of the original.
+    """
+
+    name = 'PSNR_over_gray'
+
+    def of_image(self, prediction: Tensor, truth: Tensor) -> Tensor:
+        gray = to_bytes(without_color(truth))
+        return super().of_image(prediction, truth) - super().of_image(gray, truth)
 
 
 @METRICS.register_module()

@@ -5,7 +5,7 @@ import pytest
 import torch
 from mmengine.registry import METRICS
 from skimage import data
-from skimage.color import rgb2lab
+from skimage.color import lab2rgb, rgb2lab
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from dualattn_mm import evaluation
@@ -37,6 +37,21 @@ def test_psnr():
     expected = np.mean([peak_signal_noise_ratio(*pair) for pair in pairs])
     value = figures('ColorizationPSNR', predictions, truths)
     assert value == dict(PSNR=pytest.approx(expected, abs=1e-3))
+
+
+def test_psnr_over_gray():
+    truths, predictions = photos()
+    gains = []
+    for truth, prediction in zip(truths, predictions, strict=True):
+        lab = rgb2lab(truth)
+        lab[..., 1:] = 0
+        gray = (255 * lab2rgb(lab)).round().astype(np.uint8)
+        gains.append(
+            peak_signal_noise_ratio(truth, prediction) - peak_signal_noise_ratio(truth, gray)
+        )
+    value = figures('ColorizationPSNROverGray', predictions, truths)
+    assert value == dict(PSNR_over_gray=pytest.approx(np.mean(gains), abs=0.01))
+    assert abs(np.mean(gains)) > 0.5
 
 
 def test_ssim():

@@ -42,6 +42,10 @@ class Colorizer(BaseModel):
         train_sizes: sides of the squares that training resizes its images to, one of them drawn at
             random for each step, so that the network works at several sizes; empty trains at the
             size of the data. A distillation's teacher sees the images before, with `shrink=1`.
+        compile: arguments of torch.compile, such as dict(dynamic=False), for the generator in
+            training without a critic; None does not compile. It is compiled anew for each of
+            `train_sizes`. mmengine's own `compile` key would trace its optimizers and samples,
+            whose values change in each step.
         n_critic: the critic's steps for each of the generator's.
         weight_clip: the critic's weights are kept in [-weight_clip, weight_clip].
         data_preprocessor: config; by default uint8 RGB images are batched and divided by 255.
@@ -61,6 +65,7 @@ class Colorizer(BaseModel):
         color: Mapping[str, Any] | None = None,
         distillation: Mapping[str, Any] | None = None,
         train_sizes: Sequence[int] = (),
+        compile: Mapping[str, Any] | None = None,
         n_critic: int = 1,
         weight_clip: float = 0.01,
         data_preprocessor: Mapping[str, Any] | None = None,
@@ -89,6 +94,9 @@ class Colorizer(BaseModel):
                 shrink = self.distillation.shrink
                 require(shrink == 1, 'distillation.shrink', shrink, '1 with train_sizes')
         self.train_sizes = tuple(train_sizes)
+        if compile is not None:
+            require(critic is None, 'critic', critic, 'None with compile')
+            self._predict_ab = torch.compile(self._predict_ab, **compile)
         self.l1_weight = l1_weight
         self.n_critic = n_critic
         self.weight_clip = weight_clip
@@ -123,7 +131,7 @@ class Colorizer(BaseModel):
         lab = rgb_to_lab(inputs)
         lightness = lab[:, :1]
         if mode == 'loss':
-            ab = self.generator(lightness).float()
+            ab = self._predict_ab(lightness).float()
             needed = self.perceptual is not None or self.critic is not None
             images = join_lightness(lightness, ab) if needed else None
             losses = self._losses(lab[:, 1:], ab, inputs, images)
@@ -183,6 +191,9 @@ class Colorizer(BaseModel):
         from mmengine.runner.checkpoint import get_state_dict
 
         return get_state_dict(self, destination, prefix, keep_vars)
+
+    def _predict_ab(self, lightness: Tensor) -> Tensor:
+        return self.generator(lightness)
 
     def _resized(self, images: Tensor) -> Tensor:
         """Images of a training step at one of `train_sizes`."""

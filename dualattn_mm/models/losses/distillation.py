@@ -1,5 +1,6 @@
 """What a recognition network sees in a photo, as something for the encoder to learn."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -15,11 +16,11 @@ from ...utils.errors import UserError
 
 @MODELS.register_module()
 class FeatureDistillation(BaseModule):
-    """The encoder's maps, projected, shall show what a trained network sees in the colour image.
+    """The encoder's maps, projected, shall show what a trained network sees in the color image.
 
-    A network trained on few photos learns too little of what things are to colour them. Here it
+    A network trained on few photos learns too little of what things are to color them. Here it
     learns that from a network of timm that was trained on ImageNet: FitNets' hint learning
-    (arXiv:1412.6550), the difference being one less the cosine of the standardised maps. The
+    (arXiv:1412.6550), the difference being one less the cosine of the standardized maps. The
     teacher is no part of the model: it is read when training starts, never trained, and in no
     checkpoint; the projections are of use in training only.
 
@@ -31,6 +32,8 @@ class FeatureDistillation(BaseModule):
         loss_weight: factor of the loss.
         shrink: the encoder trains on images smaller by this factor than those that the teacher
             sees, so that a small one learns from one that sees well.
+        share: in (0, 1], the share of each batch that the teacher sees and the encoder learns from,
+            rounded up to whole images; the teacher's time falls with it.
 
     Raises:
         UserError: if timm is not installed.
@@ -44,6 +47,7 @@ class FeatureDistillation(BaseModule):
         teacher: str = 'tf_efficientnet_lite0',
         loss_weight: float = 1.0,
         shrink: int = 1,
+        share: float = 1.0,
     ) -> None:
         super().__init__()
         try:
@@ -55,10 +59,12 @@ class FeatureDistillation(BaseModule):
             ) from None
         require(loss_weight >= 0, 'loss_weight', loss_weight, 'a number of at least 0')
         require_natural(shrink=shrink)
+        require(0 < share <= 1, 'share', share, 'a number above 0, at most 1')
         self.weights = weights
         self.teacher = teacher
         self.loss_weight = loss_weight
         self.shrink = shrink
+        self.share = share
         with torch.device('meta'):  # reserves and draws nothing: the file has all values
             network = timm.create_model(teacher)
         # In tuples, so that torch does not count them among the model's modules.
@@ -100,9 +106,10 @@ class FeatureDistillation(BaseModule):
             images: (B, 3, H, W), sRGB in [0, 1].
 
         Returns:
-            Its last map, (B, C, h, w), standardised by channel.
+            Its last map of the first `share` of them, (n, C, h, w), standardized by channel.
         """
         teacher = self._read_teacher().to(images.device)
+        images = images[: math.ceil(self.share * len(images))]
         x = (images - self.mean[:, None, None]) / self.std[:, None, None]
         x = x.contiguous(memory_format=torch.channels_last)
         return self.standardize(teacher.forward_features(x).float())
@@ -112,7 +119,7 @@ class FeatureDistillation(BaseModule):
 
         Args:
             maps: the encoder's, as many of the last ones as have a projection count; the sides
-                need not be those of the targets.
+                need not be those of the targets, and images after the last target do not count.
             targets: as :meth:`targets` returns them.
 
         Returns:
@@ -120,7 +127,7 @@ class FeatureDistillation(BaseModule):
         """
         losses = []
         for projection, map_ in zip(self.projections, maps[-len(self.projections) :], strict=True):
-            seen = projection(map_)
+            seen = projection(map_[: len(targets)])
             side = [min(a, b) for a, b in zip(seen.shape[2:], targets.shape[2:], strict=True)]
             seen = F.adaptive_avg_pool2d(seen, side)
             expected = F.adaptive_avg_pool2d(targets, side)

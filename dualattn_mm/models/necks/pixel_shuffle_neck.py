@@ -87,7 +87,8 @@ class PixelShuffleNeck(BaseModule):
         Returns:
             (B, out_channels[-1], H, W), channels_last.
         """
-        *skips, x = [m.permute(0, 2, 3, 1) for m in maps]
+        maps = [m.permute(0, 2, 3, 1) for m in maps]
+        x = maps.pop()
         for step in self.steps:
-            x = step(x, skips.pop())
+            x = step(x, maps.pop())
         return x.permute(0, 3, 1, 2)

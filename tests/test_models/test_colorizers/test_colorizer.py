@@ -218,3 +218,33 @@ def test_a_training_size_averages_the_images():
 def test_training_sizes_are_natural_numbers(sizes):
     with pytest.raises(ValueError, match='train_sizes'):
         Colorizer(GENERATOR, train_sizes=sizes)
+
+
+def test_a_compiled_generator_trains_the_same_in_one_graph_per_size():
+    """By dynamo with the eager backend: what a compiler makes of the graph is not ours."""
+    torch.manual_seed(0)
+    arguments = dict(l1_weight=1.0, train_sizes=(32, 64))
+    plain = Colorizer(GENERATOR, **arguments).train()
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    compiled = Colorizer(
+        GENERATOR, compile=dict(backend=backend, dynamic=False, fullgraph=True), **arguments
+    ).train()
+    compiled.load_state_dict(plain.state_dict())
+    assert list(compiled.state_dict()) == list(plain.state_dict())
+    images = torch.rand(2, 3, 40, 40)
+    for seed in range(5):
+        losses = []
+        for model in (plain, compiled):
+            torch.manual_seed(seed)
+            loss = model(images, mode='loss')['loss_l1']
+            loss.backward()
+            losses.append(loss.detach())
+        torch.testing.assert_close(*losses)
+    for (name, one), other in zip(plain.named_parameters(), compiled.parameters(), strict=True):
+        torch.testing.assert_close(other.grad, one.grad, msg=name, rtol=1e-3, atol=1e-5)
+    assert len(graphs) == 2

@@ -73,6 +73,18 @@ def test_loss_is_one_less_the_mean_cosine(file):
     assert float(loss) == pytest.approx(3 * sum(expected) / 2, rel=1e-4)
 
 
+def test_a_share_of_the_batch_is_that_of_a_smaller_batch(file):
+    learner = distillation(file, share=0.5)
+    whole = distillation(file)
+    whole.load_state_dict(learner.state_dict())
+    images = torch.rand(5, 3, 64, 64)
+    targets = learner.targets(images)
+    assert len(targets) == 3
+    torch.testing.assert_close(targets, whole.targets(images[:3]))
+    maps = [torch.randn(5, 16, 4, 4), torch.randn(5, 16, 2, 2)]
+    torch.testing.assert_close(learner(maps, targets), whole([m[:3] for m in maps], targets))
+
+
 def test_colorizer_learns_on_the_shrunk_images_from_the_whole_ones(file):
     torch.manual_seed(0)
     model = Colorizer(
@@ -170,6 +182,8 @@ def test_a_wrong_file_is_named_in_one_line(teacher, tmp_path, change):
 def test_bad_arguments_are_named(file):
     with pytest.raises(ValueError, match='shrink'):
         distillation(file, shrink=0)
+    with pytest.raises(ValueError, match='share'):
+        distillation(file, share=0)
     with pytest.raises(ValueError, match='loss_weight'):
         distillation(file, loss_weight=-math.pi)
     with pytest.raises(ValueError, match='critic'):
