@@ -19,7 +19,7 @@ def column(text: str, gray: bool) -> Column:
 def main() -> int:
     parser = argparse.ArgumentParser(
         description='Write a sheet of pictures: one labeled column per folder, one row per photo. '
-        'Columns stand in the order given. Pictures belong together if their paths below the '
+        'Columns keep the given order. Pictures belong together if their paths below the '
         'folders are the same but for the suffix.',
         epilog='Example: tools/gallery.py --gray input=photos --column A=colored_a '
         '--column original=photos -o out.png',
@@ -47,7 +47,7 @@ def main() -> int:
         '--rows',
         type=natural,
         default=6,
-        help='so many of the pictures that all folders have, evenly spread (default: %(default)s)',
+        help='number of pictures, evenly spread over those that all folders have (%(default)s)',
     )
     add('--height', type=natural, default=240, help='of every picture, in pixels (%(default)s)')
     args = parser.parse_args()

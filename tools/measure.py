@@ -18,7 +18,7 @@ from dualattn_mm.utils.report import check_output, methods_table, print_table, w
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description='Measure folders of colorized pictures against a folder of the originals. '
-        'Pictures belong together if their paths below the folders are the same but for the '
+        'Pictures belong together if their paths below the folders are the same except for the '
         'suffix.'
     )
     add = parser.add_argument

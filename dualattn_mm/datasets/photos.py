@@ -27,11 +27,11 @@ class ColorizationDataset(BaseDataset):
     transforms, `ann_file` a text file with one path per line, relative to `data_root` (as is its
     own path).
 
-    In training, a file that cannot be read is named once and another photo takes its place. In a
-    test (`test_mode`), which would measure something else without it, it is an error.
+    In training, an unreadable file is named once and replaced by another photo. In a test
+    (`test_mode`) it is an error, because the test would measure something else without it.
 
     Args:
-        max_broken: training stops once more than so many files cannot be read.
+        max_broken: training stops once more files than this are damaged.
         cache_gib: memory in GiB for decoded photos, which the workers of a data loader share; 0
             reads the file each time. Photos beyond the limit are read each time, after a warning.
             Each process of a distributed training has a cache of its own.

@@ -23,7 +23,7 @@ class LoadPhoto:
 
 @TRANSFORMS.register_module()
 class SkipNearGray:
-    """Drop photos with little color, which teach that gray is right; another takes their place.
+    """Replace photos with little color, which teach that gray is right, by other photos.
 
     Args:
         min_colorfulness: the smallest `colorfulness` to keep,
@@ -95,7 +95,7 @@ class PackColorization:
 
     Args:
         ground_truth: whether the sample gets its `gt_img`, which metrics and visualizers read.
-            Training does not, and is spared the second way from the data loader's workers.
+            Training does not need it, so the workers of the data loader send it only once.
     """
 
     def __init__(self, ground_truth: bool = True) -> None:

@@ -11,11 +11,11 @@ _LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 @RUNNERS.register_module()
 class ClassFolderRunner(Runner):
-    """Runner for mmpretrain's CustomDataset: `data_root` alone says what the classes are.
+    """Runner for mmpretrain's CustomDataset that takes the classes from `data_root` alone.
 
-    The config's `data_root` becomes that of its data sets, and the folders of the training data
-    become their classes, and the number of classes of the head (and of Mixup and CutMix). The
-    config that is written beside the checkpoints has all that, for other tools to read.
+    The config's `data_root` becomes that of its data sets. The folders of the training data become
+    their classes and set the number of classes of the head, Mixup and CutMix. The config that is
+    written beside the checkpoints contains all of this, so that other tools can use it.
     """
 
     @classmethod

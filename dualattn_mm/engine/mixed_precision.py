@@ -1,4 +1,4 @@
-"""Mixed precision by default, in configs that train without a GPU as well."""
+"""Mixed precision by default, in configs that also train without a GPU."""
 
 from typing import Any
 
@@ -9,14 +9,14 @@ from mmengine.registry import OPTIM_WRAPPERS
 
 @OPTIM_WRAPPERS.register_module('AmpOnGpuOptimWrapper')
 def amp_on_gpu(dtype: str | None = None, **arguments: Any) -> OptimWrapper:
-    """mmengine's AmpOptimWrapper where there is a GPU, else its OptimWrapper, in float32.
+    """mmengine's AmpOptimWrapper if there is a GPU, otherwise its OptimWrapper in float32.
 
-    AmpOptimWrapper refuses to be built without a GPU. `type=OptimWrapper` trains in float32 there
+    AmpOptimWrapper cannot be built without a GPU. `type=OptimWrapper` trains in float32 on a GPU,
     too.
 
     Args:
         dtype: of autocast, by default torch's choice, float16.
-        arguments: those that both take.
+        arguments: the arguments that both wrappers take.
     """
     if is_cuda_available():
         return AmpOptimWrapper(loss_scale='dynamic', dtype=dtype, **arguments)

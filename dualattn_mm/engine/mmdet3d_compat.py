@@ -16,7 +16,7 @@ import torch
 
 
 def restore_numpy_long() -> None:
-    """mmdet3d's ground-truth sampling uses np.long, which numpy 1.24 to 1.26 have not."""
+    """mmdet3d's ground-truth sampling uses np.long, which numpy 1.24 to 1.26 lack."""
     if 'long' not in vars(np):  # hasattr would make numpy 1.26 warn
         np.long = np.int64
 
@@ -24,8 +24,8 @@ def restore_numpy_long() -> None:
 def correct_spconv_without_gpu() -> None:
     """Two mistakes of spconv on the CPU.
 
-    It asks CUDA for its stream in every backward pass, and makes no use of it. Without a GPU that
-    question alone fails; its own forward pass passes 0 there.
+    It asks CUDA for its stream in every backward pass and does not use it. Without a GPU this call
+    fails; the forward pass passes 0 instead.
 
     Several threads add to the same sums, and some are lost: results are wrong, and others in every
     run. One thread takes less time, too.
@@ -53,9 +53,9 @@ def _in_one_thread(function: Callable) -> Callable:
 
 
 def let_numba_simulate_gpu() -> None:
-    """KITTI's metric compares boxes by numba's CUDA, which numba can simulate where there is none.
+    """KITTI's metric compares boxes with numba's CUDA, which numba can simulate without a GPU.
 
-    It decides when numba.cuda is imported. NUMBA_ENABLE_CUDASIM counts where it is set already.
+    numba decides when numba.cuda is imported. A NUMBA_ENABLE_CUDASIM that is set is kept.
     """
     if torch.cuda.is_available() or 'numba.cuda' in sys.modules:
         return

@@ -11,10 +11,10 @@ from ..utils.wrappers import unwrapped
 
 
 class NetworkOptimWrapperDict(OptimWrapperDict):
-    """One that knows where training is.
+    """An OptimWrapperDict that knows the progress of the training.
 
-    mmengine's does not: gradients gathered over several iterations are lost if training ends
-    between two steps, and a resumed training gathers from another iteration on.
+    mmengine's does not: accumulated gradients are lost if training ends between two steps, and a
+    resumed training accumulates from another iteration on.
     """
 
     def initialize_count_status(self, model: nn.Module, cur_iter: int, max_iters: int) -> None:
@@ -38,12 +38,12 @@ class NetworkOptimWrapperDict(OptimWrapperDict):
 class NetworkOptimWrapperConstructor:
     """Build an OptimWrapperDict, with which mmengine logs and schedules every learning rate.
 
-    As mmagic's MultiOptimWrapperConstructor, without mmagic:
+    Like mmagic's MultiOptimWrapperConstructor, but without mmagic:
     `optim_wrapper=dict(constructor='NetworkOptimWrapperConstructor', generator=..., critic=...)`.
 
     Args:
         optim_wrapper_cfg: by the name of the model's submodule, the config of its OptimWrapper.
-        paramwise_cfg: belongs into the single configs; mmengine passes None.
+        paramwise_cfg: must be None, as mmengine passes it; the single configs have their own.
     """
 
     def __init__(self, optim_wrapper_cfg: Mapping[str, Any], paramwise_cfg: None = None) -> None:

@@ -15,7 +15,7 @@ from .image_metric import ImageMetric, MeanOverImages
 
 @METRICS.register_module()
 class ColorizationCF(ImageMetric):
-    """Colorfulness of predictions (CF) and truth (CF_truth), and their distance (Delta_CF).
+    """Colorfulness of predictions (CF) and originals (CF_truth), and their distance (Delta_CF).
 
     Delta_CF = |mean CF(prediction) - mean CF(truth)| over the data set, so that single images may
     differ. The definition is that of `colorfulness`.
@@ -85,12 +85,12 @@ class _PixelShare(ImageMetric):
 
 @METRICS.register_module()
 class ColorizationHue(_PixelShare):
-    """Share of the colorful pixels of all images whose hue is right (`hue`): 1/6 by chance.
+    """Share of the colorful pixels of all images whose hue is correct (`hue`); 1/6 by chance.
 
-    Sepia can have a better PSNR and a smaller error of ab than the right hues at too high a
+    A sepia tone can have a better PSNR and a smaller ab error than correct hues with too much
     chroma. This metric therefore counts, among the pixels whose true chroma is at least
     `least_chroma`, those whose predicted hue angle (CIELAB) is within `tolerance` of the true one,
-    however pale they are. Gray is wrong.
+    however pale they are. Gray counts as wrong.
 
     Args:
         tolerance: in degrees, to either side.

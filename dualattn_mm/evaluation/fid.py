@@ -23,10 +23,10 @@ _AT_ONCE = 1000  # features that are summed in float64
 
 @METRICS.register_module()
 class ColorizationFID(ImageMetric):
-    """FID (Heusel et al. 2017) between the predictions and their truths.
+    """FID (Heusel et al. 2017) between the predictions and the originals.
 
-    Needs the weights of Inception when it is made, that is, before any image is processed. The
-    sums are float64. Figures of fewer than some 2048 images (one per feature) say little.
+    It needs the weights of Inception when it is built, before any image is processed. The sums are
+    float64. With fewer than about 2048 images (one per feature) the FID is not reliable.
 
     Args:
         weights: file with the weights of torch-fidelity's Inception

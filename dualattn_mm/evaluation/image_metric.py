@@ -34,9 +34,9 @@ def to_bytes(image: Tensor) -> Tensor:
 class ImageMetric(BaseMetric):
     """Compares `pred_img` with `gt_img` of every data sample.
 
-    Both are (3, H, W) RGB in [0, 255]. What is kept of each image is small, and the figures are
-    worked out of all of it in one process, so that their number does not matter: mmengine's padding
-    of an uneven data set is dropped.
+    Both are (3, H, W) RGB in [0, 255]. Little is kept of each image, and one process computes the
+    figures from all of it, so the number of processes does not matter: mmengine's padding of an
+    uneven data set is dropped.
 
     Args:
         prefix: goes before the names of the figures, as 'prefix/CF'; needed where an evaluator has

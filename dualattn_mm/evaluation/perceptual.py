@@ -20,8 +20,8 @@ _WHAT = "LPIPS' AlexNet"
 class ColorizationLPIPS(MeanOverImages):
     """Learned perceptual image patch similarity (Zhang et al. 2018: v0.1, AlexNet), mean of images.
 
-    Needs the weights of AlexNet when it is made, that is, before any image is processed; the
-    learned factors come with the package. The smaller the more alike; 0 for equal images.
+    It needs the weights of AlexNet when it is built, before any image is processed. The learned
+    factors come with the package. Smaller is more similar; equal images have 0.
 
     Args:
         weights: file with the state dict of torchvision's `alexnet()`

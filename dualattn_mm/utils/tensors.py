@@ -24,7 +24,7 @@ def to_tensor(image: Image.Image) -> Tensor:
 
 
 def without_color(image: Tensor) -> Tensor:
-    """What a colorizer is told: the CIELAB lightness alone.
+    """What a colorizer sees: the CIELAB lightness alone.
 
     Args:
         image: (3, H, W), sRGB in [0, 255] of any dtype.

@@ -22,15 +22,15 @@ def birds_eye_view(
 ) -> bytes:
     """Draw what a LiDAR sees from above, x to the right and y up; no display is needed.
 
-    Boxes are (x, y, z, length, width, height, yaw, ...) in metres and radians, as mmdet3d's LiDAR
+    Boxes are (x, y, z, length, width, height, yaw, ...) in meters and radians, as mmdet3d's LiDAR
     boxes: the length lies along x where yaw is 0, and a line shows the front.
 
     Args:
-        points: (P, 2 or more), in metres, x and y first; higher points (the third) are darker.
+        points: (P, 2 or more), in meters, x and y first; higher points (the third) are darker.
         predicted: (N, 7 or more).
         true: (M, 7 or more), or None where the truth is not known.
-        limits: (x0, y0, x1, y1), in metres, of what is drawn.
-        title: written above.
+        limits: (x0, y0, x1, y1), in meters, of what is drawn.
+        title: text above the picture.
 
     Returns:
         A PNG.

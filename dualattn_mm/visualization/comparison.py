@@ -18,7 +18,7 @@ from .gallery import fit, gallery
 class Column(NamedTuple):
     """A column of the sheet.
 
-    label: what stands above it.
+    label: the text above it.
     folder: its pictures, searched with subfolders.
     gray: show them without their color, as a colorizer sees them.
     """
@@ -43,8 +43,8 @@ def compare(
         columns: from left to right.
         output: the sheet: a PNG or JPEG file, which is replaced if it exists.
         files: paths below the folders, with or without a suffix, from top to bottom.
-        rows: without `files`, so many of the pictures that are in all columns, spread evenly over
-            the order of their paths.
+        rows: without `files`, the number of pictures to show, of those that are in all columns,
+            evenly spread over the order of their paths.
         height: of every picture, in pixels.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Labelled grids of pictures."""
+"""Labeled grids of pictures."""
 
 from collections.abc import Mapping, Sequence
 

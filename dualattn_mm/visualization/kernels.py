@@ -78,7 +78,8 @@ def visualize_kernels(
         image: an image file.
         output: a PNG file, which is replaced if it exists.
         kernels: their numbers, from 0 on; the paper shows the first four.
-        strongest: in place of `kernels`, so many of those that add most color on average.
+        strongest: instead of `kernels`, the number of kernels to show, of those that add most
+            color on average.
         saturation: as in `ColorizationPipeline`; the kernels' colors
             have it as well.
         height: of every picture, in pixels.

@@ -1,7 +1,7 @@
 """COCO data of mmdet's configs: custom classes by one option, and checks before training.
 
-mmdet itself drops annotations of classes it does not know, numbers labels by the file's order
-whatever the order of the names, and notices a missing image when its turn comes.
+mmdet itself drops annotations of classes it does not know, numbers labels in the file's order
+whatever the order of the names is, and notices a missing image only when it reads it.
 """
 
 import json
@@ -29,7 +29,7 @@ _UNREAD = dict(lazy_init=True, pipeline=[])  # paths and names alone
 
 
 def use_classes(cfg: Config) -> None:
-    """Put the names of `cfg.classes` wherever a config of mmdet wants them or their number.
+    """Put the names of `cfg.classes`, or their number, wherever a config of mmdet needs them.
 
     Args:
         cfg: is changed: the data sets' metainfo, `num_classes` of every head.
@@ -47,16 +47,16 @@ def use_classes(cfg: Config) -> None:
 
 @DefaultScope.overwrite_default_scope('mmdet')
 def check(cfg: Config, task: str) -> None:
-    """Look for what a training or test on COCO's format would stumble over, or get wrong silently.
+    """Find what would stop a training or test on COCO data, or silently make it wrong.
 
-    Prints a warning where training can go on. Images are looked for, and few are opened.
+    Prints a warning if training can go on. Looks for every image, and opens few of them.
 
     Args:
-        cfg: of any library; only mmdet's CocoDataset on the local disk is looked at.
+        cfg: of any library; only mmdet's CocoDataset on the local disk is checked.
         task: 'train' or 'test'.
 
     Raises:
-        RunError: with what to put right.
+        RunError: if something is wrong; the message says what to do.
     """
     if cfg.get('default_scope') != 'mmdet':
         return
@@ -185,7 +185,7 @@ class _CocoFile:
                 )
 
     def _check_objects(self, masks: bool) -> None:
-        """mmdet leaves out all that cannot be learnt from, and fails where nothing is left."""
+        """mmdet leaves out every object it cannot learn from, and fails if none is left."""
         sizes = {image['id']: (image['width'], image['height']) for image in self.images}
         wanted = {c['id'] for c in self.categories if c['name'] in self.classes}
         known = [a for a in self.annotations if a['image_id'] in sizes]

@@ -1,7 +1,7 @@
-"""Point clouds of mmdet3d's configs, looked at before training and tests.
+"""Point clouds of mmdet3d's configs, checked before training and tests.
 
-mmdet3d itself notices a damaged file when its turn comes, in a worker process, by an error of
-numpy's that names no file, and a missing file of annotations at the end of the first test.
+mmdet3d itself notices a damaged file only when it reads it, in a worker process, by an error of
+numpy that names no file. It notices a missing annotation file at the end of the first test.
 """
 
 import importlib.util
@@ -29,16 +29,16 @@ _UNREAD = dict(lazy_init=True, pipeline=[], test_mode=True, load_eval_anns=False
 
 @DefaultScope.overwrite_default_scope('mmdet3d')
 def check(cfg: Config, task: str) -> None:
-    """Look for files that are missing or cut off, and for what this machine cannot compute.
+    """Find files that are missing or cut off, and operations that this machine cannot compute.
 
-    Only sizes of point clouds are looked at, and only on the local disk.
+    Only the sizes of point clouds are checked, and only on the local disk.
 
     Args:
-        cfg: of any library; of mmdet3d's, data sets of LiDAR detection are looked at.
+        cfg: of any library; only data sets of LiDAR detection of mmdet3d are checked.
         task: 'train' or 'test'.
 
     Raises:
-        RunError: with what to put right.
+        RunError: if something is wrong; the message says what to do.
     """
     if cfg.get('default_scope') != 'mmdet3d':
         return
@@ -61,7 +61,7 @@ def check(cfg: Config, task: str) -> None:
 
 
 def check_sparse_convolution(cfg: Config) -> None:
-    """Look for what sparse convolutions need here: mmcv's need a GPU.
+    """Check that sparse convolutions can run here: mmcv's need a GPU.
 
     Raises:
         RunError: if it is not installed.
@@ -78,7 +78,7 @@ def check_sparse_convolution(cfg: Config) -> None:
 
 
 def check_points(path: str | os.PathLike, features: int) -> None:
-    """Look whether a file can be whole points of so many float32 features; it can be empty.
+    """Check that a file holds a whole number of points of `features` float32; it can be empty.
 
     Raises:
         RunError: if it is missing, cut off or of another number of features.

@@ -1,4 +1,4 @@
-"""Pictures of how far the training of a colorizer is."""
+"""Pictures that show the progress of a colorizer's training."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -32,12 +32,12 @@ class ColorGalleryHook(Hook):
     TensorboardVisBackend to TensorBoard.
 
     Predictions are those of a validation at this moment: in eval mode, and of the averaged weights
-    where there is an EMAHook or GeneratorEMAHook. As in a validation all processes make them, so
-    that none waits for another (only the first draws). Training goes on as if nothing had been.
+    if there is an EMAHook or GeneratorEMAHook. As in a validation, all processes make them, so
+    that none waits for another; only the first draws. The hook does not change the training.
 
     Args:
-        dataset: config of the data set; without `data_root` there is no gallery. What it does not
-            say is a ColorizationDataset squashed to the generator's `image_size`.
+        dataset: config of the data set; without `data_root` there is no gallery. The defaults are a
+            ColorizationDataset whose photos are squashed to the generator's `image_size`.
         interval: iterations from one gallery to the next; the last iteration has one, too.
         rows: how many photos, spread evenly over the data set.
         height: of every picture, in pixels.

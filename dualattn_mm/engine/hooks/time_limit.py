@@ -1,4 +1,4 @@
-"""Training that ends in time."""
+"""Training with a time limit."""
 
 import time
 
@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 
 @HOOKS.register_module()
 class TimeLimitHook(Hook):
-    """End training after some time; the CheckpointHook's interval says what can be resumed.
+    """End training after some time. The interval of the CheckpointHook decides what is kept.
 
     Args:
         seconds: time for one call of `Runner.train`, counted from its first iteration.

@@ -48,10 +48,10 @@ class Stem(nn.Module):
 
 
 class PatchConv2d(nn.Conv2d):
-    """A convolution whose kernel is its stride, as the matrix product that it is.
+    """A convolution whose kernel size is its stride, computed as a matrix product.
 
-    In channels_last the pixels of a patch go side by side in one copy, and the weight lies ready.
-    PyTorch's convolutions take up to twice as long, their gradients too.
+    In channels_last one copy brings the pixels of a patch together, and the weight already has the
+    right layout. PyTorch's convolutions and their gradients take up to twice as long.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -103,8 +103,8 @@ class DualAttention(BaseModule):
             paper takes ('sda', 'fca') for recognition and ('fca', 'sda') for colorization; weights
             of one order load into the other.
         mlp_ratio: width of the feed-forward networks over C.
-        fca_scale: 'channel' (as printed), 'group' or 'tokens'; see
-            `ChannelAttention`.
+        fca_scale: 'channel' (as in the paper), 'group' or 'tokens': what the logits of channel
+            attention are divided by; see `ChannelAttention`.
         drop_path_rate: stochastic depth of the last half-block; it rises linearly from 0.
         out_indices: stages whose maps are returned, each through a LayerNorm of its own.
         frozen_stages: -1 freezes nothing, 0 the stem, n the stem and the first n stages (with
@@ -284,7 +284,7 @@ class DualAttention(BaseModule):
         super().init_weights()
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
-        """Where a parameter stands, for mmpretrain's layer-wise decay of the learning rate.
+        """The layer of a parameter, for mmpretrain's layer-wise decay of the learning rate.
 
         Layers are the stem, each half-block (so the tiny network has as many as Swin-T: 12), and
         all that follows: the outputs' norms and the head. A stage's down-sampling goes with its

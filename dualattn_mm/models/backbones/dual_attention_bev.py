@@ -48,7 +48,7 @@ class DualAttentionBEV(BaseModule):
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        # Whoever has a BEV map has mmdet3d, and so mmcv; the rest of this package does without.
+        # A BEV map comes from mmdet3d, which brings mmcv; the rest of this package needs no mmcv.
         from mmcv.cnn import build_conv_layer, build_norm_layer
 
         require_natural(in_channels=in_channels)

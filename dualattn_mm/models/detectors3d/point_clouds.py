@@ -2,7 +2,7 @@
 
 Registered for configs of mmdet3d, which import this module; the package itself does not.
 mmdet3d takes the number of frames in a batch from its last voxel, and so fails where the last
-frame has none; points that are no numbers make all of its normalizations NaN for ever.
+frame has none; points that are not numbers make all of its normalizations NaN for good.
 """
 
 from collections.abc import Sequence

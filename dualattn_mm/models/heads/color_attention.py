@@ -33,7 +33,7 @@ class ColorAttentionLayer(nn.Module):
         """Refine z (B, K, d) by the queries (1, K, d) and the image's pixels (B, HW, d)."""
         q = z + queries
         z = self.norm1(z + self.self_attn(q, q, z, need_weights=False)[0])
-        # Without the queries here all K kernels would stay equal for ever: Z_0 is 0.
+        # Without the queries here all K kernels would stay equal forever, because Z_0 is 0.
         q = z + queries
         z = self.norm2(z + self.cross_attn(q, memory, memory, need_weights=False)[0])
         return self.norm3(z + self.ffn(z))
@@ -101,7 +101,7 @@ class ColorAttention(BaseModule):
         return self.norm(z)
 
     def activations(self, x: Tensor) -> Tensor:
-        """Where a map (B, d, h, w) answers to its kernels: (B, K, h, w) (eq. 10)."""
+        """How strongly a map (B, d, h, w) responds to its kernels: (B, K, h, w) (eq. 10)."""
         kernels = self.color_kernels(x)
         activations = x.permute(0, 2, 3, 1) @ kernels.transpose(1, 2).unsqueeze(1)
         return activations.permute(0, 3, 1, 2)

@@ -66,7 +66,7 @@ class WassersteinLoss(nn.Module):
 
         Args:
             scores: the critic's, of any shape.
-            target_is_real: whether they shall be those of real images.
+            target_is_real: whether they should be the scores of real images.
             is_disc: whether this is the critic's loss.
         """
         loss = -scores.mean() if target_is_real else scores.mean()

@@ -43,7 +43,7 @@ class VGG19PerceptualLoss(BaseModule):
         self._vgg: tuple[nn.Sequential] | None = None
 
     def init_weights(self) -> None:
-        """Read VGG19: mmengine calls this before training, and missing weights are told then.
+        """Read VGG19. mmengine calls this before training, so missing weights are reported then.
 
         Raises:
             FileNotFoundError: if there are no weights, in one line that says what to do.

@@ -1,4 +1,4 @@
-"""A loss of ab that rare colors count more in: training without pretrained networks."""
+"""A loss of ab that weights rare colors more, for training without pretrained networks."""
 
 import torch
 import torch.nn.functional as F
@@ -14,10 +14,10 @@ _LEAST, _CELL, _SIDE = -130, 10, 26  # ab from -130 to 130 in cells of 10 x 10
 
 @MODELS.register_module()
 class RebalancedColorLoss(nn.Module):
-    """Huber loss of ab, its pixels weighted by how rare their true color is.
+    """Huber loss of ab whose pixels are weighted by the rarity of their true color.
 
-    Plain L1 on ab asks for the median color, which is next to gray wherever a pixel's color is
-    in doubt. The Huber loss asks for the mean below `delta`, which keeps the hue; the weights are
+    Plain L1 on ab favors the median color, which is almost gray wherever the color of a pixel is
+    uncertain. Below `delta` the Huber loss favors the mean, which keeps the hue. The weights are
     those of class rebalancing in "Colorful Image Colorization" (arXiv:1603.08511, eq. 4), without
     smoothing and with the frequencies counted in training, as a moving average over all processes.
 
@@ -30,7 +30,7 @@ class RebalancedColorLoss(nn.Module):
         delta: in CIELAB units; differences are squared below and count linearly above.
         uniform: in (0, 1], the share of the uniform distribution over the colors of sRGB that the
             frequencies are mixed with (the source's lambda); 1 weighs all pixels alike.
-        momentum: in (0, 1], of a new batch in the moving average.
+        momentum: in (0, 1], the weight of a new batch in the moving average.
         neutral_weight: factor of the second term; 0 leaves it out.
         neutral: pixels with a true chroma below this are neutral, in CIELAB units.
 
