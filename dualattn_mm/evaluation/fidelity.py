@@ -35,7 +35,7 @@ class ColorizationPSNR(MeanOverImages):
 class ColorizationPSNROverGray(ColorizationPSNR):
     """How much better the PSNR is than that of the photo without its color, dB; mean over images.
 
-    Gray is what the network is told: the CIELAB lightness of the original.
+    The gray photo is what the network sees: the CIELAB lightness of the original.
     """
 
     name = 'PSNR_over_gray'

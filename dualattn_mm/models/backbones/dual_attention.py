@@ -104,7 +104,7 @@ class DualAttention(BaseModule):
             of one order load into the other.
         mlp_ratio: width of the feed-forward networks over C.
         fca_scale: 'channel' (as in the paper), 'group' or 'tokens': what the logits of channel
-            attention are divided by; see `ChannelAttention`.
+            attention are scaled by; see `ChannelAttention`.
         drop_path_rate: stochastic depth of the last half-block; it rises linearly from 0.
         out_indices: stages whose maps are returned, each through a LayerNorm of its own.
         frozen_stages: -1 freezes nothing, 0 the stem, n the stem and the first n stages (with
