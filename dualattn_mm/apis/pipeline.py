@@ -72,10 +72,10 @@ class _Taken(NamedTuple):
 class ColorizationPipeline:
     """Colorize images of any size.
 
-    ::
-
-        pipe = ColorizationPipeline()
-        pipe(Image.open('old.jpg')).save('new.jpg')
+    ```python
+    pipe = ColorizationPipeline()
+    pipe(Image.open('old.jpg')).save('new.jpg')
+    ```
 
     An image is a PIL image of any mode but 32-bit and LAB (its EXIF orientation and ICC profile
     are applied), or a uint8 or uint16 array: (H, W) gray, (H, W, 3) sRGB or (H, W, 4) sRGB and
