@@ -15,8 +15,8 @@ say() { printf 'env.sh: %s\n' "$*" >&2; }
 die() { say "$@"; exit 1; }
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
-reqs="$root/requirements" want="${1:-}" pythons='3.11 3.12 3.10'
-core=({torch,core,mmengine,demo,evaluation}.txt) mmcv=mmcv prefix=''
+reqs="$root/requirements" want="${1:-}" pythons='3.11 3.12 3.10' mmcv=mmcv prefix=''
+core=({torch,core,mmengine,demo,evaluation}.txt)
 libraries=({mmagic,mmpretrain,mmdet,mmdet3d}.txt) checked='mmcv.ops mmdet.models mmpretrain.models pytest'
 case "$# $want" in
   '1 core') pythons+=' 3.13 3.14' ;;
@@ -28,7 +28,7 @@ unset PYTHONHOME PYTHONPATH PYTHONDONTWRITEBYTECODE UV_PYTHON UV_SYSTEM_PYTHON &
 
 # ---- which Python, which environment ----
 
-python='' tried='' candidates=(${PYTHON:+"$PYTHON"})
+python='' tried='' child='' candidates=(${PYTHON:+"$PYTHON"})
 ((${#candidates[@]})) || read -ra candidates <<<"python3 ${pythons//3./python3.}"
 for candidate in "${candidates[@]}"; do
   # Each is run, because a name on PATH may be a shim of pyenv without a Python behind it.
@@ -70,7 +70,6 @@ if ! lock 'fcntl.LOCK_EX | fcntl.LOCK_NB'; then
   finish_if_ready
 fi
 
-child=''
 stop() {
   trap '' HUP INT TERM
   [[ -z $child ]] || { kill -TERM -- "-$child" 2>/dev/null && wait "$child"; } || :
@@ -126,12 +125,15 @@ if ! packages_ready && ! has core "$content"; then
   step 'a new virtual environment' "$python" -m venv "$env"
   "$venv" -m pip install --retries 1 -r "$reqs/uv.txt" >"$state/log" 2>&1 || {
     ! grep -q Retrying "$state/log" || die 'the package index cannot be reached (no network?)'
-    die "failed: installing uv: $(tail -n 1 "$state/log")"
+    die "failed: uv: $(tail -n 1 "$state/log")"
   }
   step 'torch and the other core packages' packages "${core[@]}"
   step 'a check that they can be imported' imports 'torch torchvision mmengine.runner cv2 skimage lpips'
   stamp core "$content"
 fi
+has clone "$root" || rm -f "$state/clone"
+has clone "$root" || step "this clone: $root" uv --no-deps --no-build-isolation -e "$root"
+stamp clone "$root"
 if ! packages_ready; then
   step 'mmcv with its ops' "$venv" "$root/tools/install_mmcv.py" --keep "${wheels:-${env%/*}}" \
     "$(grep -v '^#' "$reqs/$mmcv.txt")"
@@ -145,6 +147,4 @@ assert torch.cuda.is_available() and ops.get_compiling_cuda_version() != "not av
   step 'a check that they can be imported' imports "$checked"
   stamp all "$content"
 fi
-rm -f "$state/clone"
-step "this clone: $root" uv --no-deps --no-build-isolation -e "$root"
-stamp clone "$root" && printf '%s\n' "$venv"
+printf '%s\n' "$venv"
