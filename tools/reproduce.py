@@ -1,11 +1,11 @@
-"""What of the paper is reproduced, table by table: python tools/reproduce.py."""
+"""The paper's tables beside what this implementation counts: python tools/reproduce.py."""
 
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from dualattn_mm.reproduction.cli import main
+from projects.reproduction.cli import main
 
 if __name__ == '__main__':
     sys.exit(main())

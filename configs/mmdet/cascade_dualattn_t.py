@@ -1,4 +1,4 @@
-# Cascade Mask R-CNN on COCO, 3x, 896 x 896 (Sec. IV-F, Table X).
+# Cascade Mask R-CNN on COCO, 3x, 896 x 896 (Sec. IV-F, Table VII).
 _base_ = [
     'mmdet::cascade_rcnn/cascade-mask-rcnn_r50_fpn_ms-3x_coco.py',
     '../_base_/det_dualattn.py',

@@ -57,6 +57,16 @@ def _swin(dim: int, num_heads: int, i: int) -> nn.Module:
     return _OnMap(SwinBlock(dim, num_heads, _WINDOW_SIZE, shift=shift, pad_small_map=True))
 
 
+def _glh(dim: int, num_heads: int, i: int) -> nn.Module:
+    """Swin's blocks, of which the even ones also attend to the pooled map."""
+    from .glh_transformer import GlobalLocalMSA
+
+    swin = _swin(dim, num_heads, i)
+    if i % 2 == 0:
+        swin.blocks[0].attn = GlobalLocalMSA(swin.blocks[0].attn, pool_size=_WINDOW_SIZE)
+    return swin
+
+
 def _twins(dim: int, num_heads: int, i: int) -> nn.Module:
     """Local and global attention in turn; positions are encoded after the first block (SVT)."""
     from mmpretrain.models.backbones.twins import (
@@ -72,7 +82,7 @@ def _twins(dim: int, num_heads: int, i: int) -> nn.Module:
 
 
 _KINDS: dict[str, Callable[[int, int, int], nn.Module]] = dict(
-    dual_attention=_dual_attention, resnet=_resnet, swin=_swin, twins=_twins
+    dual_attention=_dual_attention, glh=_glh, resnet=_resnet, swin=_swin, twins=_twins
 )
 
 
@@ -85,7 +95,8 @@ class EncoderBlocksHead(BaseModule):
     then its output layers.
 
     Args:
-        kind: 'dual_attention', or of mmpretrain 'resnet' (bottlenecks), 'swin' or 'twins' (SVT).
+        kind: 'dual_attention', or with mmpretrain 'glh' (of GLHTransformer), 'resnet'
+            (bottlenecks), 'swin' or 'twins' (SVT).
         in_channels: channels of the map; divisible by `num_heads`.
         num_blocks: how many; a pair counts as one of dual attention's, as in the encoder's depths.
         num_heads: heads of the blocks' attention.

@@ -113,8 +113,6 @@ def test_what_fails(compare):
     [
         (['no.py'], 'no config file no.py'),
         ([TOOL, TOOL], 'the same name'),
-        ([TOOL, '--tables', 'XIV'], 'there is no table XIV'),
-        ([TOOL, TOOL, '--tables', 'III'], '--tables takes one CONFIG'),
     ],
 )
 def test_the_tool(arguments, said, tmp_path, run_script):

@@ -8,7 +8,7 @@ from dualattn_mm.models import DualAttention
 from projects.colorformer.encoder_blocks import EncoderBlocksHead
 
 DIM, HEADS, BLOCKS = 16, 2, 3
-KINDS = ('dual_attention', 'resnet', 'swin', 'twins')
+KINDS = ('dual_attention', 'glh', 'resnet', 'swin', 'twins')
 
 
 def small(kind, **kwargs):
@@ -47,6 +47,22 @@ def swin(head):
 
     def forward(x):
         tokens, size = stage(x.flatten(2).transpose(1, 2), x.shape[2:])
+        return tokens.transpose(1, 2).unflatten(2, size)
+
+    return forward
+
+
+def glh(head):
+    """The first stage of the GLH-Transformer, without what follows its blocks."""
+    from projects.colorformer.glh_transformer import GLHTransformer
+
+    arch = dict(embed_dims=DIM, depths=[BLOCKS, 1, 1, 1], num_heads=[HEADS, 1, 1, 1])
+    blocks = same_weights(head, GLHTransformer(arch).stages[0].blocks)
+
+    def forward(x):
+        tokens, size = x.flatten(2).transpose(1, 2), tuple(x.shape[2:])
+        for block in blocks:
+            tokens = block(tokens, size)
         return tokens.transpose(1, 2).unflatten(2, size)
 
     return forward

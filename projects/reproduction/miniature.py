@@ -1,0 +1,204 @@
+"""Train the rows of Tables III and IV as small networks, each for the same time, and compare them.
+
+python projects/reproduction/miniature.py --train PHOTOS --test PHOTOS -o OUT
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import torch
+from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import MODELS
+from scipy.stats import spearmanr
+
+from dualattn_mm.engine.run import read_config
+from dualattn_mm.utils.color_space import lab_to_rgb, rgb_to_lab
+from dualattn_mm.utils.command import run_command
+from dualattn_mm.utils.errors import UserError
+from dualattn_mm.utils.folders import pictures_by_name, read_picture
+from dualattn_mm.utils.report import write_json
+from projects.benchmark.training import Variant, compare_trainings
+from projects.reproduction.ours import ROOT
+from projects.reproduction.page import grid
+from projects.reproduction.paper import read_paper
+from projects.reproduction.trainings import cfg_options
+
+CONFIG = ROOT / 'configs' / 'mmagic' / 'ablation_small.py'
+METRICS = ('PSNR', 'ab_error', 'CF', 'Delta_CF')
+_TIMED = 7  # steps of each row
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; None takes the arguments of the process."""
+    rows = rows_of_the_paper()
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add('--train', required=True, metavar='FOLDER', help='photos to train on')
+    add('--test', required=True, metavar='FOLDER', help='other photos to measure on')
+    add(
+        '-o', '--output', type=Path, required=True, metavar='FOLDER', help='a repeated call resumes'
+    )
+    add('--seconds', type=float, default=40, help='time of each training (default: %(default)s)')
+    add('--seeds', type=int, nargs='+', default=[0], help='default: 0')
+    add('--rows', nargs='+', choices=[*rows], default=[*rows], metavar='NAME', help=', '.join(rows))
+    add('--jobs', type=int, default=1, help='trainings at a time (default: %(default)s)')
+    add('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='as of tools/train.py')
+    args = parser.parse_args(argv)
+    return run_command(lambda: _run(args, {name: rows[name] for name in args.rows}))
+
+
+def rows_of_the_paper() -> dict[str, dict]:
+    """The options that make each row of the config: Table III's, which have 150 queries, and IV's.
+
+    K = 150 is FCA-SDA; K = 64, the number in the paper's text, has no printed figures.
+    """
+    paper = read_paper()
+    rows = {name: dict(row.options) for t in ('III', 'IV') for name, row in paper[t].ours.items()}
+    del rows['K = 150']
+    return rows | {'K = 64': {'model.generator.num_queries': 64}}
+
+
+def step_seconds(configs: Mapping[str, Config]) -> dict[str, float]:
+    """Median time of a training step of each config, without its data; the networks take turns.
+
+    On a CPU it is the process's CPU time, which other programs do not lengthen.
+    """
+    has_gpu = torch.cuda.is_available()
+    device, now = ('cuda', time.perf_counter) if has_gpu else ('cpu', time.process_time)
+    networks, times = {}, {name: [] for name in configs}
+    for name, cfg in configs.items():
+        model = MODELS.build(cfg.model).to(device).train()
+        networks[name] = model, build_optim_wrapper(model, cfg.optim_wrapper)
+    for _ in range(_TIMED):
+        for name, (model, wrapper) in networks.items():
+            side, batch = configs[name].image_size, configs[name].train_dataloader.batch_size
+            photos = torch.randint(0, 256, (batch, 3, side, side), dtype=torch.uint8)
+            start = now()
+            loss = model.train_step(dict(inputs=list(photos)), wrapper)['loss']
+            loss.item()  # waits for the GPU
+            times[name].append(now() - start)
+    return {name: statistics.median(seconds[2:]) for name, seconds in times.items()}
+
+
+def psnr_of_one_color(folder: Path, side: int) -> float:
+    """PSNR in dB of photos whose every pixel gets the mean color of all: what has to be beaten."""
+    paths = pictures_by_name(folder).values()
+    rgb = torch.stack([read_picture(path, side) for path in paths]) / 255
+    lab = rgb_to_lab(rgb)
+    ab = lab[:, 1:].mean((0, 2, 3), keepdim=True).expand_as(lab[:, 1:])
+    colored = (lab_to_rgb(torch.cat((lab[:, :1], ab), 1)).clamp(0, 1) * 255).round() / 255
+    return (-10 * (colored - rgb).square().mean((1, 2, 3)).clamp(min=1e-10).log10()).mean().item()
+
+
+def _run(args: argparse.Namespace, rows: Mapping[str, dict]) -> None:
+    given = [
+        f'train_dataloader.dataset.data_root={args.train}',
+        f'val_dataloader.dataset.data_root={args.test}',
+        *args.cfg_options,
+    ]
+    steps = _steps(rows, args.seconds, args.output / 'steps.json')
+    variants = [
+        Variant(name, CONFIG, (*cfg_options(options), *_schedule(steps[name])))
+        for name, options in rows.items()
+    ]
+    trained = compare_trainings(
+        variants,
+        args.seeds,
+        METRICS,
+        args.output,
+        given,
+        args.jobs,
+        ROOT / 'tools' / 'train.py',
+        print,
+    )
+    print(report(trained, psnr_of_one_color(Path(args.test), Config.fromfile(CONFIG).image_size)))
+
+
+def _steps(rows: Mapping[str, dict], seconds: float, file: Path) -> dict[str, int]:
+    """How many steps fit the time; what a file of an earlier call says is kept."""
+    known = json.loads(file.read_text()) if file.is_file() else dict(seconds=seconds, steps={})
+    if known['seconds'] != seconds:
+        raise UserError(
+            f'{file.parent} has trainings of {known["seconds"]:g} s: name another folder'
+        )
+    new = {name: options for name, options in rows.items() if name not in known['steps']}
+    if new:
+        configs = {name: read_config(str(CONFIG), options) for name, options in new.items()}
+        for name, step in step_seconds(configs).items():
+            known['steps'][name] = max(2, round(seconds / step))
+        write_json(file, known)
+    return known['steps']
+
+
+def report(trained: Sequence[Mapping], one_color: float) -> str:
+    """The rows beside the paper's figures, and how far the two orders agree.
+
+    Args:
+        trained: what `compare_trainings` returns.
+        one_color: PSNR of one color for everything.
+    """
+    paper = read_paper()
+    lines = [['row', 'FID in the paper', 'parameters', 'steps', *METRICS]]
+    means, orders = {}, []
+    for row in trained:
+        runs = list(row['runs'].values())
+        cells = []
+        for metric in METRICS:
+            values = [run[metric] for run in runs]
+            spread = f' ({min(values):.2f} to {max(values):.2f})' if len(values) > 1 else ''
+            cells.append(f'{statistics.mean(values):.2f}{spread}')
+        means[row['name']] = statistics.mean(run['PSNR'] for run in runs)
+        fid = next(
+            (
+                t.rows[row['name']][0]
+                for t in map(paper.get, ('III', 'IV'))
+                if row['name'] in t.rows
+            ),
+            '',
+        )
+        lines.append([row['name'], fid, f'{row["parameters"]:,}', str(runs[0]['steps']), *cells])
+    for name in ('III', 'IV'):
+        alias = {'K = 150': 'FCA-SDA'}
+        pairs = [
+            (float(cells[0]), -means[alias.get(row, row)])
+            for row, cells in paper[name].rows.items()
+            if alias.get(row, row) in means
+        ]
+        if len(pairs) > 2:
+            rho, p = spearmanr(*zip(*pairs, strict=True))
+            orders.append(
+                f'Table {name}: rank correlation of FID and PSNR here {rho:.2f} (p = {p:.2f}).'
+            )
+    best = max(means, key=means.get)
+    orders.append(
+        f'One color for everything: {one_color:.2f} dB; the best row, {best}: {means[best]:.2f} dB.'
+    )
+    return '\n'.join([grid(lines), *orders])
+
+
+def _schedule(steps: int) -> list[str]:
+    """The config's schedule with another number of steps."""
+    warm_up = max(1, steps // 20)
+    return [
+        f'train_cfg.max_iters={steps}',
+        f'train_cfg.val_interval={steps}',
+        f'default_hooks.checkpoint.interval={steps}',
+        f'default_hooks.logger.interval={max(1, min(50, steps // 2))}',
+        f'param_scheduler.0.end={warm_up}',
+        f'param_scheduler.1.begin={warm_up}',
+        f'param_scheduler.1.end={steps}',
+    ]
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,93 @@
+"""The tables in Markdown, and the page around them (page.md.jinja)."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .ours import NOT_REPRODUCED, NOT_REPRODUCIBLE, REPRODUCED, STATUSES, Entry, Ours
+from .paper import DASH, PaperTable
+from .trainings import RATE, trainings
+
+_WITH_COUNTS = ('II', 'III', 'IV', 'XII', 'XIII')  # whose sizes the paper does not print
+
+
+def page(
+    paper: Mapping[str, PaperTable], ours: Ours, entries: Mapping[str, Sequence[Entry]]
+) -> str:
+    """The whole page; `entries` are those of all tables."""
+    from jinja2 import Environment, StrictUndefined
+
+    everything = [entry for own in entries.values() for entry in own]
+    template = Path(__file__).with_name('page.md.jinja').read_text(encoding='utf-8')
+    environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True)
+    return environment.from_string(template).render(
+        paper=paper,
+        printed={f[:]: value for table in paper.values() for f, value, _ in table.figures()},
+        counts=lambda table, row: ours.counts(paper[table].ours[row])[0],
+        entries=everything,
+        statuses=STATUSES,
+        trainings=trainings(everything, ours),
+        rate=RATE,
+        tables=[markdown(table, entries[name], ours) for name, table in paper.items()],
+    )
+
+
+def markdown(table: PaperTable, entries: Sequence[Entry], ours: Ours) -> str:
+    """One table of the paper, with ours below its rows."""
+    extra = ['M, counted', 'GMAC, counted'] if table.name in _WITH_COUNTS else []
+    headings = [column.replace('_', ' ') for column in table.columns]
+    rows = [['', *headings, *extra, 'status']]
+    for name, cells in table.rows.items():
+        own = [entry for entry in entries if entry.figure.row == name]
+        sizes = []
+        if extra:
+            count = ours.counts(table.ours[name])[0]['']
+            sizes = [f'{count.parameters / 1e6:.2f}', f'{count.macs / 1e9:.2f}']
+        rows.append([f'**{name}**' if own else name, *map(_cell, cells), *sizes, _statuses(own)])
+        differs = [e for e in own if not (table.networks and e.status == REPRODUCED)]
+        if any(entry.ours is not None for entry in differs):
+            marked = [_marked(own, column) for column in table.columns]
+            rows.append(['*here*', *marked, *[''] * (1 + len(extra))])
+    number = 'Table ' * table.name.isupper() + table.name
+    parts = f' (cells: {" / ".join(table.each)})' if table.each else ''
+    return f'### {number}: {table.title}{parts}\n\n{grid(rows)}'
+
+
+def grid(rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table that can be read as text; the first and the last column are to the left."""
+    columns = []
+    for i, column in enumerate(zip(*rows, strict=True)):
+        width = max(3, *map(len, column))  # Markdown wants three dashes
+        to_left = i in (0, len(rows[0]) - 1)
+        cells = [cell.ljust(width) if to_left else cell.rjust(width) for cell in column]
+        columns.append([cells[0], '-' * width if to_left else f'{"-" * (width - 1)}:', *cells[1:]])
+    return ''.join(f'| {" | ".join(row)} |\n' for row in zip(*columns, strict=True))
+
+
+def _cell(value: Any) -> str:
+    return '' if value == DASH else value if isinstance(value, str) else ' / '.join(value)
+
+
+def _marked(entries: Sequence[Entry], column: str) -> str:
+    """Ours in a column, with what it says of the printed figures."""
+    marks = {REPRODUCED: '✓', NOT_REPRODUCED: '✗'}
+    texts = []
+    for entry in entries:
+        if entry.figure.column == column:
+            value = f'{entry.ours:.4g}' if isinstance(entry.ours, float) else entry.ours
+            mark = marks.get(entry.status) or f'[{entry.excluded_by}]'
+            texts.append('-' if entry.ours is None else f'{value} {mark}')
+    return ' / '.join(texts) if any(text != '-' for text in texts) else '-'
+
+
+def _statuses(entries: Sequence[Entry]) -> str:
+    """Such as 'not run', or '2 reproduced, 1 not run'."""
+    number = Counter(entry.status for entry in entries)
+    by = sorted({entry.excluded_by for entry in entries} - {None})
+    texts = [
+        f'{number[status]} {status}' + f' {by}'.replace(', ', '][') * (status == NOT_REPRODUCIBLE)
+        for status in STATUSES
+        if number[status]
+    ]
+    return ', '.join(texts) if len(number) != 1 else texts[0].partition(' ')[2]
