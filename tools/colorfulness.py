@@ -10,6 +10,7 @@ from dualattn_mm.evaluation import VARIANTS
 from dualattn_mm.evaluation.folders import colorfulness_of_folder
 from dualattn_mm.utils.arguments import natural
 from dualattn_mm.utils.command import DONE, FAILED, run_command
+from dualattn_mm.utils.terminal import print_line
 
 
 def main() -> int:
@@ -32,7 +33,8 @@ def main() -> int:
 
     def run() -> int:
         mean, count, failed = colorfulness_of_folder(**vars(args))
-        print(*failed, sep='\n', end='\n' if failed else '', file=sys.stderr)
+        for line in failed:
+            print_line(line, sys.stderr)
         print(f'CF {mean:.2f} ({args.variant}), {count} images')
         return FAILED if failed else DONE
 

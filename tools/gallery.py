@@ -9,6 +9,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from dualattn_mm.utils.arguments import named_folder, natural
 from dualattn_mm.utils.command import run_command
+from dualattn_mm.utils.terminal import print_line
 from dualattn_mm.visualization.comparison import Column, compare
 
 
@@ -54,7 +55,7 @@ def main() -> int:
 
     def run() -> None:
         rows = compare(**vars(args))
-        print(f'{rows} rows of {len(args.columns)} pictures -> {args.output}')
+        print_line(f'{rows} rows of {len(args.columns)} pictures -> {args.output}')
 
     return run_command(run)
 

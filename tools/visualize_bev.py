@@ -23,6 +23,7 @@ from dualattn_mm.utils.atomic import atomic_write_bytes
 from dualattn_mm.utils.checkpoint_file import read_checkpoint
 from dualattn_mm.utils.command import run_command
 from dualattn_mm.utils.errors import UserError, first_line
+from dualattn_mm.utils.terminal import print_line
 from dualattn_mm.visualization.birds_eye import birds_eye_view
 
 
@@ -153,7 +154,7 @@ def main() -> int:
 
         predicted, true = draw_detections(**vars(args))
         known = '' if true is None else f', {true} true ones'
-        print(f'{predicted} predicted boxes{known} -> {args.output}')
+        print_line(f'{predicted} predicted boxes{known} -> {args.output}')
 
     return run_command(run)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from dualattn_mm.utils.command import run_command
+from dualattn_mm.utils.terminal import print_line
 
 
 def main() -> int:
@@ -53,7 +54,7 @@ def main() -> int:
         drawn = visualize_kernels(
             pipe, args.image, output, args.kernels, args.strongest, args.saturation
         )
-        print(f'kernels {", ".join(map(str, drawn))} -> {output}')
+        print_line(f'kernels {", ".join(map(str, drawn))} -> {output}')
 
     return run_command(run)
 

@@ -16,6 +16,7 @@ from ..utils.checks import require
 from ..utils.errors import ColorizeError
 from ..utils.image_io import FORMATS, IMAGE_SUFFIXES
 from ..utils.tensors import read_photo, squash
+from ..utils.terminal import printable
 from .photo_cache import PhotoCache
 
 
@@ -102,7 +103,7 @@ class ColorizationDataset(BaseDataset):
                 raise ColorizeError(f'{path}: {error}') from None
             if not self._broken[idx]:
                 self._broken[idx] = True
-                print_log(f'skipped {path}: {error}', 'current', logging.WARNING)
+                print_log(printable(f'skipped {path}: {error}'), 'current', logging.WARNING)
         broken = self._broken.nonzero().flatten().tolist()
         if len(broken) > self.max_broken:
             names = ', '.join(self.get_data_info(i)['img_path'] for i in broken)

@@ -24,6 +24,7 @@ from ..utils.command import RANK_VARIABLES, error_line, process_rank
 from ..utils.configs_dir import find_config
 from ..utils.errors import RunError
 from ..utils.report import check_output
+from ..utils.terminal import print_line
 from .cpu_processes import start_cpu_processes
 from .hooks import generator_file
 from .hooks.pictures import SavePicturesHook
@@ -219,7 +220,7 @@ def _resume(cfg: Config, resume: str) -> None:
         raise RunError(f'nothing to resume from: there is no folder {work_dir}')
     if not (work_dir / 'last_checkpoint').is_file():
         # An earlier run can have ended before its first checkpoint.
-        print(f'no checkpoint in {work_dir} yet: training starts from the beginning', flush=True)
+        print_line(f'no checkpoint in {work_dir} yet: training starts from the beginning')
         cfg.resume = False
         return
     last = Path(find_latest_checkpoint(cfg.work_dir))

@@ -11,15 +11,26 @@ from rich.table import Table
 
 from .atomic import atomic_write_bytes, check_writable
 from .errors import UserError
+from .terminal import print_line
 
 _WIDEST = 160
 
 
 def print_table(table: Table) -> None:
-    """Print to standard output; what is wider than the terminal is not cut off."""
-    console = Console()
+    """Print to standard output; what is wider than the terminal is not cut off.
+
+    Names in it are shown as they are: neither markup (`[bold]`) nor terminal codes in them count.
+    """
+    console = Console(color_system=None, markup=False, emoji=False, highlight=False)
     wanted = table.__rich_measure__(console, console.options.update_width(_WIDEST)).maximum
-    Console(width=max(console.width, wanted)).print(table)
+    console.width = max(console.width, wanted)
+    if table.title:
+        print_line(table.title)  # rich would break it to the width of the table
+        table.title = None
+    with console.capture() as captured:
+        console.print(table)
+    for line in captured.get().splitlines():
+        print_line(line)
 
 
 def figures_table(figures: Mapping[str, Any]) -> Table:

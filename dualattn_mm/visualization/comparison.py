@@ -12,6 +12,7 @@ from ..utils.errors import UserError, first_line, shortened
 from ..utils.folders import pictures_by_name, read_picture
 from ..utils.image_io import IMAGE_SUFFIXES, SUFFIXES, write_image
 from ..utils.tensors import to_picture, to_tensor, without_color
+from ..utils.terminal import print_line
 from .gallery import fit, gallery
 
 
@@ -109,7 +110,7 @@ def _common(columns: Sequence[Column], found: Sequence[dict], rows: int) -> list
         raise UserError(f'no picture is in all of {folders}')
     others = sorted(set().union(*found) - set(names))
     if others:
-        print(f'left out, because not in all columns: {shortened(others)}', file=sys.stderr)
+        print_line(f'left out, because not in all columns: {shortened(others)}', sys.stderr)
     return [names[i] for i in spread(rows, len(names))]
 
 

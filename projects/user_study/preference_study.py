@@ -27,6 +27,7 @@ from dualattn_mm.utils.folders import pictures_by_name, read_picture
 from dualattn_mm.utils.image_io import write_image
 from dualattn_mm.utils.report import write_json
 from dualattn_mm.utils.tensors import to_picture, to_tensor, without_color
+from dualattn_mm.utils.terminal import print_line
 
 KEY_FORMAT = 'dualattn_mm.preference_study.v1'
 ANSWERS_FORMAT = 'dualattn_mm.preference_answers.v1'
@@ -126,7 +127,7 @@ def _drawn(
             f'wanted{f" (not in all: {shortened(others)})" * bool(others)}'
         )
     if others:
-        print(f'left out, because not of all methods: {shortened(others)}', file=sys.stderr)
+        print_line(f'left out, because not of all methods: {shortened(others)}', sys.stderr)
     chosen = draw.sample(sorted(common), images)
     missing = [] if photos is None else [name for name in chosen if name not in photos]
     if missing:

@@ -14,6 +14,7 @@ from mmengine.registry import DefaultScope
 from PIL import Image
 
 from ...utils.errors import RunError, shortened
+from ...utils.terminal import print_line
 
 if TYPE_CHECKING:
     from mmdet.datasets import CocoDataset
@@ -115,7 +116,7 @@ class _CocoFile:
         return RunError(f'{self.path}: {text}')
 
     def _warn(self, text: str) -> None:
-        print(f'warning: {self.path}: {text}', flush=True)
+        print_line(f'warning: {self.path}: {text}')
 
     def _read(self, trained_on: bool) -> tuple[list[dict], list[dict], list[dict]]:
         if not self.path.is_file():

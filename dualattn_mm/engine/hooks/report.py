@@ -8,6 +8,7 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from ...utils.report import figures_table, print_table, write_json
+from ...utils.terminal import print_line
 
 
 class ReportHook(Hook):
@@ -41,7 +42,7 @@ class ReportHook(Hook):
         # mmagic's loop has several data sets.
         loaders = getattr(loop, 'dataloaders', None) or [loop.dataloader]
         images = sum(len(loader.dataset) for loader in loaders)
-        print(f'{self.config}, {self.checkpoint}: {images} images', flush=True)
+        print_line(f'{self.config}, {self.checkpoint}: {images} images')
         print_table(figures_table(metrics or {}))
         if self.out is not None:
             content = dict(
