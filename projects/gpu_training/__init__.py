@@ -1,0 +1,1 @@
+"""Training the colorizer on a GPU that is there for some minutes, and pilots before it."""
