@@ -23,6 +23,7 @@ from tiny import GENERATOR
 from torch import nn
 
 from dualattn_mm.apis import overlap, save_generator
+from dualattn_mm.apis.generator_schema import GENERATORS, one_of, record, whole
 
 LIBRARIES = ('mmdet', 'mmpretrain', 'mmdet3d', 'mmagic')
 
@@ -150,6 +151,10 @@ class TwoConvs(nn.Module):
 
     def forward(self, lightness):
         return self.leave(torch.relu(self.enter(lightness / 100)))
+
+
+GENERATORS['UniformColor'] = record(dict(type=one_of('UniformColor')))
+GENERATORS['TwoConvs'] = record(dict(type=one_of('TwoConvs')), dict(width=whole(1, 16)))
 
 
 @pytest.fixture

@@ -27,8 +27,10 @@ from ..utils.checkpoint_file import (
     state_differences,
 )
 from ..utils.errors import ColorizeError, UserError, first_line, summarize
+from .generator_schema import check_generator_cfg
 
 FORMAT = 'dualattn_mm.generator.v1'
+_LONGEST = 100_000  # characters of a description; those of our networks have some hundred
 # The mini preset, trained on photos; docs/model_card.md says how and what it can do.
 DEFAULT_WEIGHTS = Path(__file__).resolve().parents[1] / 'assets' / 'mpt_mini.safetensors'
 
@@ -98,19 +100,46 @@ def load_generator(
             (naming the first keys).
     """
     path = Path(DEFAULT_WEIGHTS if weights is None else weights)
-    if not path.is_file():
-        raise ColorizeError(f'no weights file {path}')
-    state, generator_cfg = _read(path)
+    _require_file(path, 'weights file')
+    state, description = _read(path)
     if config is not None:
         generator_cfg = read_generator_cfg(config)
-    if generator_cfg is None:
+    elif description is not None:
+        generator_cfg = _parse_description(description, path)
+        # A sketch without memory: what the file describes must be as large as what it holds.
+        with torch.device('meta'):
+            require_fit(build_network(generator_cfg, path), state, path)
+    else:
         raise ColorizeError(
             f'{path} does not describe its network: pass the config file it was trained with '
             '(--config)'
         )
     generator = build_network(generator_cfg, config or path)
     load_strictly(generator, state, path)
-    return generator.float().eval().to(device)
+    generator = generator.float().eval()
+    _require_colors(generator, config or path)
+    return generator.to(device)
+
+
+def _require_file(path: Path, what: str) -> None:
+    try:
+        if path.is_file():
+            return
+    except OSError as error:  # a folder on the way that is closed, or a loop of links
+        raise ColorizeError(f'cannot read {path}: {error.strerror}') from None
+    raise ColorizeError(f'no {what} {path}')
+
+
+@torch.no_grad()
+def _require_colors(generator: nn.Module, source: str | os.PathLike) -> None:
+    """Try a network on a small image: parts that exist need not fit each other."""
+    try:
+        ab = generator(torch.zeros(1, 1, 32, 32))
+        problem = '' if ab.shape == (1, 2, 32, 32) else f'it returns the shape {tuple(ab.shape)}'
+    except Exception as error:  # a network is a program: it can fail in any way
+        problem = f'{type(error).__name__}: {first_line(error)}'
+    if problem:
+        raise ColorizeError(f'the network that {source} describes cannot colorize: {problem}')
 
 
 def read_generator_cfg(config: str | os.PathLike) -> dict[str, Any]:
@@ -120,8 +149,7 @@ def read_generator_cfg(config: str | os.PathLike) -> dict[str, Any]:
         ColorizeError: if there is none.
     """
     path = Path(config)
-    if not path.is_file():
-        raise ColorizeError(f'no config file {path}')
+    _require_file(path, 'config file')
     try:
         cfg = Config.fromfile(path, format_python_code=False)
     except Exception as error:  # a config is a program: it can fail in any way
@@ -133,37 +161,30 @@ def read_generator_cfg(config: str | os.PathLike) -> dict[str, Any]:
     return generator_cfg.to_dict()
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], dict | None]:
-    """The generator's state dict and, where the file has one, its configuration."""
+def _read(path: Path) -> tuple[dict[str, Tensor], str | None]:
+    """The generator's state dict and, where the file has one, the description of its network."""
     try:
         if not is_safetensors(path):
             return _generator_of(read_checkpoint(path), path), None
         state, metadata = read_safetensors(path)
     except UserError as error:
         raise ColorizeError(str(error)) from None
-    if metadata.get('format') != FORMAT:
-        return state, None
+    return state, metadata.get('generator', '') if metadata.get('format') == FORMAT else None
+
+
+def _parse_description(text: str, path: Path) -> dict[str, Any]:
+    """The config of a network that this package can build, and nothing else."""
     try:
-        generator_cfg = json.loads(metadata['generator'])
-        _check_types(generator_cfg)
-    except (KeyError, ValueError) as error:
-        raise ColorizeError(f'{path} is damaged: {first_line(error)}') from None
-    return state, generator_cfg
-
-
-def _check_types(cfg: Any) -> None:
-    """Let a description from a stranger name registered modules only.
-
-    The registry would import and call any dotted name, `os.system` included.
-    """
-    if isinstance(cfg, dict):
-        name = cfg.get('type')
-        if name is not None and not (isinstance(name, str) and name in MODELS.module_dict):
-            raise ValueError(f'it asks for an unknown module {name!r}')
-        cfg = list(cfg.values())
-    if isinstance(cfg, list):
-        for value in cfg:
-            _check_types(value)
+        if len(text) > _LONGEST:
+            raise UserError(f'it has {len(text):,} characters, more than {_LONGEST:,}')
+        cfg = json.loads(text)
+        check_generator_cfg(cfg)
+    except (ValueError, RecursionError) as error:
+        raise ColorizeError(
+            f'the description of the network in {path} cannot be used: {first_line(error)}; pass '
+            'the config file it was trained with (--config)'
+        ) from None
+    return cfg
 
 
 def _generator_of(checkpoint: Any, path: Path) -> dict[str, Tensor]:
@@ -171,12 +192,14 @@ def _generator_of(checkpoint: Any, path: Path) -> dict[str, Tensor]:
 
     With an EMAHook, `state_dict` already holds the averaged weights.
     """
-    model = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else {}
+    model = checkpoint.get('state_dict', checkpoint) if isinstance(checkpoint, dict) else None
+    if not isinstance(model, dict):
+        model = {}
     pattern = re.compile(r'(?:module\.)?generator\.(?:module\.)?(.+)')
     state = {
         match[1]: value
         for key, value in model.items()
-        if isinstance(value, Tensor) and (match := pattern.fullmatch(str(key)))
+        if isinstance(value, Tensor) and isinstance(key, str) and (match := pattern.fullmatch(key))
     }
     if not state:
         raise ColorizeError(f'{path} holds no generator.* weights: not a checkpoint of a Colorizer')
@@ -229,9 +252,18 @@ def load_strictly(network: nn.Module, state: Mapping[str, Tensor], path: str | o
     Raises:
         ColorizeError: if it does not, with the first names and the path it is from.
     """
+    require_fit(network, state, path)
+    network.load_state_dict(state, strict=True)
+
+
+def require_fit(network: nn.Module, state: Mapping[str, Tensor], path: str | os.PathLike) -> None:
+    """Refuse a state dict that `load_strictly` would not load.
+
+    Raises:
+        ColorizeError: with the first names and the path it is from.
+    """
     if differences := summarize(state_differences(network.state_dict(), state)):
         raise ColorizeError(f'{path} does not fit the network: {differences}')
-    network.load_state_dict(state, strict=True)
 
 
 def publish(

@@ -70,7 +70,7 @@ def _of_tensors(tensors: Mapping[str, Any]) -> dict[str, str]:
 def _of_generator(metadata: Mapping[str, str]) -> dict[str, str]:
     try:
         generator = json.loads(metadata.get('generator', '{}'))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     names = ('network', 'type'), ('image size', 'image_size'), ('saturation', 'saturation')
     stored = generator if isinstance(generator, dict) else {}

@@ -20,9 +20,10 @@ from mmengine.runner import Runner, find_latest_checkpoint
 from mmengine.utils import import_modules_from_strings
 
 from ..datasets.checks import coco, lidar
+from ..utils.checkpoint_file import read_checkpoint, require_checkpoint
 from ..utils.command import RANK_VARIABLES, error_line, process_rank
 from ..utils.configs_dir import find_config
-from ..utils.errors import RunError
+from ..utils.errors import RunError, UserError
 from ..utils.report import check_output
 from ..utils.terminal import print_line
 from .cpu_processes import start_cpu_processes
@@ -77,6 +78,8 @@ def train(
         _resume(cfg, resume)
     elif cfg.get('load_from'):
         _check_file(cfg.load_from, 'load_from')
+    if cfg.get('load_from'):
+        _check_checkpoint(cfg.load_from, cfg.get('resume', False))
     if resume is None:
         _check_initial_weights(cfg.get('model'))
     hooks = []
@@ -115,6 +118,7 @@ def evaluate(
     if not cfg.get('test_dataloader'):
         raise RunError(f'The config {config} has no test_dataloader')
     _check_file(checkpoint, 'checkpoint')
+    _check_checkpoint(checkpoint)
     hooks: list[Hook] = [ReportHook(config, checkpoint, out, cfg_options)]
     if out is not None:
         check_output(out)
@@ -198,6 +202,16 @@ def _check_file(path: str, what: str) -> None:
         raise RunError(f'no {what} {path}')
 
 
+def _check_checkpoint(path: str, resume: bool = False) -> None:
+    """Look into a checkpoint before the data sets are read, which can take minutes."""
+    if '://' in path or path.endswith(generator_file.SUFFIX):
+        return
+    try:
+        require_checkpoint(read_checkpoint(path), path, resume)
+    except UserError as error:
+        raise RunError(str(error)) from None
+
+
 def _check_initial_weights(part: Any) -> None:
     """Look for the files of init_cfg now; the data sets, which come first, can take minutes."""
     if isinstance(part, Mapping):
@@ -223,7 +237,13 @@ def _resume(cfg: Config, resume: str) -> None:
         print_line(f'no checkpoint in {work_dir} yet: training starts from the beginning')
         cfg.resume = False
         return
-    last = Path(find_latest_checkpoint(cfg.work_dir))
+    try:
+        last = Path(find_latest_checkpoint(cfg.work_dir))
+    except UnicodeDecodeError:
+        raise RunError(
+            f'nothing to resume from: {work_dir}/last_checkpoint is damaged; --resume FILE names a '
+            'checkpoint'
+        ) from None
     # It holds the path as it was: of a folder that was moved, or seen from another directory.
     found = next((path for path in (work_dir / last.name, last) if path.is_file()), None)
     if found is None:

@@ -59,9 +59,11 @@ def read_checkpoint(path: str | os.PathLike, training_log: bool = True) -> Any:
     # torch >= 2.5 has it
     allowed = getattr(torch.serialization, 'safe_globals', None) if training_log else None
     try:
+        # mmap: what is not asked for, such as the optimizer's state, stays on the disk
+        mapped = zipfile.is_zipfile(path)
+        if mapped:
+            _require_stored(path)
         with contextlib.nullcontext() if allowed is None else allowed(_TRAINING_LOG):
-            # mmap: what is not asked for, such as the optimizer's state, stays on the disk
-            mapped = zipfile.is_zipfile(path)
             return torch.load(str(path), map_location='cpu', weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
         found = re.search(r'(?:GLOBAL|class) ([\w.]+)', str(error))
@@ -70,8 +72,51 @@ def read_checkpoint(path: str | os.PathLike, training_log: bool = True) -> Any:
             f'{path} is not loaded: it is damaged, or holds objects other than weights{reason}, '
             'which could run code'
         ) from None
-    except (RuntimeError, OSError, EOFError, ValueError, LookupError, TypeError) as error:
-        raise UserError(f'{path} is not a weights file: {first_line(error)}') from None
+    except UserError:
+        raise
+    except Exception as error:  # a pickle that anyone may have made can fail in any way
+        raise UserError(
+            f'{path} is not loaded: it is damaged, or no checkpoint ({first_line(error)})'
+        ) from None
+
+
+def _require_stored(path: str | os.PathLike) -> None:
+    """Refuse compressed entries, which torch.save never writes: four megabytes can hold eight
+    gigabytes.
+    """
+    size = os.path.getsize(path)
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries) or (
+        sum(entry.file_size for entry in entries) > size
+    ):
+        raise UserError(f'{path} is not loaded: it is compressed, which torch.save does not do')
+
+
+def require_checkpoint(checkpoint: Any, path: str | os.PathLike, resume: bool = False) -> None:
+    """Refuse what mmengine could not load, or not go on from.
+
+    Args:
+        checkpoint: what `read_checkpoint` returned.
+        path: its file, for errors.
+        resume: whether it must have the state of a training.
+
+    Raises:
+        UserError: naming the part that is wrong.
+    """
+    parts: list[tuple[str, Any, type]] = [('', checkpoint, dict)]
+    if isinstance(checkpoint, dict):
+        parts += [(name, checkpoint.get(name, {}), dict) for name in ('state_dict', 'meta')]
+        meta, hub = checkpoint.get('meta'), checkpoint.get('message_hub')
+        if resume and isinstance(meta, dict) and hub is not None:
+            parts += [(f'meta.{name}', meta.get(name), int) for name in ('epoch', 'iter')]
+            parts.append(('message_hub', hub, dict))
+    for name, value, kind in parts:
+        if not isinstance(value, kind):
+            raise UserError(
+                f'{path} is no checkpoint: {name or "it"} is a {type(value).__name__} where a '
+                f'{kind.__name__} belongs'
+            )
 
 
 def is_safetensors(path: str | os.PathLike) -> bool:
@@ -99,7 +144,7 @@ def read_safetensors(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict[s
         with safe_open(path, 'pt') as file:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             return state, file.metadata() or {}
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, RuntimeError, TypeError) as error:
         raise UserError(f'{path} is damaged: {first_line(error)}') from None
 
 
@@ -178,7 +223,28 @@ def state_differences(
             for name in own
             if name in given and own[name].shape != given[name].shape
         ],
+        'of another kind': [
+            f'{name} {_kind(given[name])}'
+            for name in own
+            if isinstance(given.get(name), Tensor) and not _can_replace(own[name], given[name])
+        ],
     }
+
+
+def _can_replace(own: Tensor, given: Tensor) -> bool:
+    """Whether a tensor holds real numbers where ours does, or whole ones, and all of them."""
+    return (
+        given.layout == torch.strided
+        and not (given.is_quantized or given.is_meta or given.is_nested)
+        and given.is_floating_point() == own.is_floating_point()
+        and given.is_complex() == own.is_complex()
+        and (given.dtype == torch.bool) == (own.dtype == torch.bool)
+    )
+
+
+def _kind(tensor: Tensor) -> str:
+    layout = '' if tensor.layout == torch.strided else f', {tensor.layout}'
+    return f'{tensor.dtype}{layout}'.replace('torch.', '')
 
 
 def weights_file(given: str | None, url: str, digest: str, network: str, argument: str) -> Path:

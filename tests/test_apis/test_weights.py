@@ -1,6 +1,7 @@
 import json
 import os
 import pickle
+import zipfile
 
 import numpy as np
 import pytest
@@ -225,15 +226,165 @@ def test_config_inside_a_checkpoint_is_not_executed(tmp_path, generator, config)
     assert not (tmp_path / 'ran').exists()
 
 
-@pytest.mark.parametrize('nested', [True, False])
-def test_description_may_not_name_any_function(tmp_path, generator, nested):
+@pytest.mark.parametrize('part', ['generator', 'encoder', 'neck', 'head', 'width'])
+def test_description_may_not_name_any_function(tmp_path, generator, tiny, part):
     """mmengine's registry imports and calls dotted names, such as os.mkdir."""
     evil = {'type': 'os.mkdir', 'path': str(tmp_path / 'ran')}
-    cfg = {'type': 'TwoConvs', 'width': [evil]} if nested else evil
-    save_generator(tmp_path / 'a', generator, cfg)
-    with pytest.raises(ColorizeError, match=r'unknown module .os\.mkdir'):
+    described = evil if part == 'generator' else dict(tiny, **{part: evil})
+    save_generator(tmp_path / 'a', generator, described)
+    with pytest.raises(ColorizeError, match=r'cannot be used.*--config'):
         load_generator(tmp_path / 'a')
     assert not (tmp_path / 'ran').exists()
+
+
+@pytest.mark.parametrize('part', [None, 'encoder', 'neck', 'head'])
+def test_description_may_not_import_anything(tmp_path, generator, tiny, monkeypatch, part):
+    """mmengine's registry imports the module `registry` of whatever `_scope_` names."""
+    (tmp_path / 'helper').mkdir()
+    (tmp_path / 'helper' / '__init__.py').write_text(
+        f'import os\nos.mkdir({str(tmp_path / "ran")!r})\n'
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    (tiny if part is None else tiny[part])['_scope_'] = 'helper'
+    save_generator(tmp_path / 'a', generator, tiny)
+    with pytest.raises(ColorizeError, match='_scope_'):
+        load_generator(tmp_path / 'a')
+    assert not (tmp_path / 'ran').exists()
+
+
+@pytest.mark.parametrize(
+    ('where', 'value'),
+    [
+        ('image_size', 30000),
+        ('image_size', 10**30),
+        ('image_size', 0),
+        ('image_size', True),
+        ('image_size', '256'),
+        ('saturation', float('nan')),
+        ('saturation', float('inf')),
+        ('saturation', -1),
+        ('num_queries', 10**8),
+        ('encoder.window_size', 10**9),
+        ('encoder.window_size', 8.0),
+        ('encoder.arch.depths', [10**5, 1, 1, 1]),
+        ('encoder.arch.depths', [1] * 99),
+        ('encoder.arch.depths', []),
+        ('encoder.arch.embed_dims', 8),
+        ('encoder.arch.more', 1),
+        ('encoder.arch', 'huge'),
+        ('encoder.order', ['sda', 'os']),
+        ('encoder.with_cp', 1.5),
+        ('encoder.init_cfg', {'type': 'Pretrained', 'checkpoint': 'http://example.org/x'}),
+        ('neck.out_channels', [[[[]]]]),
+        ('head.num_layers', 10**8),
+        ('head.upscale', 10**4),
+        ('head', []),
+        ('init_cfg', None),
+    ],
+)
+def test_description_outside_of_the_schema_is_one_line(tmp_path, generator, tiny, where, value):
+    *parts, last = where.split('.')
+    cfg = tiny
+    for part in parts:
+        cfg = cfg[part]
+    cfg[last] = value
+    save_generator(tmp_path / 'a', generator, tiny)
+    with pytest.raises(ColorizeError, match=last) as error:
+        load_generator(tmp_path / 'a')
+    assert '\n' not in str(error.value)
+    assert len(str(error.value)) < 500
+
+
+def write_description(path, generator, text):
+    tensors = {key: value.clone() for key, value in generator.state_dict().items()}
+    save_file(tensors, path, {'format': 'dualattn_mm.generator.v1', 'generator': text})
+
+
+@pytest.mark.parametrize(
+    'text',
+    ['', '[' * 50_000, '9' * 99_000, '{}', '[]', '"x"', 'null', '{"type": {}}', ' ' * 10**6, '\0'],
+    ids=lambda text: text[:8],
+)
+def test_description_that_is_no_config_is_one_line(tmp_path, generator, text):
+    write_description(tmp_path / 'a', generator, text)
+    with pytest.raises(ColorizeError, match='description of the network') as error:
+        load_generator(tmp_path / 'a')
+    assert '\n' not in str(error.value)
+
+
+def test_network_as_large_as_its_weights_only(tmp_path, generator, tiny):
+    """Within the ranges a description could still ask for a hundred gigabytes."""
+    tiny['encoder']['arch'].update(embed_dims=[8192] * 4, depths=[32] * 4, stem_channels=8192)
+    tiny['neck']['in_channels'] = [8192] * 4
+    save_generator(tmp_path / 'a', generator, tiny)
+    with pytest.raises(ColorizeError, match='does not fit the network'):
+        load_generator(tmp_path / 'a')
+
+
+def test_parts_that_do_not_fit_each_other_are_found_at_once(tmp_path, tiny):
+    tiny['neck']['in_channels'] = (8, 8, 16, 24)  # the encoder's last map has 16
+    network = MODELS.build(tiny)
+    save_generator(tmp_path / 'a', network, tiny)
+    with pytest.raises(ColorizeError, match='cannot colorize: RuntimeError'):
+        load_generator(tmp_path / 'a')
+
+
+@pytest.mark.parametrize('dtype', [torch.int64, torch.complex64, torch.bool, torch.uint8])
+@pytest.mark.parametrize('kind', ['safetensors', 'pth'])
+def test_tensors_of_another_kind_are_named(tmp_path, generator, config, dtype, kind):
+    state = generator.state_dict()
+    state['leave.bias'] = state['leave.bias'].to(dtype)
+    path = tmp_path / f'a.{kind}'
+    if kind == 'pth':
+        torch.save({'state_dict': {f'generator.{k}': v for k, v in state.items()}}, path)
+    else:
+        save_generator(path, state, CFG)
+    name = str(dtype).removeprefix('torch.')
+    with pytest.raises(ColorizeError, match=f'1 of another kind .leave.bias {name}'):
+        load_generator(path, config)
+
+
+def test_sparse_tensors_are_named(tmp_path, generator, config):
+    state = generator.state_dict()
+    state['leave.weight'] = state['leave.weight'].to_sparse()
+    torch.save({f'generator.{k}': v for k, v in state.items()}, tmp_path / 'a.pth')
+    with pytest.raises(ColorizeError, match=r'1 of another kind .*float32, sparse_coo'):
+        load_generator(tmp_path / 'a.pth', config)
+
+
+@pytest.mark.parametrize('entry', ['data.pkl', 'data/0'])
+def test_compressed_checkpoint_is_refused(tmp_path, generator, config, entry):
+    """Four megabytes of it can hold eight gigabytes."""
+    plain = save_checkpoint(tmp_path / 'a.pth', generator)
+    packed = tmp_path / 'b.pth'
+    with zipfile.ZipFile(plain) as source, zipfile.ZipFile(packed, 'w') as target:
+        for info in source.infolist():
+            kind = zipfile.ZIP_DEFLATED if info.filename.endswith(entry) else zipfile.ZIP_STORED
+            target.writestr(info.filename, source.read(info), kind)
+    with pytest.raises(ColorizeError, match=r'b\.pth is not loaded: it is compressed'):
+        load_generator(packed, config)
+
+
+@pytest.mark.parametrize(
+    'content',
+    [
+        {'state_dict': []},
+        {'state_dict': 5, 'meta': 5},
+        {'state_dict': {5: torch.zeros(1), 'generator.x': 'text'}},
+        {'meta': [[[]]]},
+        5,
+        'text',
+        (torch.zeros(1),),
+        torch.zeros(1),
+        None,
+    ],
+    ids=str,
+)
+def test_checkpoint_of_something_else_is_one_line(tmp_path, config, content):
+    torch.save(content, tmp_path / 'a.pth')
+    with pytest.raises(ColorizeError, match=r'a\.pth holds no generator') as error:
+        load_generator(tmp_path / 'a.pth', config)
+    assert '\n' not in str(error.value)
 
 
 def test_mismatch_names_keys_and_counts(tmp_path, generator):

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from dualattn_mm.apis import save_generator
 from dualattn_mm.apis.weights_info import weights_info
@@ -34,6 +35,15 @@ def test_damaged_files_are_one_line(tmp_path, content):
     with pytest.raises(UserError, match=str(path)) as error:
         weights_info(path)
     assert '\n' not in str(error.value)
+
+
+def test_description_that_is_no_config_is_shown_as_it_is(tmp_path, two_convs):
+    path = tmp_path / 'x.safetensors'
+    tensors = {name: value.clone() for name, value in two_convs().state_dict().items()}
+    save_file(tensors, path, {'generator': '[' * 50_000})
+    info = weights_info(path)
+    assert 'network' not in info
+    assert info['metadata generator'].startswith('[[[')
 
 
 def test_missing_file(tmp_path):

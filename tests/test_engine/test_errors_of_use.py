@@ -147,6 +147,46 @@ def test_a_zip_file_that_is_no_checkpoint(status, tmp_path):
     assert err.startswith(f'error: {path} is not loaded')
 
 
+@pytest.mark.parametrize(
+    ('change', 'part'),
+    [
+        (dict(meta=5), 'meta is a int'),
+        (dict(meta=dict(epoch=0, iter='one')), 'meta.iter is a str'),
+        (dict(state_dict=[]), 'state_dict is a list'),
+        (dict(message_hub=[]), 'message_hub is a list'),
+        (None, 'it is a list'),
+    ],
+)
+def test_checkpoint_with_parts_of_another_type_is_one_line(status, checkpoint, change, part):
+    content = torch.load(checkpoint, weights_only=True)
+    bad = checkpoint.with_name('bad.pth')
+    torch.save([content] if change is None else content | change, bad)
+    code, err = status(resume=str(bad))
+    assert code == 2
+    assert err.startswith(f'error: {bad} is no checkpoint: {part}')
+    assert err.count('\n') == 1
+
+
+def test_checkpoint_with_complex_weights_is_one_line(status, checkpoint):
+    content = torch.load(checkpoint, weights_only=True)
+    name = next(name for name, value in content['state_dict'].items() if value.dim() > 1)
+    content['state_dict'][name] = content['state_dict'][name].to(torch.complex64)
+    bad = checkpoint.with_name('bad.pth')
+    torch.save(content, bad)
+    code, err = status(load_from=str(bad))
+    assert code == 2
+    [line] = [line for line in err.splitlines() if line.startswith('error')]
+    assert f'1 of another kind ({name} complex64)' in line
+
+
+def test_pointer_to_the_last_checkpoint_that_is_no_text_is_one_line(status, checkpoint):
+    checkpoint.with_name('last_checkpoint').write_bytes(b'\xff\xfe\x00 damaged')
+    code, err = status(resume='auto')
+    assert code == 2
+    assert 'last_checkpoint is damaged' in err
+    assert err.count('\n') == 1
+
+
 def test_weights_alone_are_nothing_to_resume(status, checkpoint):
     weights = checkpoint.with_name('weights.pth')
     torch.save(dict(state_dict=torch.load(checkpoint, weights_only=True)['state_dict']), weights)

@@ -8,6 +8,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import _load_checkpoint_to_model
 
+from ...utils.checkpoint_file import state_differences
 from ...utils.errors import RunError, summarize
 from ...utils.wrappers import unwrapped
 
@@ -37,6 +38,13 @@ class StrictLoadHook(Hook):
                 'load_from=FILE starts a new training with them'
             )
         model = unwrapped(runner.model)
+        state = checkpoint.get('state_dict', checkpoint)
+        kinds = state_differences(model.state_dict(), state)['of another kind']
+        if kinds:  # torch would drop the imaginary parts of complex numbers, for example
+            name = runner._load_from or 'the checkpoint'
+            raise RunError(
+                f'{name} does not fit the model: {summarize({"of another kind": kinds})}'
+            )
         try:
             # mmengine's own comparison, which knows old names that modules translate.
             _load_checkpoint_to_model(model, checkpoint, strict=True)

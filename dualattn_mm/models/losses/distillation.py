@@ -60,6 +60,9 @@ class FeatureDistillation(BaseModule):
         require(loss_weight >= 0, 'loss_weight', loss_weight, 'a number of at least 0')
         require_natural(shrink=shrink)
         require(0 < share <= 1, 'share', share, 'a number above 0, at most 1')
+        # timm would download names such as hf_hub:USER/MODEL, and read folders.
+        known = isinstance(teacher, str) and ':' not in teacher and timm.is_model(teacher)
+        require(known, 'teacher', teacher, 'the name of a model of timm')
         self.weights = weights
         self.teacher = teacher
         self.loss_weight = loss_weight

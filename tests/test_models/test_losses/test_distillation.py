@@ -200,3 +200,15 @@ def test_without_timm_it_is_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, 'timm', None)
     with pytest.raises(UserError, match=r'needs timm .*: pip install -r requirements/distill'):
         distillation('teacher.pth')
+
+
+@pytest.mark.parametrize(
+    'name', ['hf_hub:timm/lcnet_035', 'hf-hub:x/y', 'local-dir:/tmp', 'no_such_network', '', None]
+)
+def test_teacher_that_timm_would_download_is_refused(file, monkeypatch, name):
+    def fail(*_, **__):
+        raise AssertionError('timm was asked')
+
+    monkeypatch.setattr(timm, 'create_model', fail)
+    with pytest.raises(UserError, match='teacher='):
+        FeatureDistillation(file, in_channels=(16,), teacher=name)

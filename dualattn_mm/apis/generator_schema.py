@@ -1,0 +1,176 @@
+"""What a weights file may say of its network, checked before any of it is used.
+
+The file can come from anyone. mmengine's registry would import whatever a `type` or a `_scope_`
+names, and an argument can ask for more memory than there is.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..models.backbones.attention import ATTENTION_KINDS, FCA_SCALES
+from ..utils.errors import UserError
+
+Check = Callable[[str, Any], None]
+
+
+def whole(low: int, high: int) -> Check:
+    """A whole number of a range."""
+
+    def check(name: str, value: Any) -> None:
+        ok = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+        _require(ok, name, value, f'a whole number from {low} to {high}')
+
+    return check
+
+
+def real(low: float, high: float) -> Check:
+    """A finite number of a range."""
+
+    def check(name: str, value: Any) -> None:
+        ok = isinstance(value, int | float) and not isinstance(value, bool)
+        # In this order, an integer of any length is no float that overflows.
+        ok = ok and low <= value <= high and math.isfinite(value)
+        _require(ok, name, value, f'a number from {low} to {high}')
+
+    return check
+
+
+def one_of(*allowed: Any) -> Check:
+    """One of some texts, or of true and false."""
+
+    def check(name: str, value: Any) -> None:
+        ok = isinstance(value, str | bool) and value in allowed
+        _require(ok, name, value, f'one of {allowed}')
+
+    return check
+
+
+def several(item: Check, most: int) -> Check:
+    """A list with 1 to `most` items."""
+
+    def check(name: str, value: Any) -> None:
+        ok = isinstance(value, list | tuple) and 1 <= len(value) <= most
+        _require(ok, name, value, f'a list of 1 to {most} values')
+        for i, inner in enumerate(value):
+            item(f'{name}[{i}]', inner)
+
+    return check
+
+
+def either(first: Check, *others: Check, of: type) -> Check:
+    """The first check for values of a class, the others for all else."""
+
+    def check(name: str, value: Any) -> None:
+        for each in (first,) if isinstance(value, of) else others:
+            each(name, value)
+
+    return check
+
+
+def record(required: Mapping[str, Check], optional: Mapping[str, Check] | None = None) -> Check:
+    """A dict with all of the required keys and some of the optional ones."""
+    known = {**required, **(optional or {})}
+
+    def check(name: str, value: Any) -> None:
+        _require(isinstance(value, dict), name, value, 'a dict')
+        for key in value:
+            _require(key in known, name, key, f'keys among {", ".join(sorted(known))}')
+        for key in required:
+            _require(key in value, name, value, f'a dict with the key {key}')
+        for key, inner in value.items():
+            known[key](f'{name}.{key}', inner)
+
+    return check
+
+
+def _require(ok: bool, name: str, value: Any, allowed: str) -> None:
+    """Raise UserError unless `ok`, with as much of the value as a line has room for."""
+    if ok:
+        return
+    try:
+        shown = repr(value)
+    except (ValueError, RecursionError):  # an integer of thousands of digits, or lists in lists
+        shown = type(value).__name__
+    shown = shown if len(shown) <= 80 else f'{shown[:77]}...'
+    raise UserError(f'{name}={shown} is not possible: it must be {allowed}')
+
+
+_STAGES = 5
+_FLAG = one_of(True, False)
+_CHANNELS = whole(1, 8192)
+
+_ENCODER = record(
+    {},
+    dict(
+        type=one_of('DualAttention'),
+        arch=either(
+            one_of('tiny', 'small', 'base'),
+            record(
+                dict(
+                    embed_dims=several(_CHANNELS, _STAGES),
+                    depths=several(whole(1, 32), _STAGES),
+                    stem_channels=_CHANNELS,
+                )
+            ),
+            of=str,
+        ),
+        in_channels=whole(1, 3),
+        window_size=whole(1, 64),
+        head_dim=_CHANNELS,
+        group_dim=_CHANNELS,
+        order=several(one_of(*ATTENTION_KINDS), 4),
+        mlp_ratio=real(0.01, 16),
+        fca_scale=one_of(*FCA_SCALES),
+        drop_path_rate=real(0, 0.99),
+        out_indices=several(whole(0, _STAGES - 1), _STAGES),
+        frozen_stages=whole(-1, _STAGES),
+        gap_before_final_norm=_FLAG,
+        with_cp=_FLAG,
+    ),
+)
+_NECK = record(
+    {},
+    dict(
+        type=one_of('PixelShuffleNeck'),
+        in_channels=several(_CHANNELS, _STAGES),
+        out_channels=several(_CHANNELS, _STAGES),
+    ),
+)
+_HEAD = record(
+    {},
+    dict(
+        type=one_of('ColorAttention'),
+        in_channels=_CHANNELS,
+        num_layers=whole(1, 32),
+        num_heads=whole(1, 128),
+        feedforward_channels=whole(1, 32768),
+        upscale=whole(1, 16),
+    ),
+)
+# By the type of a generator. A program with a network of its own adds what describes it.
+GENERATORS: dict[str, Check] = {
+    'MultiscalePyramidTransformer': record(
+        dict(type=one_of('MultiscalePyramidTransformer')),
+        dict(
+            encoder=_ENCODER,
+            neck=_NECK,
+            head=_HEAD,
+            num_queries=whole(1, 4096),
+            image_size=whole(32, 1024),
+            saturation=real(0, 10),
+        ),
+    )
+}
+
+
+def check_generator_cfg(cfg: Any) -> None:
+    """Refuse a description of a generator that is outside of what `GENERATORS` allows.
+
+    Raises:
+        UserError: naming the value and what is allowed.
+    """
+    kind = cfg.get('type') if isinstance(cfg, dict) else None
+    known = isinstance(kind, str) and kind in GENERATORS
+    _require(known, 'generator.type', kind, f'one of {", ".join(GENERATORS)}')
+    GENERATORS[kind]('generator', cfg)
