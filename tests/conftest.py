@@ -28,6 +28,14 @@ from dualattn_mm.apis.generator_schema import GENERATORS, one_of, record, whole
 LIBRARIES = ('mmdet', 'mmpretrain', 'mmdet3d', 'mmagic')
 
 
+def pytest_itemcollected(item):
+    """Marks the tests that use the libraries; skips those for a GPU where there is none."""
+    if 'openmmlab' in item.fixturenames:
+        item.add_marker('integration')
+    if item.get_closest_marker('gpu') and not torch.cuda.is_available():
+        item.add_marker(pytest.mark.skip(reason='PyTorch finds no CUDA GPU'))
+
+
 @pytest.fixture(autouse=True)
 def _seed():
     torch.manual_seed(0)

@@ -11,7 +11,7 @@ from dualattn_mm.apis.complexity import complexity, complexity_of_config
 from dualattn_mm.models import DualAttention
 from dualattn_mm.utils.errors import UserError
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / 'configs' / 'mmpretrain'
 NAMES = [f'cls_dualattn_{size}{more}' for size in 'tsb' for more in ('', '_384')]
 ARCHS = dict(  # stem, widths, pairs

@@ -14,7 +14,7 @@ from test_color_configs import TINY
 
 from dualattn_mm.datasets import ColorizationCenterSquare
 
-CONFIGS = Path(__file__).parents[1] / 'configs' / 'mmagic'
+CONFIGS = Path(__file__).parents[2] / 'configs' / 'mmagic'
 TRAINING = sorted(path.name for path in CONFIGS.glob('color_*.py'))
 PRESETS = {
     'test_imagenet_val50k.py': 'data/imagenet/val',

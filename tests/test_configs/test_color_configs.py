@@ -13,7 +13,7 @@ from PIL import Image
 
 from dualattn_mm.apis.weights import DEFAULT_WEIGHTS, load_generator
 
-CONFIGS = Path(__file__).parents[1] / 'configs' / 'mmagic'
+CONFIGS = Path(__file__).parents[2] / 'configs' / 'mmagic'
 TINY = dict(
     encoder=dict(
         arch=dict(embed_dims=(8, 8, 16, 16), depths=(1, 1, 1, 1), stem_channels=4),
