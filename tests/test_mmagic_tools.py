@@ -54,6 +54,8 @@ def run_tools(*calls, start):
     return output
 
 
+@pytest.mark.integration
+@pytest.mark.slow
 def test_train_and_test(tmp_path, photos, start):
     config = tmp_path / 'train.py'
     config.write_text(

@@ -46,6 +46,7 @@ def macs(arch, side, window, classes=1000):
 
 
 def config(name):
+    pytest.importorskip('mmpretrain')  # its configs are the bases of ours
     return Config.fromfile(CONFIGS / f'{name}.py')
 
 
@@ -119,6 +120,7 @@ def test_what_cannot_be_counted():
         complexity_of_config(Config(dict(default_scope='mmocr', model={})), (1, 1))
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize('name', NAMES)
 def test_settings(name):
     cfg = config(name)

@@ -17,6 +17,8 @@ from dualattn_mm.utils.errors import UserError
 
 pytest.importorskip('mmdet3d')
 
+pytestmark = pytest.mark.integration
+
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / 'mmdet3d'
 # Size of the map; GMACs of the backbone and its share of SECOND's MACs at most, as specified.
 SIZES = {

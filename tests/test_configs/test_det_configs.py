@@ -40,6 +40,7 @@ METAFILE = {
 
 @cache
 def read(name):
+    pytest.importorskip('mmdet')  # its configs are the bases of ours
     return Config.fromfile(CONFIGS / f'{name}.py')
 
 
@@ -115,6 +116,7 @@ def test_detectors_that_cannot_be_counted(openmmlab, stock, what):
         count(get_config(f'mmdet::{stock}.py'))
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize('name', SIZES)
 def test_settings(name):
     cfg = config(name)
@@ -142,6 +144,7 @@ def test_settings(name):
     assert hooks == {'StrictLoadHook', 'PlainCheckpointHook', 'RepeatableHook'}
 
 
+@pytest.mark.integration
 def test_images_of_mask_rcnn():
     pipeline = config('mask_rcnn_dualattn_b').train_dataloader.dataset.pipeline
     [resize] = [t for t in pipeline if 'Resize' in t.type]
@@ -150,6 +153,7 @@ def test_images_of_mask_rcnn():
     assert (min(short), max(short), set(long)) == (480, 800, {1333})
 
 
+@pytest.mark.integration
 def test_images_and_heads_of_the_cascade():
     cfg = config('cascade_dualattn_s')
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
@@ -195,6 +199,7 @@ def test_mixed_precision_with_a_gpu_alone(monkeypatch, gpu, kind):
     assert wrapper._accumulative_counts == 2
 
 
+@pytest.mark.integration
 def test_eight_images_learnt_by_heart():
     """The same eight images are trained on and tested, and the metric knows no others."""
     cfg = config('mask_rcnn_dualattn_narrow_overfit')

@@ -25,6 +25,7 @@ def last_scalars(work_dir):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_train_test_and_infer(options, openmmlab, tmp_path):
     chosen = options()
     work_dir = tmp_path / 'run'
@@ -116,6 +117,8 @@ def cascade(options):
     return [f'{name}={value}'.replace(' ', '') for name, value in (options | arch).items()]
 
 
+@pytest.mark.slow
+@pytest.mark.integration
 def test_cascade_in_two_processes(options, start, tmp_path):
     """The line that README.md has, with 2 for 8."""
     pytest.importorskip('mmdet')

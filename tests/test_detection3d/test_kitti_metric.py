@@ -14,6 +14,8 @@ from mmengine.registry import METRICS, DefaultScope
 shapely = pytest.importorskip('shapely')
 pytest.importorskip('mmdet3d')
 
+pytestmark = pytest.mark.integration
+
 # Cars of three frames: x, y, z of the bottom, length, width, height, yaw; in the LiDAR's frame.
 TRUE = np.array(
     [

@@ -17,6 +17,8 @@ from tools.visualize_bev import draw_detections
 
 pytest.importorskip('spconv')
 
+pytestmark = pytest.mark.integration
+
 ROOT = Path(__file__).resolve().parents[2]
 SECOND = str(CONFIGS / 'second_dualattn_kitti.py')
 WITHOUT_VAL = dict(val_cfg=None, val_dataloader=None, val_evaluator=None)

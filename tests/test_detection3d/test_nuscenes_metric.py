@@ -13,6 +13,9 @@ from mmengine.registry import METRICS, DefaultScope
 from nuscenes_tables import SCENES, lidar_boxes, write_tables
 
 pytest.importorskip('nuscenes')
+
+pytestmark = pytest.mark.integration
+
 PRESENT = ('car', 'pedestrian', 'traffic_cone')
 
 

@@ -52,6 +52,7 @@ def test_fewer_gpus_than_asked_is_one_line(config, run_script, monkeypatch):
     assert err == 'error: 4 processes were asked for, and this machine has 2 GPUs\n'
 
 
+@pytest.mark.slow
 def test_a_process_that_fails_is_named(config, tmp_path, start):
     options = ['--cfg-options', 'train_dataloader.dataset.data_root=nix']
     process = start(TOOLS / 'dist_train.sh', config, 2, *options, PORT=free_port())
@@ -68,6 +69,7 @@ def process_of_rank(launcher, rank):
     raise AssertionError(f'no process {rank}')
 
 
+@pytest.mark.slow
 def test_one_is_killed_and_all_resume(config, tmp_path, start):
     command = [TOOLS / 'dist_train.sh', config, 2, '--work-dir', 'work']
     options = ['--cfg-options', 'log_level=INFO', 'default_hooks.checkpoint.max_keep_ckpts=1']
@@ -115,6 +117,7 @@ def machines():
                 subprocess.run(['ip', 'netns', 'delete', name], capture_output=True)
 
 
+@pytest.mark.slow
 def test_two_machines(config, tmp_path, start, machines):
     nodes, address = machines
     common = dict(NNODES='2', MASTER_ADDR=address, PORT=free_port())

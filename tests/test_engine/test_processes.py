@@ -21,6 +21,8 @@ from torchvision.transforms.v2 import Resize
 
 from dualattn_mm.engine.run import train
 
+pytestmark = pytest.mark.slow
+
 TOOLS = Path(__file__).parents[2] / 'tools'
 
 # Stands for the core environment: the task libraries cannot be imported.

@@ -51,6 +51,7 @@ def test_with_the_weights_that_ship(tmp_path, capsys):
         assert (tmp_path / 'colorized' / f'{name}.png').is_file()
 
 
+@pytest.mark.slow
 def test_training_from_nothing_and_again(tmp_path, short, capsys):
     out = tmp_path / 'out'
     demo.train_demo(out)
@@ -82,6 +83,7 @@ def test_training_from_nothing_and_again(tmp_path, short, capsys):
     assert 'complete' not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_goes_on(tmp_path, short, capsys, monkeypatch):
     steps = []
     train_step = Colorizer.train_step

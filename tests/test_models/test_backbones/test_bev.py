@@ -11,6 +11,8 @@ pytest.importorskip('mmcv')
 
 from dualattn_mm import DualAttentionBEV
 
+pytestmark = pytest.mark.integration
+
 # As mmdet3d's configs give them: SECOND and PointPillars on KITTI, and CenterPoint on nuScenes.
 KITTI_SECOND = dict(
     in_channels=256, layer_nums=[5, 5], layer_strides=[1, 2], out_channels=[128, 256]

@@ -13,6 +13,8 @@ from torch import distributed, nn
 from dualattn_mm import Colorizer
 from dualattn_mm.engine import GeneratorEMAHook
 
+pytestmark = pytest.mark.slow
+
 STEPS = 4
 ACCUMULATE = (1, 2)  # batches per step of the optimizers
 
