@@ -7,7 +7,6 @@ inferencer or a registry, which all come from mmengine, find the networks nevert
 import importlib
 import sys
 from collections.abc import Sequence
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
@@ -29,8 +28,11 @@ def register_with_mmengine() -> None:
         sys.meta_path.insert(0, _AfterMMEngine())
 
 
-class _AfterMMEngine(MetaPathFinder, Loader):
-    """Finds mmengine as the other finders do, and registers the networks once it is imported."""
+class _AfterMMEngine:
+    """Finds mmengine as the other finders do, and registers the networks once it is imported.
+
+    A finder and loader of importlib by its methods: their base classes take long to import.
+    """
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None

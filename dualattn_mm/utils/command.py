@@ -1,8 +1,12 @@
 """What every command does alike: exit statuses, errors of use in one line, Ctrl-C, closed pipes."""
 
+import contextlib
 import os
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
 
 from .errors import UserError
 from .terminal import accept_any_text, discard_output, print_line
@@ -27,10 +31,10 @@ def run_command(call: Callable[[], object]) -> int:
     accept_any_text()
     try:
         try:
-            status = call()
+            with _noted_ctrl_c() as pressed:
+                status = call()
         except KeyboardInterrupt:
-            print_line('interrupted', sys.stderr)
-            status = INTERRUPTED
+            status = _interrupted()
         except BrokenPipeError:
             raise
         except ModuleNotFoundError as error:
@@ -42,11 +46,40 @@ def run_command(call: Callable[[], object]) -> int:
             status = _fail(error_line(error))
         except OSError as error:
             status = _fail(error_line(error), FAILED)
+        except Exception:
+            if not pressed:
+                raise
+            status = _interrupted()  # libraries make other errors of it while they are imported
         sys.stdout.flush()
     except BrokenPipeError:
         discard_output()
         return CLOSED_PIPE
     return status if isinstance(status, int) else DONE
+
+
+@contextlib.contextmanager
+def _noted_ctrl_c() -> Iterator[list[int]]:
+    """Gives a list that is no longer empty once Ctrl-C has been pressed."""
+    pressed: list[int] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        pressed.append(number)
+        raise KeyboardInterrupt
+
+    default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not default or threading.current_thread() is not threading.main_thread():
+        yield pressed
+        return
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _interrupted() -> int:
+    print_line('interrupted', sys.stderr)
+    return INTERRUPTED
 
 
 def _fail(message: str, status: int = WRONG_USE) -> int:

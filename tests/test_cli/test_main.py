@@ -83,8 +83,17 @@ time.sleep(60)
 """
 
 
-def test_ctrl_c_while_torch_is_imported(tmp_path):
-    (tmp_path / 'torch.py').write_text(INTERRUPTED)
+IN_ANOTHER_ERROR = f"""
+try:
+    {INTERRUPTED.strip().replace(chr(10), '; ')}
+except KeyboardInterrupt:
+    raise ImportError('numpy is not installed as it should be')
+"""
+
+
+@pytest.mark.parametrize('torch', [INTERRUPTED, IN_ANOTHER_ERROR])
+def test_ctrl_c_while_torch_is_imported(tmp_path, torch):
+    (tmp_path / 'torch.py').write_text(torch)
     code = (
         'import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n'
         'from dualattn_mm.cli.main import main; sys.exit(main(["colorize", "x.jpg"]))'
