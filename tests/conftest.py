@@ -137,7 +137,7 @@ def start(tmp_path):
 
 @MODELS.register_module()
 class UniformColor(nn.Module):
-    """A generator whose answer is known: one colour everywhere."""
+    """A generator whose answer is known: one color everywhere."""
 
     def __init__(self, color=(12.0, -20.0)):
         super().__init__()

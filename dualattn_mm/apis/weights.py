@@ -279,7 +279,7 @@ def publish(
         config: the config file of the training; Python code that runs.
         checkpoint: the checkpoint, or a file of `save_generator` to change.
         output: the safetensors file to write.
-        saturation: the factor on the colours that front ends use by default; None keeps the
+        saturation: the factor on the colors that front ends use by default; None keeps the
             config's.
         half: store float16, half the size.
 

@@ -86,7 +86,7 @@ def _statuses(entries: Sequence[Entry]) -> str:
     number = Counter(entry.status for entry in entries)
     by = sorted({entry.excluded_by for entry in entries} - {None})
     texts = [
-        f'{number[status]} {status}' + f' {by}'.replace(', ', '][') * (status == NOT_REPRODUCIBLE)
+        f'{number[status]} {status}' + f' {by}' * (status == NOT_REPRODUCIBLE)
         for status in STATUSES
         if number[status]
     ]

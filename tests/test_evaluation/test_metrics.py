@@ -168,7 +168,7 @@ def test_delta_cf_is_that_of_the_means():
     assert value['Delta_CF'] == pytest.approx(0)
 
 
-def test_gray_predictions_have_no_colorformer_colour():
+def test_gray_predictions_have_no_colorformer_color():
     gray = np.full((2, 2, 3), 90, np.uint8)
     assert figures('ColorizationCF', [gray], [FLAT[:, :1].repeat(2, 0).repeat(2, 1)])['CF'] == 0
     assert evaluation.mean_colorfulness([0.0, 0.5], 'colorformer') == 0
