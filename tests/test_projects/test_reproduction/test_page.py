@@ -79,7 +79,7 @@ def test_table_shows_ours_below_the_printed_row(paper, ours, tables):
     lines = markdown(paper['V'], tables['V'], ours).splitlines()
     (i,) = (i for i, line in enumerate(lines) if 'Dual-Attention-Small' in line)
     cells = [[cell.strip() for cell in line.split('|')[1:-1]] for line in lines[i : i + 2]]
-    status = '2 not reproducible [2][3], 1 not run'
+    status = '2 not reproducible [2, 3], 1 not run'
     assert cells[0] == ['**Dual-Attention-Small**', '51.2', '9.1', '84.4', status]
     assert cells[1] == ['*here*', '46.34 [2]', '8.697 [3]', '-', '']
     assert '| ResNet-50 ' in lines[4]
