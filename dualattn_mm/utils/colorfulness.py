@@ -84,8 +84,8 @@ def has_colors(image: Image.Image) -> bool:
         return False
     if image.mode == 'RGBa':
         image = image.convert('RGBA')
-    sides = (min(_SAMPLED, side) for side in image.size)
-    sampled = image.resize(tuple(sides), Image.Resampling.NEAREST).convert('RGB')
+    size = min(_SAMPLED, image.width), min(_SAMPLED, image.height)
+    sampled = image.resize(size, Image.Resampling.NEAREST).convert('RGB')
     # The mean of some pixels, in which the noise of a scanner disappears.
     small = sampled.resize((_AVERAGED, _AVERAGED), Image.Resampling.BOX)
     red, green, blue = np.asarray(small, np.float64).reshape(-1, 3).T

@@ -184,9 +184,9 @@ class DilatedAttention(_Attention):
         batch, height, width, _ = x.shape
         g = self.window_size
         down, right = (height + pad_h) // g, (width + pad_w) // g
-        windows = None
+        windows = x
         for i, band in enumerate(self.qkv_bands(x, down)):
-            if windows is None:  # autocast may give another type than x has
+            if i == 0:  # autocast may give another type than x has
                 windows = band.new_empty(batch, down, right, g, g, band.shape[-1])
             if pad_w or len(band[0]) < down:
                 band = F.pad(band, (0, 0, 0, pad_w, 0, down - len(band[0])))
@@ -238,8 +238,8 @@ class ChannelAttention(_Attention):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, H, W, C) to (B, H, W, C)."""
         if self.in_bands(x):
-            mixed = [part for image in x.split(1) for part in self._mix_by_bands(image)]
-            return self.proj(torch.cat(mixed).view(x.shape))
+            parts = [part for image in x.split(1) for part in self._mix_by_bands(image)]
+            return self.proj(torch.cat(parts).view(x.shape))
         qkv = self.project_qkv(x)
         if len(x) == 1 or not runs_in_pieces(x):
             return self.proj(self._mix_channels(qkv).reshape(x.shape))
@@ -261,7 +261,7 @@ class ChannelAttention(_Attention):
         """The same for one image (1, H, W, C), in parts of (tokens, C)."""
         _, height, width, channels = image.shape
         rows = max(1, BAND_TOKENS_PER_THREAD * torch.get_num_threads() // width)
-        logits, values = 0, []
+        logits, values = image.new_zeros(()), []
         for band in self.qkv_bands(image, rows):
             q, k, v = self._split(band)
             logits = logits + self._logits(q, k, height * width)

@@ -262,7 +262,8 @@ class DualAttention(BaseModule):
         outs = []
         for i, stage in enumerate(self.stages):
             x = self.downsamples[i](x)  # alone, so that the larger map before it is freed
-            x = stage['blocks'](x)
+            [blocks] = stage.children()
+            x = blocks(x)
             if i not in self.out_indices:
                 continue
             norm = getattr(self, f'norm{i}')
@@ -300,7 +301,8 @@ class DualAttention(BaseModule):
         depth, layers = 0, {'stem.': 0}
         for i, stage in enumerate(self.stages):
             layers[f'downsamples.{i}.'] = depth + 1
-            for j, block in enumerate(stage['blocks']):
+            [blocks] = stage.children()
+            for j, block in enumerate(blocks.children()):
                 for kind, _ in block.named_children():
                     depth += 1
                     layers[f'stages.{i}.blocks.{j}.{kind}.'] = depth
@@ -319,7 +321,7 @@ class DualAttention(BaseModule):
     def _freeze(self) -> None:
         if self.frozen_stages < 0:
             return
-        frozen = [self.stem]
+        frozen: list[nn.Module] = [self.stem]
         for i in range(self.frozen_stages):
             frozen += [self.downsamples[i], self.stages[i]]
             if i in self.out_indices:

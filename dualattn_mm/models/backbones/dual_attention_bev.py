@@ -80,7 +80,9 @@ class DualAttentionBEV(BaseModule):
             previous = channels
         self.apply(init_weights)
         for stage in self.stages:
-            stage['blocks'].to(memory_format=torch.channels_last)
+            _, blocks = stage.children()
+            # torch's type hints lack memory_format
+            blocks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Map (B, in_channels, H, W) to one (B, out_channels[i], h_i, w_i) per stage."""
@@ -90,7 +92,8 @@ class DualAttentionBEV(BaseModule):
         x = x.contiguous(memory_format=layout)
         outs = []
         for stage in self.stages:
-            x = stage['entry'](x).permute(0, 2, 3, 1).contiguous()
-            x = stage['blocks'](x).permute(0, 3, 1, 2).contiguous(memory_format=layout)
+            entry, blocks = stage.children()
+            x = entry(x).permute(0, 2, 3, 1).contiguous()
+            x = blocks(x).permute(0, 3, 1, 2).contiguous(memory_format=layout)
             outs.append(x)
         return tuple(outs)

@@ -122,11 +122,10 @@ class Colorizer(BaseModel):
         Raises:
             ValueError: for another mode.
         """
-        distill = mode == 'loss' and self.distillation is not None
-        if distill:
-            targets = self.distillation.targets(inputs)
-            inputs = F.avg_pool2d(inputs, self.distillation.shrink)
         if mode == 'loss':
+            if self.distillation is not None:
+                targets = self.distillation.targets(inputs)
+                inputs = F.avg_pool2d(inputs, self.distillation.shrink)
             inputs = self._resized(inputs)
         lab = rgb_to_lab(inputs)
         lightness = lab[:, :1]
@@ -135,7 +134,7 @@ class Colorizer(BaseModel):
             needed = self.perceptual is not None or self.critic is not None
             images = join_lightness(lightness, ab) if needed else None
             losses = self._losses(lab[:, 1:], ab, inputs, images)
-            if distill:
+            if self.distillation is not None:
                 losses['loss_distillation'] = self.distillation(self._maps, targets)
             return losses
         if mode not in ('tensor', 'predict'):
@@ -216,6 +215,7 @@ class Colorizer(BaseModel):
         if self.perceptual is not None:
             losses['loss_perceptual'] = self.perceptual(images, true_images)
         if self.critic is not None:
+            assert self.adversarial is not None and images is not None  # they come with a critic
             # Without DDP, whose gradients are not asked for here.
             critic = unwrapped(self.critic).requires_grad_(False)
             losses['loss_adversarial'] = self.adversarial(critic(2 * images - 1), True)
@@ -223,6 +223,7 @@ class Colorizer(BaseModel):
         return losses
 
     def _train_critic(self, real: Tensor, fake: Tensor, wrapper: OptimWrapper) -> Tensor:
+        assert self.critic is not None and self.adversarial is not None
         with wrapper.optim_context(self.critic):
             # In one call, which DDP needs, and nothing mixes the images.
             scores = self.critic(2 * torch.cat((real, fake)) - 1)

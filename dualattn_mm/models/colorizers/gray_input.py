@@ -20,6 +20,9 @@ class GrayInput(nn.Module):
         ValueError: if it takes neither one nor three channels.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, encoder: nn.Module) -> None:
         super().__init__()
         first = next(m for m in encoder.modules() if isinstance(m, nn.Conv2d))

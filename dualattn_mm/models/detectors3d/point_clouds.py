@@ -8,7 +8,7 @@ frame has none; points that are not numbers make all of its normalizations NaN f
 from collections.abc import Sequence
 from typing import Any
 
-from mmdet3d.models import CenterPoint, Det3DDataPreprocessor, VoxelNet
+from mmdet3d.models import Base3DDetector, CenterPoint, Det3DDataPreprocessor, VoxelNet
 from mmdet3d.structures import Det3DDataSample
 from mmengine.registry import MODELS
 from torch import Tensor
@@ -64,7 +64,7 @@ class CheckedDet3DDataPreprocessor(Det3DDataPreprocessor):
         return dict(voxels, empty=empty)
 
 
-class EmptyFrameMixin:
+class EmptyFrameMixin(Base3DDetector):
     """A detector that finds no objects in a frame without voxels, whatever its weights say."""
 
     def predict(

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -69,9 +70,10 @@ class FeatureDistillation(BaseModule):
         self.shrink = shrink
         self.share = share
         with torch.device('meta'):  # reserves and draws nothing: the file has all values
-            network = timm.create_model(teacher)
+            # Any: timm's models have attributes that nn.Module does not declare.
+            network: Any = timm.create_model(teacher)
         # In tuples, so that torch does not count them among the model's modules.
-        self._teacher: tuple[nn.Module] = (network,)
+        self._teacher: tuple[Any] = (network,)
         self._read = False
         channels = network.num_features
         self.projections = nn.ModuleList(nn.Conv2d(c, channels, 1) for c in in_channels)
@@ -89,7 +91,7 @@ class FeatureDistillation(BaseModule):
         super().init_weights()
         self._read_teacher()
 
-    def _read_teacher(self) -> nn.Module:
+    def _read_teacher(self) -> Any:
         [teacher] = self._teacher
         if not self._read:
             state = read_weights(self.weights, self.teacher, 'the distillation')
@@ -131,7 +133,7 @@ class FeatureDistillation(BaseModule):
         losses = []
         for projection, map_ in zip(self.projections, maps[-len(self.projections) :], strict=True):
             seen = projection(map_[: len(targets)])
-            side = [min(a, b) for a, b in zip(seen.shape[2:], targets.shape[2:], strict=True)]
+            side = min(seen.shape[2], targets.shape[2]), min(seen.shape[3], targets.shape[3])
             seen = F.adaptive_avg_pool2d(seen, side)
             expected = F.adaptive_avg_pool2d(targets, side)
             losses.append(1 - F.cosine_similarity(seen.float(), expected, dim=1).mean())

@@ -49,8 +49,7 @@ class VGG19PerceptualLoss(BaseModule):
             FileNotFoundError: if there are no weights, in one line that says what to do.
             UserError: if the file holds no weights of VGG19.
         """
-        if self._vgg is None:
-            self._vgg = (_features(self.weights),)
+        self._read_vgg()
 
     def forward(self, images: Tensor, targets: Tensor) -> Tensor:
         """Compare images.
@@ -62,8 +61,7 @@ class VGG19PerceptualLoss(BaseModule):
         Returns:
             The weighted loss, one number.
         """
-        self.init_weights()
-        vgg = self._vgg[0].to(images.device)
+        vgg = self._read_vgg().to(images.device)
         with torch.autocast(images.device.type, enabled=False):
             with torch.no_grad():
                 expected = self._maps(vgg, targets)
@@ -73,6 +71,11 @@ class VGG19PerceptualLoss(BaseModule):
             ):
                 loss = loss + weight * F.l1_loss(map_, true)
         return self.loss_weight * loss
+
+    def _read_vgg(self) -> nn.Sequential:
+        if self._vgg is None:
+            self._vgg = (_features(self.weights),)
+        return self._vgg[0]
 
     def _maps(self, vgg: nn.Sequential, images: Tensor) -> list[Tensor]:
         x = (images.float() - self.rgb_mean[:, None, None]) / self.rgb_std[:, None, None]

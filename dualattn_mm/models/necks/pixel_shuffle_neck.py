@@ -34,7 +34,7 @@ class UpsampleStep(nn.Module):
         self.fuse = nn.Conv2d(out_channels + skip_channels, out_channels, 3, padding=1)
         self.norm2 = LayerNorm(out_channels)
         icnr_(self.expand.weight, 2)
-        nn.init.zeros_(self.expand.bias)
+        nn.init.zeros_(self.expand.get_parameter('bias'))
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """Map (B, h, w, C) and a skip of (B, 2h, 2w, S) to (B, 2h, 2w, out_channels)."""
