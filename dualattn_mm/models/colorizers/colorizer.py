@@ -215,7 +215,8 @@ class Colorizer(BaseModel):
         if self.perceptual is not None:
             losses['loss_perceptual'] = self.perceptual(images, true_images)
         if self.critic is not None:
-            assert self.adversarial is not None and images is not None  # they come with a critic
+            assert self.adversarial is not None  # it comes with a critic, as the images do
+            assert images is not None
             # Without DDP, whose gradients are not asked for here.
             critic = unwrapped(self.critic).requires_grad_(False)
             losses['loss_adversarial'] = self.adversarial(critic(2 * images - 1), True)
@@ -223,7 +224,8 @@ class Colorizer(BaseModel):
         return losses
 
     def _train_critic(self, real: Tensor, fake: Tensor, wrapper: OptimWrapper) -> Tensor:
-        assert self.critic is not None and self.adversarial is not None
+        assert self.critic is not None
+        assert self.adversarial is not None
         with wrapper.optim_context(self.critic):
             # In one call, which DDP needs, and nothing mixes the images.
             scores = self.critic(2 * torch.cat((real, fake)) - 1)
