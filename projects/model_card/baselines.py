@@ -101,7 +101,29 @@ def choose_saturation(
     Raises:
         UserError: if no candidate is fit.
     """
-    figures = {factor: (ColorizationPSNR(), ColorizationCF()) for factor in (0.0, *candidates)}
+    found = measure_factors(pipe, photos, (0.0, *candidates))
+    fit = [
+        factor
+        for factor in candidates
+        if found[factor]['PSNR'] >= found[0.0]['PSNR']
+        and found[factor]['CF'] <= found[factor]['CF_truth']
+    ]
+    if not fit:
+        raise UserError('no factor on the colors is as good as gray: train longer')
+    return max(fit)
+
+
+def measure_factors(
+    pipe: ColorizationPipeline, photos: Sequence[Path], factors: Sequence[float]
+) -> dict[float, dict[str, float]]:
+    """PSNR, CF and CF of the truth of photos, at their own sizes, for each factor on the colors.
+
+    Args:
+        pipe: with the weights to measure.
+        photos: image files.
+        factors: on the colors; 0 is gray.
+    """
+    figures = {factor: (ColorizationPSNR(), ColorizationCF()) for factor in factors}
     for chunk in _chunks(photos):
         images = [read_image(path).convert('RGB') for path in chunk]
         prepared = [pipe.prepare(image) for image in images]
@@ -113,19 +135,10 @@ def choose_saturation(
             ]
             for metric in metrics:
                 metric.process(None, samples)
-    found = {
+    return {
         factor: psnr.evaluate(len(photos)) | cf.evaluate(len(photos))
         for factor, (psnr, cf) in figures.items()
     }
-    fit = [
-        factor
-        for factor in candidates
-        if found[factor]['PSNR'] >= found[0.0]['PSNR']
-        and found[factor]['CF'] <= found[factor]['CF_truth']
-    ]
-    if not fit:
-        raise UserError('no factor on the colors is as good as gray: train longer')
-    return max(fit)
 
 
 def _chunks(paths: Sequence[Path]) -> Iterator[Sequence[Path]]:

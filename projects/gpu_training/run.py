@@ -1,0 +1,295 @@
+"""Train the colorizer for a given time on a GPU: from photos to measured weights in one command.
+
+python projects/gpu_training/run.py --photos train.tar photos/ --test val.tar --teacher \\
+    efficientnet-lite0-57934424.pth --seconds 400 -o OUT
+"""
+
+import argparse
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import torch
+from mmengine.config import Config, DictAction
+
+from dualattn_mm.apis import ColorizationPipeline
+from dualattn_mm.apis.weights import publish
+from dualattn_mm.engine.run import load_config
+from dualattn_mm.utils.command import run_command
+from dualattn_mm.utils.errors import UserError
+from dualattn_mm.utils.folders import pictures_below
+from dualattn_mm.utils.report import write_json
+from projects.gpu_training.loss_plot import plot_loss
+from projects.model_card.baselines import choose_saturation, measure_factors
+from projects.model_card.measure_weights import CANDIDATES
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = ROOT / 'configs' / 'mmagic' / 'color_dualattn_mini_gpu.py'
+SIZES = (128, 160, 192, 224, 256)
+CHECK_STEPS = 20
+# For a run that only shows that everything works: small, and on the CPU.
+DRY = {
+    'model.data_preprocessor.size': 64,
+    'model.train_sizes': [32, 64],
+    'model.compile': None,
+    'train_dataloader.batch_size': 2,
+    'train_dataloader.num_workers': 0,
+    'train_dataloader.persistent_workers': False,
+    'train_dataloader.pin_memory': False,
+    'train_dataloader.dataset.cache_gib': 0.01,
+    'train_dataloader.dataset.cache_side': 48,
+    'train_dataloader.dataset.pipeline.2.size': 48,
+    'default_hooks.logger.interval': 1,
+}
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    photos = dict(type=Path, nargs='+', metavar='PHOTOS')
+    add('--photos', required=True, **photos, help='tar files or folders to train on')
+    add('--test', default=[], **photos, help='tar files or folders to measure on, never seen')
+    add('--teacher', metavar='FILE', help="the teacher's weights (default: no distillation)")
+    add('--start', metavar='WEIGHTS', help='weights to start from (default: random ones)')
+    add('--seconds', type=float, default=400, help='time for training (default: %(default)s)')
+    add(
+        '--held-out',
+        type=int,
+        default=200,
+        metavar='N',
+        help='photos of each source left out of training, to choose size and saturation on '
+        '(default: %(default)s)',
+    )
+    add('--config', type=Path, default=CONFIG, help='default: %(default)s')
+    add('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE')
+    add('--work', type=Path, help='folder for unpacked photos and checkpoints (default: temporary)')
+    add('--dry', action='store_true', help='tiny crops and batches, to see that everything works')
+    add('-o', '--output', type=Path, required=True, metavar='OUT', help='gets all results')
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; None takes the arguments of the process."""
+    args = make_parser().parse_args(argv)
+    return run_command(lambda: run(args))
+
+
+def run(args: argparse.Namespace) -> None:
+    """Unpack, check, train, publish, measure.
+
+    Raises:
+        UserError: if photos are missing, or training fails; weights of its last checkpoint are
+            published before.
+    """
+    args.output.mkdir(parents=True, exist_ok=True)
+    work = args.work or Path(tempfile.mkdtemp(prefix='gpu_training_'))
+    sources = [unpack(path, work / 'photos' / str(i)) for i, path in enumerate(args.photos)]
+    tests = [unpack(path, work / 'test' / str(i)) for i, path in enumerate(args.test)]
+    train, held_out = split(sources, args.held_out)
+    print(f'{len(train)} photos to train on, {len(held_out)} left out', flush=True)
+    listed = work / 'train.txt'
+    listed.write_text(''.join(f'{path.resolve()}\n' for path in train))
+
+    cfg = training_config(args, listed)
+    config = args.output / 'config.py'
+    cfg.dump(config)
+    summary = dict(photos=len(train), held_out=len(held_out), seconds=args.seconds)
+    summary |= check(cfg, config, work)
+    write_json(args.output / 'summary.json', summary)
+
+    error = train_with(config, work / 'train', args.output / 'train.log')
+    checkpoint = last_checkpoint(work / 'train')
+    if checkpoint is None:
+        raise UserError(f'training failed before its first checkpoint: {error}')
+    weights = args.output / 'weights.safetensors'
+    publish(config, checkpoint, weights, half=True)
+    lines = log_lines(work / 'train')
+    plot_loss(lines, args.output / 'loss.png')
+    summary |= speed(lines, cfg.train_dataloader.batch_size) | dict(steps=lines[-1]['iter'])
+    if error:
+        write_json(args.output / 'summary.json', summary)
+        raise UserError(f'training failed, its last checkpoint is {weights}: {error}')
+
+    size, saturation = choose(weights, held_out, SIZES[:1] if args.dry else SIZES)
+    cfg.model.generator.image_size = size
+    cfg.dump(config)
+    publish(config, checkpoint, weights, saturation, half=True)
+    summary |= dict(image_size=size, saturation=saturation)
+    write_json(args.output / 'summary.json', summary)
+    print(json.dumps(summary), flush=True)
+    if tests:
+        write_json(args.output / 'figures.json', measure(weights, config, sources, tests, work))
+
+
+def unpack(path: Path, folder: Path) -> Path:
+    """The folder itself, or what a tar file of photos unpacks to.
+
+    Raises:
+        UserError: if it is neither.
+    """
+    if path.is_dir():
+        return path
+    if not path.is_file() or not tarfile.is_tarfile(path):
+        raise UserError(f'{path} is neither a folder nor a tar file')
+    with tarfile.open(path) as archive:
+        archive.extractall(folder, filter='data')
+    return folder
+
+
+def split(sources: Sequence[Path], count: int) -> tuple[list[Path], list[Path]]:
+    """Photos to train on, and `count` of each source to leave out, the same in each call."""
+    train, held_out = [], []
+    for folder in sources:
+        photos = pictures_below(folder)
+        if len(photos) <= count:
+            raise UserError(f'{folder} has {len(photos)} photos: none is left with --held-out')
+        chosen = set(random.Random(7).sample(photos, count))
+        held_out += [photo for photo in photos if photo in chosen]
+        train += [photo for photo in photos if photo not in chosen]
+    return train, held_out
+
+
+def training_config(args: argparse.Namespace, listed: Path) -> Config:
+    """The config of this training."""
+    cfg = load_config(str(args.config), DRY if args.dry else None)
+    cfg.train_dataloader.dataset.update(data_root='', ann_file=str(listed.resolve()))
+    cfg.train_dataloader.num_workers = min(
+        cfg.train_dataloader.num_workers, max(1, (os.cpu_count() or 1) - 2)
+    ) * (not args.dry)
+    if args.teacher:
+        cfg.model.distillation.weights = str(Path(args.teacher).resolve())
+    else:
+        cfg.model.distillation = None
+    cfg.load_from = args.start and str(Path(args.start).resolve())
+    for hook in cfg.custom_hooks:
+        if hook['type'] == 'TimeBudgetHook':
+            hook['seconds'] = args.seconds
+    cfg.merge_from_dict(args.cfg_options)
+    return cfg
+
+
+def check(cfg: Config, config: Path, work: Path) -> dict[str, Any]:
+    """Train some steps; if the compiled network does not train, the config goes without.
+
+    Returns:
+        What `speed` says, and whether the network is compiled.
+
+    Raises:
+        UserError: if training fails, with the last line of its log.
+    """
+    compiled, folder = cfg.model.get('compile') is not None, work / 'check'
+    options = [f'train_cfg.max_iters={CHECK_STEPS}', 'default_hooks.logger.interval=1']
+    error = train_with(config, folder, work / 'check.log', options)
+    if error and compiled:
+        print(f'the compiled network does not train ({error}): it is not compiled', flush=True)
+        cfg.model.compile = None
+        cfg.dump(config)
+        compiled, folder = False, work / 'check_eager'
+        error = train_with(config, folder, work / 'check.log', options)
+    if error:
+        raise UserError(f'{CHECK_STEPS} steps failed, see {work / "check.log"}: {error}')
+    lines = log_lines(folder)
+    found = dict(
+        compiled=compiled,
+        # The first steps start workers and compile.
+        check=speed(lines[len(lines) // 2 :], cfg.train_dataloader.batch_size),
+    )
+    print(json.dumps(found), flush=True)
+    return found
+
+
+def train_with(config: Path, folder: Path, log: Path, options: Sequence[str] = ()) -> str:
+    """Train in a process of its own; what it prints goes to a file.
+
+    Returns:
+        An empty text, or the last line of what it printed if it failed.
+    """
+    command = [sys.executable, str(ROOT / 'tools' / 'train.py'), str(config), '--work-dir']
+    command += [str(folder), *(['--cfg-options', *options] if options else [])]
+    with log.open('wb') as file:
+        status = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False)
+    lines = log.read_text(errors='replace').strip().splitlines() or ['it printed nothing']
+    return lines[-1] if status.returncode else ''
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The last one that a training wrote, if it wrote one."""
+    name = folder / 'last_checkpoint'
+    return Path(name.read_text()) if name.is_file() else None
+
+
+def log_lines(folder: Path) -> list[dict[str, Any]]:
+    """What a training logged of its steps, by name."""
+    [file] = folder.glob('*/vis_data/scalars.json')
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def speed(lines: Sequence[dict[str, Any]], batch_size: int) -> dict[str, Any]:
+    """Median time of a step and of waiting for its data, in seconds, and photos a second."""
+    step = statistics.median(line['time'] for line in lines)
+    return dict(
+        step_seconds=step,
+        data_seconds=statistics.median(line['data_time'] for line in lines),
+        photos_per_second=batch_size / step,
+        gpu_mib=max((line.get('memory', 0) for line in lines), default=0),
+        device=torch.cuda.get_device_name() if torch.cuda.is_available() else 'cpu',
+    )
+
+
+def choose(weights: Path, photos: Sequence[Path], sizes: Sequence[int]) -> tuple[int, float]:
+    """The size with the best PSNR at saturation 1, and the saturation for it.
+
+    Where no factor is as good as gray, as after a training of a minute, it is 1.
+    """
+    psnr = {}
+    for size in sizes:
+        pipe = ColorizationPipeline(weights, size=size)
+        psnr[size] = measure_factors(pipe, photos, [1.0])[1.0]['PSNR']
+        print(f'{size} px: PSNR {psnr[size]:.3f}', flush=True)
+    best = max(psnr, key=psnr.get)
+    try:
+        return best, choose_saturation(ColorizationPipeline(weights, size=best), photos, CANDIDATES)
+    except UserError as error:
+        print(error, flush=True)
+        return best, 1.0
+
+
+def measure(
+    weights: Path, config: Path, sources: Sequence[Path], tests: Sequence[Path], work: Path
+) -> dict[str, Any]:
+    """Figures of each test folder, by a process for each.
+
+    Raises:
+        UserError: if one fails.
+    """
+    tool = ROOT / 'projects' / 'model_card' / 'measure_weights.py'
+    processes = []
+    for i, test in enumerate(tests):
+        out = work / 'measured' / str(i)
+        command = [sys.executable, tool, weights, '--config', config, '--luma', '--test', test]
+        command += ['--train', *sources, '--output', out]
+        log = (work / f'measure_{i}.log').open('wb')
+        processes.append((out, subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)))
+    figures = {}
+    for out, process in processes:
+        if process.wait():
+            raise UserError(f'measuring failed: see {work}/measure_{out.name}.log')
+        figures |= json.loads((out / 'figures.json').read_text())
+    return figures
+
+
+if __name__ == '__main__':
+    sys.exit(main())

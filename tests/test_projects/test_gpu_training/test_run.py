@@ -1,0 +1,84 @@
+"""The one command of a training on a lent GPU, as a dry run on the CPU with a few photos."""
+
+import json
+import tarfile
+
+import numpy as np
+import pytest
+import timm
+import torch
+from mmengine.config import Config
+from PIL import Image
+from skimage.data import astronaut, coffee
+from skimage.transform import resize
+
+from dualattn_mm.apis import ColorizationPipeline
+from projects.gpu_training import run
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A tar file of six crops of photos, and a folder of two others."""
+    for folder, picture, places in (('a', astronaut(), range(6)), ('b', coffee(), range(2))):
+        (tmp_path / folder).mkdir()
+        for i in places:
+            crop = resize(picture[40 * i : 40 * i + 150, 60:260], (60, 80))
+            Image.fromarray((255 * crop).astype(np.uint8)).save(tmp_path / folder / f'{i}.png')
+    with tarfile.open(tmp_path / 'a.tar', 'w') as archive:
+        archive.add(tmp_path / 'a', '.')
+    return tmp_path / 'a.tar', tmp_path / 'b'
+
+
+@pytest.mark.slow
+def test_dry_run_from_photos_to_measured_weights(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(run, 'CHECK_STEPS', 2)
+    torch.manual_seed(0)
+    teacher = tmp_path / 'teacher.pth'
+    torch.save(timm.create_model('lcnet_035').state_dict(), teacher)
+    train, test = photos
+    out, work = tmp_path / 'out', tmp_path / 'work'
+    words = ['--dry', '--seconds', '1', '--held-out', '2', '--teacher', teacher, '-o', out]
+    words += ['--photos', train, '--test', test, '--work', work]
+    words += ['--cfg-options', 'model.distillation.teacher=lcnet_035']
+    assert run.main(list(map(str, words))) == 0
+
+    files = {path.name: path for path in out.iterdir()}
+    assert sorted(files) == [
+        'config.py',
+        'figures.json',
+        'loss.png',
+        'summary.json',
+        'train.log',
+        'weights.safetensors',
+    ]
+    assert all(path.stat().st_size < 16 << 20 for path in files.values())
+    summary = json.loads(files['summary.json'].read_text())
+    assert (summary['photos'], summary['held_out']) == (4, 2)
+    assert summary['steps'] >= 1
+    assert summary['check']['photos_per_second'] > 0
+    listed = (work / 'train.txt').read_text().split()
+    assert len(listed) == len(set(listed)) == 4
+    rows = json.loads(files['figures.json'].read_text())[str(test)]
+    assert rows['gray']['PSNR'] > 10
+    assert all(0 <= row['tinge'] <= 1 for row in rows.values())
+    pipe = ColorizationPipeline(files['weights.safetensors'])
+    assert pipe.size == summary['image_size']
+    assert pipe.generator.saturation == summary['saturation']
+    assert Config.fromfile(files['config.py']).model.generator.image_size == pipe.size
+
+
+@pytest.mark.parametrize(
+    ('change', 'message'),
+    [
+        (dict(photos='none.tar'), 'none.tar is neither a folder nor a tar file'),
+        (dict(held_out='6'), 'has 6 photos: none is left with --held-out'),
+    ],
+)
+def test_wrong_use_is_one_line(photos, tmp_path, capsys, change, message):
+    words = dict(photos=str(photos[0]), held_out='2') | change
+    options = [
+        word for name, value in words.items() for word in (f'--{name.replace("_", "-")}', value)
+    ]
+    assert run.main([*options, '-o', str(tmp_path / 'out'), '--work', str(tmp_path / 'work')]) == 2
+    [line] = capsys.readouterr().err.strip().splitlines()
+    assert message in line
