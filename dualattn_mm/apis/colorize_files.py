@@ -86,13 +86,13 @@ class FileColorizer:
     def _write(self, read: tuple[Job, Photo, bool], ab: Tensor) -> _Written:
         job, photo, had_colors = read
         try:
-            image = self.pipe.finish(photo, ab, self.saturation)
+            image = self.pipe.finish_image(photo, ab, self.saturation)
             if job.output:
                 if job.format == 'JPEG' and image.mode == 'RGBA':
                     raise ColorizeError('a JPEG file holds no transparency: name a PNG file')
                 write_image(image, job.output, job.format, self.overwrite)
             if job.compare:
-                gray = self.pipe.finish(photo, ab, 0.0)
+                gray = self.pipe.finish_image(photo, ab, 0.0)
                 write_image(side_by_side(gray, image), job.compare, 'PNG', self.overwrite)
         except ColorizeError:
             raise

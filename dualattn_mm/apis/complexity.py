@@ -3,7 +3,7 @@
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from mmengine.config import Config
@@ -14,6 +14,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..utils.errors import UserError
+
+if TYPE_CHECKING:
+    from mmdet.models import BaseDetector
 
 _SCOPES = ('mmengine', 'mmagic', 'mmpretrain', 'mmdet', 'mmdet3d')
 _DETECTION = 800, 1280  # (H, W) that papers count detectors at whose images have no fixed size
@@ -117,11 +120,17 @@ class _WithoutWeights(TorchFunctionMode):
     they are built.
     """
 
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        kwargs = dict(kwargs or {})
-        if func is torch.empty and kwargs.get('device') is None:
-            kwargs['device'] = 'meta'
-        return func(*args, **kwargs)
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        options = dict(kwargs or {})
+        if func is torch.empty and options.get('device') is None:
+            options['device'] = 'meta'
+        return func(*args, **options)
 
 
 def complexity_table(parts: Mapping[str, Complexity], title: str, depth: int) -> Table:
@@ -166,7 +175,7 @@ def _birds_eye_view(cfg: Config) -> tuple[nn.Module, tuple[int, int, int]]:
     return nn.Sequential(OrderedDict(parts)), (cfg.model[f'{part}backbone'].in_channels, *size)
 
 
-def _detector_forward(detector: nn.Module) -> Callable[[Tensor], None]:
+def _detector_forward(detector: 'BaseDetector') -> Callable[[Tensor], None]:
     """A detector's pass over one image, without what depends on what it sees.
 
     As many boxes as the config lets through are taken for found: 1000 proposals for each stage of

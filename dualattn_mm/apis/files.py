@@ -173,7 +173,7 @@ def _expand(text: str, output: Path, result: Plan) -> Iterator[tuple[Path, Path]
         return
     elif glob.has_magic(text):
         base = _fixed_part(path)
-        files = sorted(Path(name) for name in glob.iglob(text, recursive=True))
+        files = iter(sorted(Path(name) for name in glob.iglob(text, recursive=True)))
     else:
         return
     # Results of an earlier run, where `output` lies in what is searched.

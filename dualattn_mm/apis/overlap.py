@@ -3,13 +3,16 @@
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 import torch
 
-Item, Loaded, Result, Saved = (TypeVar(name) for name in ('Item', 'Loaded', 'Result', 'Saved'))
+Item = TypeVar('Item')
+Loaded = TypeVar('Loaded')
+Result = TypeVar('Result')
+Saved = TypeVar('Saved')
 
 # A batch of larger images in all has fewer of them (one at least), which bounds the memory.
 BATCH_PIXELS = 2**25
@@ -19,11 +22,11 @@ _MOST_WORKERS = 16
 def overlap(
     items: Iterable[Item],
     load: Callable[[Item], Loaded],
-    work: Callable[[list[Loaded]], Sequence[Result]],
+    work: Callable[[list[Loaded]], Iterable[Result]],
     save: Callable[[Loaded, Result], Saved],
     batch_size: int,
     pixels: Callable[[Item], int],
-) -> Iterator[Future[Saved]]:
+) -> Generator[Future[Saved], None, None]:
     """Work on a batch while threads load the next one and save the one before.
 
     `items` is consumed and `work` called in the thread that consumes the results. No more than
@@ -88,7 +91,8 @@ def _use_one_core(others: int) -> None:
 def _batches(
     items: Iterable[Item], batch_size: int, pixels: Callable[[Item], int]
 ) -> Iterator[list[Item]]:
-    batch, total = [], 0
+    batch: list[Item] = []
+    total = 0
     try:
         for item in items:
             size = pixels(item)
@@ -110,7 +114,7 @@ def _batches(
 
 def _work_and_save(
     loading: list[Future[Loaded]],
-    work: Callable[[list[Loaded]], Sequence[Result]],
+    work: Callable[[list[Loaded]], Iterable[Result]],
     save: Callable[[Loaded, Result], Saved],
     pool: ThreadPoolExecutor,
 ) -> deque[Future[Saved]]:

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar, overload
 
 import numpy as np
 import torch
@@ -35,6 +35,7 @@ from .overlap import overlap
 from .weights import load_generator
 
 AnyImage = Image.Image | np.ndarray
+ImageT = TypeVar('ImageT', Image.Image, np.ndarray)
 
 MIN_SIZE = 32
 DEFAULT_SIZE = 256  # of a network that does not say what it was trained at
@@ -110,7 +111,7 @@ class ColorizationPipeline:
         max_pixels: int = MAX_PIXELS,
     ):
         self._set_sizes(size, batch_size, max_pixels)
-        self._set_generator(load_generator(weights, config, _resolve_device(device)))
+        self._set_generator(load_generator(weights, config, _resolve_device(device)), size)
 
     @classmethod
     def from_generator(
@@ -130,19 +131,26 @@ class ColorizationPipeline:
         """
         pipe = cls.__new__(cls)
         pipe._set_sizes(size, batch_size, max_pixels)
-        pipe._set_generator(generator)
+        pipe._set_generator(generator, size)
         return pipe
 
     def _set_sizes(self, size: int | None, batch_size: int, max_pixels: int) -> None:
-        self.size = None if size is None else _whole_number('size', size, MIN_SIZE)
+        if size is not None:
+            self.size = _whole_number('size', size, MIN_SIZE)
         self.batch_size = _whole_number('batch_size', batch_size, 1)
         self.max_pixels = _whole_number('max_pixels', max_pixels, 1)
 
-    def _set_generator(self, generator: nn.Module) -> None:
+    def _set_generator(self, generator: nn.Module, size: int | None) -> None:
         self.generator = generator
-        if self.size is None:
+        if size is None:
             self.size = getattr(generator, 'image_size', DEFAULT_SIZE)
 
+    @overload
+    def __call__(self, images: ImageT, saturation: float | None = None) -> ImageT: ...
+    @overload
+    def __call__(
+        self, images: Sequence[ImageT], saturation: float | None = None
+    ) -> list[ImageT]: ...
     def __call__(
         self, images: AnyImage | Sequence[AnyImage], saturation: float | None = None
     ) -> AnyImage | list[AnyImage]:
@@ -160,10 +168,9 @@ class ColorizationPipeline:
             ColorizeError: for an image of another kind, shape or dtype, a wrong saturation, a
                 network that gives NaN or infinity, or too little memory.
         """
-        if isinstance(images, list | tuple):
-            return list(self.stream(images, saturation))
-        [result] = self.stream([images], saturation)
-        return result
+        several: Sequence[Any] = images if isinstance(images, list | tuple) else [images]
+        results = list(self.stream(several, saturation))
+        return results if several is images else results[0]
 
     def stream(
         self, images: Iterable[AnyImage], saturation: float | None = None
@@ -207,7 +214,8 @@ class ColorizationPipeline:
                 warnings.warn(remark, stacklevel=2)
             return _Taken(pixels, metadata.to_info(width, height), remark)
         color, alpha, _ = _split_array(image)
-        check_size(*color.shape[1::-1], self.max_pixels)
+        height, width = color.shape[:2]
+        check_size(width, height, self.max_pixels)
         if copy:
             color, alpha = color.copy(), None if alpha is None else alpha.copy()
         return _Taken(Pixels(color, alpha))
@@ -236,18 +244,26 @@ class ColorizationPipeline:
             raise ColorizeError('the network gives NaN or infinity: its weights are unusable')
         return ab
 
-    @torch.inference_mode()
     def finish(self, photo: Photo, ab: Tensor, saturation: float | None = None) -> AnyImage:
         """Third step: join the color (2, size, size) to the lightness of the original."""
+        if photo.info is None:
+            return self._join(photo, ab, saturation)
+        return self.finish_image(photo, ab, saturation)
+
+    def finish_image(
+        self, photo: Photo, ab: Tensor, saturation: float | None = None
+    ) -> Image.Image:
+        """The same for a photo that was a PIL image."""
+        image = Image.fromarray(self._join(photo, ab, saturation))
+        image.info.update(photo.info or {})
+        return image
+
+    @torch.inference_mode()
+    def _join(self, photo: Photo, ab: Tensor, saturation: float | None) -> np.ndarray:
         if saturation is None:
             saturation = getattr(self.generator, 'saturation', 1.0)
         with _memory_errors('an image of this size'):
-            result = _join(photo, ab, saturation)
-        if photo.info is None:
-            return result
-        image = Image.fromarray(result)
-        image.info.update(photo.info)
-        return image
+            return _join(photo, ab, saturation)
 
 
 def check_saturation(saturation: float) -> None:
@@ -319,8 +335,8 @@ def _join(photo: Photo, ab: Tensor, saturation: float) -> np.ndarray:
     table = encoding_table()
     result = torch.empty(height, width, 3 if photo.alpha is None else 4, dtype=torch.uint8)
     for rows in _bands(height, width):
-        ends = (ab.index_select(1, which[rows]) for which in (above, below))
-        here = torch.lerp(*ends, share[rows, None]) * saturation
+        first, second = (ab.index_select(1, which[rows]) for which in (above, below))
+        here = torch.lerp(first, second, share[rows, None]) * saturation
         result[rows, :, :3] = join_lightness_to_bytes(photo.lightness[rows], here, table)
     if photo.alpha is not None:
         result.numpy()[..., 3] = photo.alpha

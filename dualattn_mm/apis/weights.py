@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -156,7 +156,7 @@ def read_generator_cfg(config: str | os.PathLike) -> dict[str, Any]:
         reason = f'{type(error).__name__}: {first_line(error)}'
         raise ColorizeError(f'cannot read the config {path}: {reason}') from error
     generator_cfg = (cfg.get('model') or {}).get('generator')
-    if not isinstance(generator_cfg, dict):
+    if not isinstance(generator_cfg, ConfigDict):
         raise ColorizeError(f'the config {path} has no model.generator')
     return generator_cfg.to_dict()
 

@@ -47,7 +47,7 @@ def _run(argv: list[str]) -> int | None:
             return _run_subcommand(*argv)
         _top_parser().parse_args(argv)
     except SystemExit as end:  # of argparse, after --help or an error
-        return end.code
+        return int(end.code or 0)
     return None
 
 
