@@ -206,7 +206,7 @@ def _detector_forward(detector: 'BaseDetector') -> Callable[[Tensor], None]:
     return forward
 
 
-def _listed(part: nn.Module | None) -> list[nn.Module]:
+def _listed(part: Any) -> list[Any]:
     """One head, the heads of a cascade's stages, or none."""
     if part is None:
         return []

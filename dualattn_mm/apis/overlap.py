@@ -126,7 +126,8 @@ def _work_and_save(
     except Exception as error:
         saving = [_failed(error)] * len(loaded)
     rest = iter(saving)
-    return deque(next(rest) if future.exception() is None else future for future in loading)
+    errors = (future.exception() for future in loading)
+    return deque(next(rest) if error is None else _failed(error) for error in errors)
 
 
 def _completed(futures: deque[Future[Saved]]) -> Iterator[Future[Saved]]:
@@ -135,7 +136,7 @@ def _completed(futures: deque[Future[Saved]]) -> Iterator[Future[Saved]]:
         yield futures.popleft()
 
 
-def _failed(error: Exception) -> Future:
+def _failed(error: BaseException) -> Future:
     future: Future = Future()
     future.set_exception(error)
     return future
