@@ -173,4 +173,4 @@ def check_generator_cfg(cfg: Any) -> None:
     kind = cfg.get('type') if isinstance(cfg, dict) else None
     known = isinstance(kind, str) and kind in GENERATORS
     _require(known, 'generator.type', kind, f'one of {", ".join(GENERATORS)}')
-    GENERATORS[kind]('generator', cfg)
+    GENERATORS[str(kind)]('generator', cfg)

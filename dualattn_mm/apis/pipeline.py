@@ -153,7 +153,7 @@ class ColorizationPipeline:
     ) -> list[ImageT]: ...
     def __call__(
         self, images: AnyImage | Sequence[AnyImage], saturation: float | None = None
-    ) -> AnyImage | list[AnyImage]:
+    ) -> AnyImage | Sequence[AnyImage]:
         """Colorize an image, or a list or tuple of images of any sizes.
 
         Args:

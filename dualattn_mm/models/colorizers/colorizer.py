@@ -96,7 +96,8 @@ class Colorizer(BaseModel):
         self.train_sizes = tuple(train_sizes)
         if compile is not None:
             require(critic is None, 'critic', critic, 'None with compile')
-            self._predict_ab = torch.compile(self._predict_ab, **compile)
+            compiled = torch.compile(self._predict_ab, **compile)
+            self._predict_ab = compiled  # type: ignore[method-assign]  # the same, compiled
         self.l1_weight = l1_weight
         self.n_critic = n_critic
         self.weight_clip = weight_clip
