@@ -117,7 +117,9 @@ def test_classes_of_other_data_than_coco(mask_rcnn, options, openmmlab):
         assert loader.dataset.metainfo.classes == ('cat', 'dog')
 
 
+@pytest.mark.integration
 def test_classes_reach_every_head_of_a_cascade_and_wrapped_data():
+    pytest.importorskip('mmdet')
     cfg = Config.fromfile(CONFIGS / 'cascade_dualattn_t.py')
     wrapped = dict(type='RepeatDataset', times=2, dataset=cfg.train_dataloader.dataset)
     joined = dict(type='ConcatDataset', datasets=[wrapped, wrapped])
