@@ -5,11 +5,13 @@ import mimetypes
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 
 from ..utils.errors import ColorizeError, shortened
 from ..utils.image_io import IMAGE_SUFFIXES, OUTPUT_FORMATS, SUFFIXES, output_name, read_header
 from ..utils.pixels import MAX_PIXELS
+from ..utils.walk import files_below
 
 COMPARE_SUFFIX = '.compare.png'
 
@@ -111,7 +113,7 @@ def _format_of_file(output: Path) -> str | None:
     """The format of an output that is named like an image file; None for a folder."""
     suffix = output.suffix.lower()
     kind = mimetypes.guess_type(output.name)[0] or ''
-    if output.is_dir() or not (suffix in IMAGE_SUFFIXES or kind.startswith('image/')):
+    if os.path.isdir(output) or not (suffix in IMAGE_SUFFIXES or kind.startswith('image/')):
         return None
     written = {name: format_ for format_ in OUTPUT_FORMATS for name in SUFFIXES[format_]}
     if suffix not in written:
@@ -121,7 +123,7 @@ def _format_of_file(output: Path) -> str | None:
 
 def _claim(target: Path, source: Path, targets: dict[str, Path], inputs: set) -> None:
     # stat follows links and knows a file under any spelling of its name
-    if target.exists() and _identity(target) in inputs:
+    if os.path.exists(target) and _identity(target) in inputs:
         raise ColorizeError(f'{target} is an input and would be overwritten: choose another -o')
     other = targets.setdefault(os.path.normcase(os.path.abspath(target)), source)
     if other != source:
@@ -147,13 +149,13 @@ def _find(inputs: Sequence[str], output: Path, result: Plan) -> dict[Path, dict[
     added to `result`.
     """
     found: dict[Path, dict[Path, None]] = {}
-    known: dict[tuple[Path, Path], Path] = {}
+    known: dict[tuple[str, Path], Path] = {}
     for text in inputs:
         seen, failed_before, passed_before = 0, len(result.failed), len(result.passed_over)
         for source, folder in _expand(text, output, result):
             seen += 1
             # a link with a name of its own gives a result of its own
-            key = (source.resolve(), folder / source.name)
+            key = (os.path.realpath(source), folder / source.name)
             found.setdefault(known.setdefault(key, source), {})[folder] = None
         if not seen and len(result.failed) == failed_before:
             others = result.passed_over[passed_before:]
@@ -166,20 +168,27 @@ def _find(inputs: Sequence[str], output: Path, result: Plan) -> dict[Path, dict[
 
 def _expand(text: str, output: Path, result: Plan) -> Iterator[tuple[Path, Path]]:
     path = Path(text)
-    if text and path.is_dir():
-        files, base = _walk(path, result.failed), path
-    elif text and path.exists():
+    if text and os.path.isdir(path):
+        files, base = _files_of_folder(path, result), path
+    elif text and os.path.exists(path):
         yield path, Path()
         return
     elif glob.has_magic(text):
-        base = _fixed_part(path)
-        files = iter(sorted(Path(name) for name in glob.iglob(text, recursive=True)))
+        files, base = _files_of_pattern(path), _fixed_part(path)
     else:
+        try:
+            os.stat(text)
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            pass  # there is none
+        except OSError as error:  # a folder on the way is closed, or links lead in a circle
+            result.failed.append((path, f'cannot be read: {error.strerror}'))
         return
     # Results of an earlier run, where `output` lies in what is searched.
-    results = output.resolve() if base.resolve() in output.resolve().parents else None
+    place = Path(os.path.realpath(output))
+    results = place if Path(os.path.realpath(base)) in place.parents else None
     for file in files:
-        if file.is_dir() or (results is not None and results in _with_parents(file.resolve())):
+        real = Path(os.path.realpath(file))
+        if os.path.isdir(file) or (results is not None and results in (real, *real.parents)):
             continue
         if file.suffix.lower() in IMAGE_SUFFIXES:
             yield file, file.relative_to(base).parent
@@ -187,17 +196,35 @@ def _expand(text: str, output: Path, result: Plan) -> Iterator[tuple[Path, Path]
             result.passed_over.append(file)
 
 
-def _with_parents(path: Path) -> tuple[Path, ...]:
-    return path, *path.parents
-
-
-def _walk(folder: Path, failed: list[tuple[Path, str]]) -> Iterator[Path]:
+def _files_of_folder(folder: Path, result: Plan) -> Iterator[Path]:
     def report(error: OSError) -> None:
-        failed.append((Path(error.filename), f'cannot be read: {error.strerror}'))
+        result.failed.append((Path(error.filename), f'cannot be read: {error.strerror}'))
 
-    for parent, folders, names in os.walk(folder, onerror=report):
-        folders[:] = sorted(name for name in folders if not name.startswith('.'))
-        yield from (Path(parent, name) for name in sorted(names) if not name.startswith('.'))
+    return files_below(folder, follow_links=False, on_error=report)
+
+
+def _files_of_pattern(pattern: Path) -> Iterator[Path]:
+    """What a pattern matches, in order; '**' does not enter linked folders, which can be loops."""
+    if '**' not in pattern.parts:
+        yield from sorted(map(Path, glob.iglob(str(pattern))))
+        return
+    base = _fixed_part(pattern)
+    parts = pattern.parts[len(base.parts) :]
+    for parent, folders, names in os.walk(base):
+        folders.sort()
+        for path in (Path(parent, name) for name in sorted(names)):
+            if _matches(path.relative_to(base).parts, parts):
+                yield path
+
+
+def _matches(names: Sequence[str], parts: Sequence[str]) -> bool:
+    """Whether a path matches a pattern, part by part; wildcards match nothing hidden."""
+    if not parts or not names:
+        return not names and all(part == '**' for part in parts)
+    hidden = names[0].startswith('.') and not parts[0].startswith('.')
+    if parts[0] == '**':
+        return _matches(names, parts[1:]) or (not hidden and _matches(names[1:], parts))
+    return not hidden and fnmatch(names[0], parts[0]) and _matches(names[1:], parts[1:])
 
 
 def _fixed_part(pattern: Path) -> Path:

@@ -7,22 +7,26 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from mmengine.dataset import BaseDataset
-from mmengine.fileio import list_dir_or_file
 from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 from torch import Tensor
 
 from ..utils.checks import require
-from ..utils.errors import ColorizeError
+from ..utils.errors import ColorizeError, shortened
 from ..utils.image_io import FORMATS, IMAGE_SUFFIXES
 from ..utils.tensors import read_photo, squash
 from ..utils.terminal import printable
+from ..utils.walk import files_below
 from .photo_cache import PhotoCache
+
+_LOOKED_FOR = 100  # photos of a list: a list can have millions
 
 
 @DATASETS.register_module()
 class ColorizationDataset(BaseDataset):
     """All photos below a folder and its subfolders, in order of their paths, or those of a list.
+
+    Hidden files and folders are left out. Linked folders count, each of them once.
 
     Takes the arguments of mmengine's BaseDataset: `data_root` is the folder, `pipeline` the
     transforms, `ann_file` a text file with one path per line, relative to `data_root` (as is its
@@ -44,7 +48,9 @@ class ColorizationDataset(BaseDataset):
             them at once.
 
     Raises:
-        FileNotFoundError: if there is no photo below `data_root`, or no list, or nothing in it.
+        FileNotFoundError: if there is no photo below `data_root`, or no list, or nothing in it, or
+            the list names files that do not exist: one of them in a test, and the first 100 in
+            training.
         ValueError: if `cache_square` is set without a cache or its side.
     """
 
@@ -77,20 +83,23 @@ class ColorizationDataset(BaseDataset):
     def load_data_list(self) -> list[dict]:
         """One dict per photo, with `img_path`."""
         if self.ann_file:
-            names = self._listed(Path(self.ann_file))
+            paths = self._listed(Path(self.ann_file))
         else:
-            found = list_dir_or_file(self.data_root, list_dir=False, recursive=True)
-            names = sorted(path for path in found if path.lower().endswith(IMAGE_SUFFIXES))
-            if not names:
+            folder = self.data_root or '.'
+            if not os.path.isdir(folder):
+                raise FileNotFoundError(f'no folder {folder}: data_root names that of the photos')
+            found = map(str, files_below(folder))
+            paths = sorted(path for path in found if path.lower().endswith(IMAGE_SUFFIXES))
+            if not paths:
                 raise FileNotFoundError(f'no {"/".join(FORMATS)} image below {self.data_root}')
-        return [dict(img_path=os.path.join(self.data_root, name)) for name in names]
+        return [dict(img_path=path) for path in paths]
 
     def prepare_data(self, idx: int) -> dict | None:
         """The sample, or None for mmengine to take another one.
 
         Raises:
             ColorizeError: if the photo cannot be read, in a test; in training if that makes more
-                than `max_broken`, with all their names.
+                than `max_broken`, with all their names, or all photos.
         """
         info = self.get_data_info(idx)
         try:
@@ -98,13 +107,17 @@ class ColorizationDataset(BaseDataset):
                 info['img'] = self._cached(idx, Path(info['img_path']))
             return self.pipeline(info)
         except ColorizeError as error:
-            path = info['img_path']
+            path, reason = info['img_path'], error
             if self.test_mode:
                 raise ColorizeError(f'{path}: {error}') from None
             if not self._broken[idx]:
                 self._broken[idx] = True
                 print_log(printable(f'skipped {path}: {error}'), 'current', logging.WARNING)
         broken = self._broken.nonzero().flatten().tolist()
+        if len(broken) == len(self):
+            raise ColorizeError(
+                f'none of the {len(broken)} photos can be read, such as {path}: {reason}'
+            )
         if len(broken) > self.max_broken:
             names = ', '.join(self.get_data_info(i)['img_path'] for i in broken)
             raise ColorizeError(
@@ -127,14 +140,27 @@ class ColorizationDataset(BaseDataset):
                 )
         return image
 
-    @staticmethod
-    def _listed(path: Path) -> list[str]:
+    def _listed(self, path: Path) -> list[str]:
+        """The photos of a list, some of which are looked for at once (in a test, all of them)."""
         if not path.is_file():
             raise FileNotFoundError(f'no list of photos {path}')
-        names = [line.strip() for line in path.read_text().splitlines() if line.strip()]
+        # Names of files need not be text; some editors begin it with a byte order mark.
+        text = path.read_text(encoding='utf-8-sig', errors='surrogateescape')
+        names = [line.strip() for line in text.splitlines() if line.strip()]
         if not names:
             raise FileNotFoundError(f'no photo is listed in {path}')
-        return names
+        paths = [os.path.join(self.data_root, name) for name in names]
+        looked_for = paths if self.test_mode else paths[:_LOOKED_FOR]
+        missing = [photo for photo in looked_for if not os.path.lexists(photo)]
+        if missing and (self.test_mode or len(missing) == len(looked_for)):
+            hint = ''
+            if all(os.path.lexists(photo.rpartition(' ')[0]) for photo in missing):
+                hint = '; the lines must be paths alone, without labels'
+            raise FileNotFoundError(
+                f'{len(missing)} of the first {len(looked_for)} photos of the list {path} do not '
+                f'exist ({shortened(missing)}){hint}'
+            )
+        return paths
 
 
 def _shrunk(image: Tensor, short_side: int) -> Tensor:

@@ -2,27 +2,28 @@
 
 from pathlib import Path
 
-from mmengine.fileio import list_dir_or_file
 from torch import Tensor
 
 from .errors import ColorizeError, UserError
 from .image_io import IMAGE_SUFFIXES
 from .tensors import read_photo, squash
+from .walk import files_below
 
 
 def pictures_below(folder: Path) -> list[Path]:
     """All pictures below a folder and its subfolders, in order of their paths.
 
+    Hidden files and folders are left out.
+
     Raises:
-        UserError: if there is no folder, or none in it.
+        UserError: if there is no folder, or no picture in it.
     """
     if not folder.is_dir():
         raise UserError(f'no folder {folder}')
-    found = list_dir_or_file(folder, list_dir=False, recursive=True)
-    names = sorted(name for name in found if name.lower().endswith(IMAGE_SUFFIXES))
-    if not names:
+    found = sorted(path for path in files_below(folder) if path.suffix.lower() in IMAGE_SUFFIXES)
+    if not found:
         raise UserError(f'no picture below {folder}')
-    return [folder / name for name in names]
+    return found
 
 
 def pictures_by_name(folder: Path) -> dict[str, Path]:

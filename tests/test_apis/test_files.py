@@ -1,10 +1,12 @@
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from dualattn_mm.apis import ColorizeError
+from dualattn_mm.apis import ColorizeError, load_generator
 from dualattn_mm.apis.files import plan
 from dualattn_mm.utils.atomic import check_writable
 
@@ -196,3 +198,69 @@ def test_check_writable(here):
         check_writable(Path('a.jpg/x'))
     with pytest.raises(ColorizeError, match=r'cannot write to the folder a\.jpg'):
         check_writable(Path('a.jpg'))
+
+
+@pytest.mark.parametrize('text', ['in', 'in/**/*.jpg', 'in/**'])
+def test_loops_of_links_end(here, text):
+    make('in/a.jpg', 'in/x/b.jpg')
+    for name in ('in/x/up', 'in/x/again'):
+        os.symlink('..', name)
+    assert set(outputs(text).values()) == {'out/a.jpg', 'out/x/b.jpg'}
+
+
+def test_link_to_itself_is_reported(here):
+    make('in/a.jpg')
+    os.symlink('b.jpg', 'in/b.jpg')
+    reason = 'cannot be read: Too many levels of symbolic links'
+    for text in ('in', 'in/*.jpg', 'in/**/*.jpg'):
+        result = plan([text], Path('out'), compare=True, overwrite=False)
+        assert [job.source for job in result.jobs] == [Path('in/a.jpg')]
+        assert result.failed == [(Path('in/b.jpg'), reason)]
+    assert plan(['in/b.jpg'], Path('out'), False, False).failed == [(Path('in/b.jpg'), reason)]
+    assert len(plan(['in/a.jpg'], Path('in/b.jpg/out'), False, False).jobs) == 1
+
+
+@pytest.mark.parametrize('name', ['x' * 300, 'x' * 300 + '/a.jpg', 'in/' + 'x' * 5000])
+def test_name_that_is_too_long_is_reported(here, name):
+    make('in/a.jpg')
+    result = plan([name, 'in'], Path('out'), compare=False, overwrite=False)
+    assert result.failed == [(Path(name), 'cannot be read: File name too long')]
+    assert len(result.jobs) == 1
+    assert len(plan(['in'], Path(name), compare=True, overwrite=False).jobs) == 1
+
+
+@pytest.fixture
+def nobody():
+    """A folder of a user without rights, who runs this test."""
+    folder = Path(tempfile.mkdtemp())
+    root = os.geteuid() == 0
+    if root:
+        os.chown(folder, 65534, 65534)
+        os.seteuid(65534)
+    try:
+        yield folder
+    finally:
+        if root:
+            os.seteuid(0)
+        for path in folder.rglob('*'):
+            path.chmod(0o700)
+        shutil.rmtree(folder)
+
+
+def test_closed_folders_are_reported(nobody, monkeypatch):
+    monkeypatch.chdir(nobody)
+    make('in/a.jpg', 'in/closed/b.jpg', 'shut/c.jpg')
+    Path('in/closed').chmod(0o600)  # its names can be listed, and no file opened
+    Path('shut').chmod(0)
+    reason = 'cannot be read: Permission denied'
+    result = plan(['in', 'shut/c.jpg'], Path('shut/out'), compare=True, overwrite=False)
+    assert [job.source for job in result.jobs] == [Path('in/a.jpg')]
+    failed = {path.as_posix(): why for path, why in result.failed}
+    assert failed.pop('shut/c.jpg') == reason
+    assert set(failed) <= {'in/closed', 'in/closed/b.jpg'}
+    assert set(failed.values()) == {reason}
+    with pytest.raises(ColorizeError, match=r'cannot write to the folder shut/out: Permission'):
+        check_writable(Path('shut/out'))
+    for name in ('shut/w.safetensors', 'shut/w.pth'):
+        with pytest.raises(ColorizeError, match=f'cannot read {name}: Permission denied'):
+            load_generator(name)

@@ -402,11 +402,20 @@ def test_pillow_s_warnings_are_not_shown(photos, run, monkeypatch):
     assert warnings.filters == filters
 
 
-def test_out_of_memory_is_a_failure(photos, run, uniform_color, monkeypatch):
-    def fail(*_):
-        raise torch.cuda.OutOfMemoryError('CUDA out of memory')
+def fail_for_photos(monkeypatch, network, error):
+    """Not for the single image that weights are tried on when they are loaded."""
+    forward = network.forward
 
-    monkeypatch.setattr(uniform_color, 'forward', fail)
+    def fail(self, lightness):
+        if len(lightness) > 1:
+            raise error
+        return forward(self, lightness)
+
+    monkeypatch.setattr(network, 'forward', fail)
+
+
+def test_out_of_memory_is_a_failure(photos, run, uniform_color, monkeypatch):
+    fail_for_photos(monkeypatch, uniform_color, torch.cuda.OutOfMemoryError('CUDA out of memory'))
     status, out, err = run('in', '-o', 'out')
     assert status == 1
     assert out == ['0 done, 0 skipped, 6 failed -> out']
@@ -416,10 +425,7 @@ def test_out_of_memory_is_a_failure(photos, run, uniform_color, monkeypatch):
 
 
 def test_unexpected_error_is_not_hidden(photos, run, uniform_color, monkeypatch):
-    def fail(*_):
-        raise RuntimeError('a bug')
-
-    monkeypatch.setattr(uniform_color, 'forward', fail)
+    fail_for_photos(monkeypatch, uniform_color, RuntimeError('a bug'))
     with pytest.raises(RuntimeError, match='a bug'):
         run('in', '-o', 'out')
 
@@ -468,3 +474,27 @@ def test_progress_bar_on_a_terminal(photos, weights, monkeypatch):
             shown += os.read(reader, 100_000).decode()
     os.close(reader)
     assert 'in/bad.jpg: not a JPEG' in shown
+
+
+def test_names_that_are_too_long_for_a_result_cost_no_other_photo(photos, run):
+    long = 'x' * 240
+    photos.save(f'in/{long}.png')
+    photos.save('in/short.png')
+    status, out, err = run('in', '-o', 'out', '--compare')
+    assert status == 1
+    assert f'in/{long}.png: the result cannot be written: File name too long' in err
+    assert out[0].startswith('7 done, 0 skipped, 1 failed')
+    assert 'short.png' in found('out')
+    assert not [name for name in found('out') if name.endswith('.tmp')]
+
+
+def test_damaged_metadata_is_told_and_costs_nothing(photos, run):
+    maker = struct.pack('<HHIII', 0x010F, 5, 1, 0, 0)  # a number instead of a text
+    exif = b'Exif\0\0II*\0\x08\0\0\0\x01\0' + maker + bytes(4)
+    photos.save('in/damaged.jpg', exif=exif, icc_profile=b'no profile')
+    status, out, err = run('in/damaged.jpg', 'in/gray.png', '-o', 'out')
+    assert status == 0
+    assert out[0].startswith('2 done, 0 skipped, 0 failed')
+    [line] = [line for line in err if 'damaged.jpg' in line]
+    assert 'EXIF data is left out (Make)' in line
+    assert 'its ICC profile is ignored' in line

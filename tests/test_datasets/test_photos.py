@@ -35,6 +35,8 @@ def photos(tmp_path):
         Image.fromarray(pixels).save(path, 'JPEG' if name.endswith('JPG') else None)
     (tmp_path / 'notes.txt').write_text('no photo')
     (tmp_path / '.hidden.png').write_bytes(b'')
+    (tmp_path / '.thumbnails').mkdir()
+    Image.new('RGB', (8, 8)).save(tmp_path / '.thumbnails' / 'b.png')
     return tmp_path
 
 
@@ -42,6 +44,24 @@ def test_finds_every_photo_below_the_folder_once(photos):
     dataset = ColorizationDataset(data_root=str(photos), pipeline=PIPELINE)
     names = [dataset.get_data_info(i)['img_path'] for i in range(len(dataset))]
     assert names == [str(photos / name) for name in ('b.png', 'sub/a.JPG', 'sub/deep/c.webp')]
+
+
+def test_links_are_followed_once_and_loops_end(photos, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp('elsewhere')
+    Image.new('RGB', (8, 8)).save(elsewhere / 'd.png')
+    (elsewhere / 'back').symlink_to(photos)
+    (photos / 'linked').symlink_to(elsewhere)
+    (photos / 'sub' / 'loop').symlink_to(photos)
+    (photos / 'sub' / 'itself').symlink_to('itself')
+    dataset = ColorizationDataset(data_root=str(photos), pipeline=PIPELINE)
+    names = [dataset.get_data_info(i)['img_path'] for i in range(len(dataset))]
+    expected = ('b.png', 'linked/d.png', 'sub/a.JPG', 'sub/deep/c.webp')
+    assert names == [str(photos / name) for name in expected]
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r'no folder .*nowhere: data_root'):
+        ColorizationDataset(data_root=str(tmp_path / 'nowhere'), pipeline=PIPELINE)
 
 
 def test_a_folder_without_photos_is_named(tmp_path):

@@ -64,6 +64,47 @@ def test_a_list_may_lie_elsewhere_and_have_whole_paths(folder, tmp_path_factory)
     assert dataset[0]['data_samples'].img_path == str(folder / '2.png')
 
 
+def test_a_byte_order_mark_costs_no_photo(folder):
+    (folder / 'train.txt').write_text('3.png\n0.png\n', encoding='utf-8-sig')
+    assert names(make(folder, ann_file='train.txt')) == ['3.png', '0.png']
+
+
+def test_a_list_may_name_files_in_another_encoding(folder):
+    name = 'caf\xe9.png'.encode('latin-1')
+    os.rename(folder / '3.png', os.path.join(os.fsencode(folder), name))
+    (folder / 'train.txt').write_bytes(name + b'\n0.png\n')
+    dataset = make(folder, ann_file='train.txt')
+    assert len(dataset[0]['data_samples'].img_path) > 0
+    assert os.fsencode(names(dataset)[0]) == name
+
+
+@pytest.mark.parametrize(
+    ('lines', 'hint'),
+    [('3.png 0\n0.png 7\n', 'without labels'), ('train/3.png\ntrain/0.png\n', r'train/3\.png')],
+)
+def test_a_list_that_names_no_photo_is_an_error_at_once(folder, lines, hint):
+    (folder / 'train.txt').write_text(lines)
+    with pytest.raises(FileNotFoundError, match=f'2 of the first 2 photos.*{hint}') as error:
+        make(folder, ann_file='train.txt')
+    assert '\n' not in str(error.value)
+
+
+def test_a_list_that_names_a_missing_photo_is_an_error_at_once_in_a_test(folder, skipped):
+    (folder / 'list.txt').write_text('3.png\n9.png\n')
+    assert make(folder, ann_file='list.txt')[1]['data_samples'].img_path == str(folder / '3.png')
+    with pytest.raises(FileNotFoundError, match=r'1 of the first 2 photos.*9\.png'):
+        make(folder, ann_file='list.txt', test_mode=True)
+
+
+@pytest.mark.usefixtures('skipped')
+def test_photos_none_of_which_can_be_read_end_training_in_one_line(folder):
+    for path in folder.iterdir():
+        path.write_bytes(b'no photo')
+    with pytest.raises(ValueError, match='none of the 6 photos can be read') as error:
+        make(folder)[0]
+    assert '\n' not in str(error.value)
+
+
 @pytest.mark.parametrize('content', [None, '', ' \n\n'])
 def test_a_missing_or_empty_list_is_named(folder, content):
     if content is not None:

@@ -125,6 +125,10 @@ def remove(folder):
             r'data/val are not those of .*data/train: it lacks red and has rde$',
         ),
         (
+            lambda data: (data / 'train' / '.cache').mkdir(),
+            r'the hidden folder .*/train/\.cache would be a class',
+        ),
+        (
             lambda data: (data / 'val' / 'red').rename(data / 'red'),
             r"a folder per class is needed, and .*data/val has \('green',\)",
         ),

@@ -20,6 +20,11 @@ class ClassFolders:
                 f'and data_root is {root}'
             )
         self.classes = tuple(find_folders(str(self.folder))[0])
+        hidden = [name for name in self.classes if name.startswith('.')]
+        if hidden:
+            raise RunError(
+                f'the hidden folder {self.folder}/{hidden[0]} would be a class: move it elsewhere'
+            )
         if len(self.classes) < 2:
             raise RunError(f'a folder per class is needed, and {self.folder} has {self.classes}')
         options = {name: dataset[name] for name in ('extensions',) if name in dataset}
