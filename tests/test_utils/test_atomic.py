@@ -79,7 +79,7 @@ import torch
 from PIL import Image
 
 from dualattn_mm.apis import save_generator
-from dualattn_mm.apis.cli import main
+from dualattn_mm.cli.main import main
 from dualattn_mm.engine.hooks.safe_checkpoint import AtomicLocalBackend
 from dualattn_mm.utils.image_io import write_image
 from dualattn_mm.utils.report import write_json
@@ -115,7 +115,7 @@ for name, write in writers.items():
         assert 'File too large' in str(error), error
     else:
         raise AssertionError(name)
-status = main(['photos', '-o', 'out', '--device', 'cpu', '--size', '32', '--compare'])
+status = main(['colorize', 'photos', '-o', 'out', '--device', 'cpu', '--size', '32', '--compare'])
 assert status == 1, status
 assert not list(out.rglob('*')), list(out.rglob('*'))
 """

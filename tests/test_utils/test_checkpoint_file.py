@@ -55,12 +55,13 @@ def test_read_weights_of_no_file_names_who_needs_it(tmp_path):
 
 
 def test_state_differences_by_kind():
-    own = dict(a=torch.zeros(2), b=torch.zeros(3, 1), c=torch.zeros(1))
-    given = dict(b=torch.zeros(4), c=torch.ones(1), d=torch.zeros(1))
+    own = dict(a=torch.zeros(2), b=torch.zeros(3, 1), c=torch.zeros(1), e=torch.zeros(1))
+    given = dict(b=torch.zeros(4), c=torch.ones(1), d=torch.zeros(1), e=torch.zeros(1).int())
     assert state_differences(own, given) == {
         'missing': ['a'],
         'unexpected': ['d'],
         'of another shape': ['b (4,) for (3, 1)'],
+        'of another kind': ['e int32'],
     }
     assert not any(state_differences(own, own).values())
 
