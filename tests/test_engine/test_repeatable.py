@@ -167,3 +167,12 @@ def test_the_data_set_can_be_used_and_changed_as_before():
     assert inner.pipeline == seeded.pipeline == 'other'
     assert len(seeded) == 10
     assert seeded[3][0] == 3
+
+
+@pytest.mark.parametrize('at_once', [0, 2, 3])
+def test_batches_skipped_at_once_or_one_by_one_are_the_same(at_once):
+    """mmengine's loop asks for each batch that it skips, OneDL's says how many."""
+    batches = repeatable._Batches(['first', 'second'], skipped=3)
+    batches.skip_iter(at_once)
+    assert [next(batches) for _ in range(3 - at_once)] == [None] * (3 - at_once)
+    assert list(batches) == ['first', 'second']

@@ -119,6 +119,31 @@ class _SeededDataset(Dataset):
         return self._dataset[draw.index]
 
 
+class _Batches:
+    """The batches of a loader that starts at the first batch which is not skipped."""
+
+    def __init__(self, loader: DataLoader, skipped: int) -> None:
+        self._loader = loader
+        self._to_skip = skipped
+        self._batches: Iterator[Any] | None = None
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        # mmengine's loop asks for the batches that it skips, and ignores them.
+        if self._to_skip:
+            self._to_skip -= 1
+            return None
+        if self._batches is None:
+            self._batches = iter(self._loader)
+        return next(self._batches)
+
+    def skip_iter(self, number: int) -> None:
+        """Skip so many batches at once, as the loop of OneDL's mmengine asks."""
+        self._to_skip -= min(number, self._to_skip)
+
+
 @HOOKS.register_module()
 class RepeatableHook(Hook):
     """Make a resumed training the same as one that was never interrupted.
@@ -144,7 +169,7 @@ class RepeatableHook(Hook):
         done = runner.iter if by_iterations else 0
         loop.dataloader = self._repeatable(loop.dataloader, by_iterations, done)
         if by_iterations:
-            loop.dataloader_iterator = self._batches(loop.dataloader, done)
+            loop.dataloader_iterator = _Batches(loop.dataloader, done)
 
     def before_train_epoch(self, runner: Runner) -> None:
         draws = runner.train_dataloader.batch_sampler
@@ -154,13 +179,6 @@ class RepeatableHook(Hook):
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None) -> None:
         _seed_all(self.seed, _MODEL, self.rank, runner.iter)
-
-    @staticmethod
-    def _batches(loader: DataLoader, skipped: int) -> Iterator[Any]:
-        # mmengine's loop asks for the batches that it is to skip, and ignores them.
-        for _ in range(skipped):
-            yield None
-        yield from loader
 
     def _repeatable(self, loader: DataLoader, endless: bool, skipped: int) -> DataLoader:
         """The loader anew, since torch lets nothing of it be changed."""
