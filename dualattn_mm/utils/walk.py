@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def files_below(
-    folder: str | os.PathLike,
+    folder: str | os.PathLike[str],
     follow_links: bool = True,
     on_error: Callable[[OSError], None] | None = None,
 ) -> Iterator[Path]:
