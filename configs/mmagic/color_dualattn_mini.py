@@ -1,5 +1,5 @@
-# The mini preset, for a CPU or one GPU, in the core environment: for photos of your own, from random
-# weights or on from published ones (load_from). The bundled weights come from
+# The mini preset, for a CPU or one GPU, in the core environment: for photos of your own, from
+# random weights or on from published ones (load_from). The bundled weights come from
 # color_dualattn_mini_distilled.py; docs/training.md says what to expect.
 #   --cfg-options train_dataloader.dataset.data_root=FOLDER load_from=WEIGHTS.safetensors
 # On a GPU, larger batches use it better:

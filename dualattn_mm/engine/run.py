@@ -78,8 +78,6 @@ def train(
         _resume(cfg, resume)
     elif cfg.get('load_from'):
         _check_file(cfg.load_from, 'load_from')
-    if cfg.get('load_from'):
-        _check_checkpoint(cfg.load_from, cfg.get('resume', False))
     if resume is None:
         _check_initial_weights(cfg.get('model'))
     hooks = []
@@ -118,7 +116,6 @@ def evaluate(
     if not cfg.get('test_dataloader'):
         raise RunError(f'The config {config} has no test_dataloader')
     _check_file(checkpoint, 'checkpoint')
-    _check_checkpoint(checkpoint)
     hooks: list[Hook] = [ReportHook(config, checkpoint, out, cfg_options)]
     if out is not None:
         check_output(out)
@@ -203,7 +200,7 @@ def _check_file(path: str, what: str) -> None:
 
 
 def _check_checkpoint(path: str, resume: bool = False) -> None:
-    """Look into a checkpoint before the data sets are read, which can take minutes."""
+    """Look into a checkpoint before the run is built, which can take minutes."""
     if '://' in path or path.endswith(generator_file.SUFFIX):
         return
     try:
@@ -268,6 +265,8 @@ def _run(cfg: Config, task: str, hooks: Sequence[Hook] = ()) -> Any:
     if process_rank() == '0':
         coco.check(cfg, task)
         lidar.check(cfg, task)
+    if cfg.get('load_from'):
+        _check_checkpoint(cfg.load_from, cfg.get('resume', False))
     # torch < 2.6 would otherwise run the code inside a checkpoint.
     os.environ.setdefault('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
     if cfg.launcher != 'none' and not torch.cuda.is_available():

@@ -144,7 +144,7 @@ def test_a_work_folder_that_was_moved_is_resumed(config, tmp_path, built):
     (tmp_path / 'last_checkpoint').write_text('/where/it/was/iter_4.pth')
     with pytest.raises(RunError, match='last_checkpoint names'):
         run.train(str(config), str(tmp_path), resume='auto')
-    (tmp_path / 'iter_4.pth').touch()
+    torch.save(dict(state_dict={}), tmp_path / 'iter_4.pth')
     run.train(str(config), str(tmp_path), resume='auto')
     assert built[0].load_from == str(tmp_path / 'iter_4.pth')
     assert built[0].resume
