@@ -23,6 +23,8 @@ BAND_TOKENS_PER_THREAD = 8 * TOKENS_PER_THREAD
 NEGLIGIBLE = 1e-30
 ATTENTION_KINDS = ('sda', 'fca', 'da', 'ca')
 FCA_SCALES = ('channel', 'group', 'tokens')
+# torch 2.1 and 2.2 have only the private one.
+is_compiling = getattr(torch.compiler, 'is_compiling', None) or torch._utils.is_compiling
 
 
 def conv_nhwc(conv: nn.Module, x: Tensor) -> Tensor:
@@ -45,7 +47,7 @@ def recomputed(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     no more than its input (`early_stop`, the default of torch's checkpointing). A compiler makes
     that choice itself.
     """
-    if not torch.is_grad_enabled() or torch.compiler.is_compiling():
+    if not torch.is_grad_enabled() or is_compiling():
         return function(x)
     return checkpoint(function, x, use_reentrant=False, preserve_rng_state=False)
 
@@ -59,7 +61,7 @@ def runs_in_pieces(x: Tensor) -> bool:
     return not (
         x.device.type != 'cpu'
         or torch.is_grad_enabled()
-        or torch.compiler.is_compiling()
+        or is_compiling()
         or torch.jit.is_tracing()
     )
 
