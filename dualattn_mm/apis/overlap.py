@@ -5,7 +5,8 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
 import torch
 
@@ -16,6 +17,8 @@ Saved = TypeVar('Saved')
 
 # A batch of larger images in all has fewer of them (one at least), which bounds the memory.
 BATCH_PIXELS = 2**25
+# Of all images that are loaded, worked on and saved at once: about 2 GB. A larger image is alone.
+FLIGHT_PIXELS = 2**27
 _MOST_WORKERS = 16
 
 
@@ -31,6 +34,8 @@ def overlap(
 
     `items` is consumed and `work` called in the thread that consumes the results. No more than
     three batches are held: items are taken up to three batches ahead of the outcome that is given.
+    Batches of large images wait for those before them, so that never more than `FLIGHT_PIXELS` are
+    loaded, or one batch.
     When the iterator ends, is closed or fails (Ctrl-C too), `load` and `save` calls that have begun
     are completed, the others dropped; afterwards no thread is left. Close it if it is not used up.
 
@@ -55,22 +60,32 @@ def overlap(
         (torch.get_num_threads(),),
     )
 
-    def start_loading() -> list[Future[Loaded]]:
-        try:
-            batch = next(batches, [])
-        except Exception as error:
-            return [_failed(error)]
-        # popped: the generator still has the list, and would keep the items
-        return [pool.submit(load, batch.pop(0)) for _ in range(len(batch))]
+    def start(batch: _Batch[Item]) -> list[Future[Loaded]]:
+        if batch.error is not None:
+            return [_failed(batch.error)]
+        # popped, so that nothing else keeps the items
+        return [pool.submit(load, batch.items.pop(0)) for _ in range(len(batch.items))]
 
     try:
         saving: deque[Future[Saved]] = deque()
-        ahead = start_loading()
-        while ahead:
-            loading, ahead = ahead, start_loading()
+        batch = next(batches, None)
+        size_of_saving = 0
+        loading = start(batch) if batch else []
+        while batch is not None:
+            size, following = batch.pixels, next(batches, None)
+            size_ahead = following.pixels if following else 0
+            if size_of_saving + size + size_ahead > FLIGHT_PIXELS:
+                yield from _completed(saving)
+            early = size + size_ahead <= FLIGHT_PIXELS
+            ahead = start(following) if following and early else []
             saving_next = _work_and_save(loading, work, save, pool)
+            loading = ahead  # lets go of what was worked on
             yield from _completed(saving)
-            saving = saving_next
+            saving, size_of_saving = saving_next, size
+            if following and not early:
+                yield from _completed(saving)
+                loading = start(following)
+            batch = following
         yield from _completed(saving)
     finally:
         pool.shutdown(cancel_futures=True)
@@ -88,28 +103,37 @@ def _use_one_core(others: int) -> None:
     restore.join()
 
 
+@dataclass
+class _Batch(Generic[Item]):
+    """Items to load, and how many pixels they have; or the error of the iterable of items."""
+
+    items: list[Item] = field(default_factory=list)
+    pixels: int = 0
+    error: Exception | None = None
+
+
 def _batches(
     items: Iterable[Item], batch_size: int, pixels: Callable[[Item], int]
-) -> Iterator[list[Item]]:
-    batch: list[Item] = []
-    total = 0
+) -> Iterator[_Batch[Item]]:
+    batch: _Batch[Item] = _Batch()
+    error = None
     try:
         for item in items:
             size = pixels(item)
-            if batch and total + size > BATCH_PIXELS:
+            if batch.items and batch.pixels + size > BATCH_PIXELS:
                 yield batch
-                batch, total = [], 0
-            batch.append(item)
-            total += size
-            if len(batch) == batch_size:
+                batch = _Batch()
+            batch.items.append(item)
+            batch.pixels += size
+            if len(batch.items) == batch_size:
                 yield batch
-                batch, total = [], 0
-    except Exception:
-        if batch:
-            yield batch
-        raise
-    if batch:
+                batch = _Batch()
+    except Exception as failure:
+        error = failure
+    if batch.items:
         yield batch
+    if error is not None:
+        yield _Batch(error=error)
 
 
 def _work_and_save(

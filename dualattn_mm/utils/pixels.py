@@ -30,7 +30,7 @@ _UNSUPPORTED = {
     'HSV': 'images in HSV are not supported',
 }
 ADVICE = 'save it with 8 bits per channel, or gray with 16 bits'
-# Takes about 1.5 GB to colorize, which a machine of 4 GB has.
+# Colorizing such an image takes 2.0 GB in all, which a machine with 4 GB has.
 MAX_PIXELS = 100_000_000
 
 

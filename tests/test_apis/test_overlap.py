@@ -250,3 +250,38 @@ def test_dropped_without_being_closed():
     assert threads() != []
     del outcomes
     assert threads() == []
+
+
+@pytest.mark.parametrize(
+    'sizes',
+    [
+        [0.9] * 5,
+        [0.4] * 7,
+        [0.3, 0.9, 0.1, 0.1, 3.0, 0.2, 0.6, 0.6],
+        [0.05] * 20,
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize('batch_size', [1, 2])
+def test_images_in_flight_stay_within_the_limit(sizes, batch_size):
+    lock, now, most = threading.Lock(), [], []
+
+    def load(item):
+        with lock:
+            now.append(item)
+            most.append(list(now))
+        return Loaded(item)
+
+    def save(loaded, result):
+        time.sleep(0.002)
+        with lock:
+            now.remove(result)
+        return result
+
+    items = [(i, int(size * module.FLIGHT_PIXELS)) for i, size in enumerate(sizes)]
+    outcomes = run(items, load, save=save, batch_size=batch_size, pixels=lambda item: item[1])
+    assert results(outcomes) == items
+    for flight in most:
+        assert len(flight) == 1 or sum(size for _, size in flight) <= module.FLIGHT_PIXELS
+    if max(sizes) < 0.1:
+        assert max(map(len, most)) > batch_size  # small ones still overlap
