@@ -39,6 +39,7 @@ ImageT = TypeVar('ImageT', Image.Image, np.ndarray)
 
 MIN_SIZE = 32
 DEFAULT_SIZE = 256  # of a network that does not say what it was trained at
+_NETWORK_PIXELS = 2**21  # of a batch, where the weights say the size
 # Full-resolution conversions go in bands of about this many pixels, which stay in the cache.
 _BAND_PIXELS = 2**15
 
@@ -94,7 +95,8 @@ class ColorizationPipeline:
         size: side of the square in which color is predicted, in pixels, at least 32. The image
             is squashed to it. None: what the weights were trained at (`generator.image_size`; 256
             unless they say otherwise).
-        batch_size: how many images go through the network at once.
+        batch_size: how many images go through the network at once; fewer if the weights were
+            trained above 512 pixels and there is no `size`.
         max_pixels: larger images are refused, before they are decoded.
 
     Raises:
@@ -144,6 +146,8 @@ class ColorizationPipeline:
         self.generator = generator
         if size is None:
             self.size = getattr(generator, 'image_size', DEFAULT_SIZE)
+            # Weights that ask for large squares get fewer of them at once.
+            self.batch_size = min(self.batch_size, max(1, _NETWORK_PIXELS // self.size**2))
 
     @overload
     def __call__(self, images: ImageT, saturation: float | None = None) -> ImageT: ...

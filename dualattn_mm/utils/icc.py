@@ -11,10 +11,10 @@ _ROUNDING = 1
 
 
 def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
-    """Apply the ICC profile of an 8-bit image, with Little CMS.
+    """Apply the ICC profile of a color image, with Little CMS.
 
     Args:
-        image: of mode L, RGB or CMYK.
+        image: of mode RGB or CMYK.
         profile: of that color space.
 
     Returns:
@@ -28,54 +28,52 @@ def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
         transform = ImageCms.buildTransform(
             source, ImageCms.createProfile('sRGB'), image.mode, 'RGB'
         )
-        if image.mode != 'CMYK' and _is_identity(transform, image.mode):
+        if image.mode == 'RGB' and _is_identity(transform):
             return image
-        return transform.apply(image)
+        return ImageCms.applyTransform(image, transform)
     except (ImageCms.PyCMSError, OSError, TypeError) as error:
         raise ValueError(str(error)) from None
 
 
-def _is_identity(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
-    """Whether a transform to sRGB leaves all grays, and a grid of colors, as they are."""
-    grays = np.arange(256, dtype=np.uint8)
-    if mode == 'L':
-        probe, expected = grays, np.stack([grays] * 3, axis=-1)
-    else:
-        levels = np.linspace(0, 255, 9).astype(np.uint8)
-        grid = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(-1, 3)
-        probe = expected = np.concatenate([grid, np.stack([grays] * 3, axis=-1)])
-    found = transform.apply(Image.fromarray(probe[None]))
-    return np.abs(np.asarray(found)[0].astype(int) - expected).max() <= _ROUNDING
+def _is_identity(transform: ImageCms.ImageCmsTransform) -> bool:
+    """Whether a transform of RGB leaves all grays, and a grid of colors, as they are."""
+    levels = np.linspace(0, 255, 9).astype(np.uint8)
+    grid = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(-1, 3)
+    grays = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
+    probe = np.concatenate([grid, grays])
+    found = ImageCms.applyTransform(Image.fromarray(probe[None]), transform)
+    return bool(np.abs(np.asarray(found)[0].astype(int) - probe).max() <= _ROUNDING)
 
 
 def gray_to_srgb(values: np.ndarray, profile: bytes) -> np.ndarray:
-    """Apply the ICC profile of a 16-bit gray image, which Pillow's ImageCms cannot.
+    """Apply the ICC profile of a gray image.
 
     The profile's curve (the tag kTRC of ICC.1:2022, 8.4) gives the luminance, whose sRGB value is
-    the result.
+    the result. Little CMS has 8 bits in Pillow, and is up to ten levels wrong in the shadows.
 
     Args:
-        values: uint16, of any shape.
+        values: uint8 or uint16, of any shape.
         profile: of a gray image.
 
     Returns:
-        uint16, of the same shape.
+        The same type and shape.
 
     Raises:
         ValueError: if the profile cannot be read or is not one of gray with a curve.
     """
+    full_scale = np.iinfo(values.dtype).max
     try:
-        luminance = _gray_luminance(profile)
+        luminance = _gray_luminance(profile, np.linspace(0, 1, full_scale + 1))
     except (struct.error, IndexError) as error:
         raise ValueError(f'the profile is cut off ({error})') from None
     encoded = np.where(
         luminance <= 0.0031308, 12.92 * luminance, 1.055 * luminance ** (1 / 2.4) - 0.055
     )
-    return np.round(65535 * encoded).astype(np.uint16)[values]
+    return np.round(full_scale * encoded).astype(values.dtype)[values]
 
 
-def _gray_luminance(profile: bytes) -> np.ndarray:
-    """The luminance in [0, 1] of each of the 65,536 values."""
+def _gray_luminance(profile: bytes, x: np.ndarray) -> np.ndarray:
+    """The luminance in [0, 1] of values in [0, 1]."""
     if profile[16:20] != b'GRAY':
         raise ValueError('the profile is not one of gray')
     (count,) = struct.unpack('>I', profile[128:132])
@@ -85,7 +83,7 @@ def _gray_luminance(profile: bytes) -> np.ndarray:
             break
     else:
         raise ValueError('the profile has no curve')
-    found = _curve(profile[at : at + size], np.linspace(0, 1, 65536))
+    found = _curve(profile[at : at + size], x)
     if profile[20:24] == b'Lab ':  # the curve gives the lightness
         above = ((found + 0.16) / 1.16) ** 3
         found = np.where(found > 0.08, above, found / 9.033)

@@ -81,6 +81,9 @@ def to_pixels(image: Image.Image) -> Pixels:
     else:
         raise _unsupported(image.mode)
     remark = ''
+    if color.mode == 'L':
+        gray, remark = _gray_in_srgb(np.asarray(color), profile)
+        return Pixels(gray, alpha, remark)
     if profile:
         try:
             color = icc.to_srgb(color, profile)
@@ -186,14 +189,20 @@ def _sixteen_bit(
         raise _unsupported('I')
     hidden = image.info.get('transparency')
     alpha = None if hidden is None else np.where(values == hidden, 0, 255).astype(np.uint8)
-    values, remark = values.astype(np.uint16), ''
+    values = values.astype(np.uint16)
     if full_scale < 65535:
         values = np.round(values * np.float32(65535 / full_scale)).astype(np.uint16)
     if negative:
         values = 65535 - values
-    if profile:
-        try:
-            values = icc.gray_to_srgb(values, profile)
-        except ValueError as error:
-            remark = _profile_ignored(error)
+    values, remark = _gray_in_srgb(values, profile)
     return Pixels(values, alpha, remark)
+
+
+def _gray_in_srgb(values: np.ndarray, profile: bytes | None) -> tuple[np.ndarray, str]:
+    """The values, and what is to be remarked of their profile."""
+    if not profile:
+        return values, ''
+    try:
+        return icc.gray_to_srgb(values, profile), ''
+    except ValueError as error:
+        return values, _profile_ignored(error)

@@ -1,5 +1,9 @@
+import io
+import struct
 import threading
+import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -10,6 +14,7 @@ from skimage.color import lab2rgb, rgb2lab
 from torch import nn
 
 from dualattn_mm.apis import ColorizationPipeline, ColorizeError
+from dualattn_mm.utils.image_io import read_image
 
 
 def gray_to_lab(gray, full=255):
@@ -346,3 +351,65 @@ def test_wrong_saturation(pipe, value):
 def test_wrong_images(pipe, image):
     with pytest.raises(ColorizeError):
         pipe(image)
+
+
+class Dropping(nn.Module):
+    """In training mode its answer is wrong."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(1).eval()  # a part that is frozen
+        self.drop = nn.Dropout(0.5)
+
+    def forward(self, lightness):
+        time.sleep(0.001)
+        return self.drop(torch.full((len(lightness), 2, *lightness.shape[2:]), 20.0))
+
+
+def test_network_in_training_mode_is_shared_by_threads():
+    network = Dropping()
+    network.drop.train()
+    pipes = [ColorizationPipeline.from_generator(network, size=32) for _ in range(2)]
+    image = np.full((8, 8), 128, np.uint8)
+    expected = ColorizationPipeline.from_generator(Dropping().eval(), size=32)(image)
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(lambda i: pipes[i % 2](image), range(128)))
+    assert all(np.array_equal(result, expected) for result in results)
+    assert network.training
+    assert network.drop.training
+    assert not network.norm.training
+
+
+def test_network_keeps_its_mode_after_an_error():
+    network = Dropping().train()
+    network.forward = lambda lightness: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        ColorizationPipeline.from_generator(network, size=32)(np.zeros((4, 4), np.uint8))
+    assert network.drop.training
+
+
+@pytest.mark.parametrize('image', [Image.new('L', (30, 40)), np.zeros((40, 30), np.uint8)])
+def test_image_above_the_limit_is_refused(uniform_color, image):
+    for limit, fits in ((1200, True), (1199, False)):
+        pipe = ColorizationPipeline.from_generator(uniform_color(), size=32, max_pixels=limit)
+        if fits:
+            pipe(image)
+            continue
+        with pytest.raises(ColorizeError, match='30 x 40 pixels are more than the limit of 1,199'):
+            pipe(image)
+
+
+@pytest.mark.filterwarnings('ignore:Image size')
+def test_image_above_the_limit_is_not_decoded(uniform_color, tmp_path):
+    """631 bytes declare 169 million pixels."""
+    buffer = io.BytesIO()
+    Image.new('L', (8, 8)).save(buffer, 'JPEG')
+    data = bytearray(buffer.getvalue())
+    at = data.index(b'\xff\xc0')
+    data[at + 5 : at + 9] = struct.pack('>HH', 13_000, 13_000)
+    (tmp_path / 'bomb.jpg').write_bytes(data)
+    pipe = ColorizationPipeline.from_generator(uniform_color(), size=32)
+    with pytest.raises(ColorizeError, match='13000 x 13000 pixels are more than the limit'):
+        pipe(Image.open(tmp_path / 'bomb.jpg'))
+    with pytest.raises(ColorizeError, match='13000 x 13000 pixels are more than the limit'):
+        read_image(tmp_path / 'bomb.jpg')

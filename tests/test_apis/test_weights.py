@@ -103,6 +103,14 @@ def test_size_is_what_the_weights_were_trained_at_unless_given(tmp_path, generat
     assert ColorizationPipeline.from_generator(generator).size == 256
 
 
+def test_large_squares_that_weights_ask_for_make_small_batches(tmp_path, generator, tiny):
+    for size, batch_size in ((256, 8), (512, 8), (1024, 2)):
+        described = dict(tiny, image_size=size)
+        save_generator(tmp_path / 'a.safetensors', MODELS.build(described), described)
+        assert ColorizationPipeline(tmp_path / 'a.safetensors').batch_size == batch_size
+        assert ColorizationPipeline(tmp_path / 'a.safetensors', size=2048).batch_size == 8
+
+
 def test_interrupted_save_leaves_the_old_file(tmp_path, generator, monkeypatch):
     path = tmp_path / 'a.safetensors'
     save_generator(path, generator, CFG)

@@ -367,4 +367,4 @@ def test_long_file_names(tmp_path, photo):
 
 
 def test_formats_agree():
-    assert set(image_io.SUFFIXES) == set(image_io.FORMATS)
+    assert set(image_io.FORMATS) <= set(image_io.SUFFIXES)

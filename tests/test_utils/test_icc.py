@@ -1,0 +1,187 @@
+"""ICC profiles count by what they do, whatever they are called."""
+
+import io
+import struct
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+from skimage.color import rgb2lab
+
+from dualattn_mm.utils.icc import gray_to_srgb
+from dualattn_mm.utils.image_io import read_image
+from dualattn_mm.utils.pixels import to_pixels
+
+
+def srgb_profile(name='sRGB', gamma=None):
+    """Little CMS's own, under another name of four letters or with another curve."""
+    data = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes())
+    if gamma is not None:
+        curve = b'curv\0\0\0\0' + struct.pack('>IH', 1, round(gamma * 256))
+        for channel in (b'rTRC', b'gTRC', b'bTRC'):
+            entry = data.index(channel)
+            (at,) = struct.unpack('>I', data[entry + 4 : entry + 8])
+            data[at : at + len(curve)] = curve
+    return bytes(data).replace('sRGB'.encode('utf-16-be'), name.encode('utf-16-be'))
+
+
+def gray_profile(curve, pcs=b'XYZ '):
+    """The least that ICC.1:2022 asks of a gray display profile."""
+
+    def text(value):
+        words = value.encode('utf-16-be')
+        return b'mluc\0\0\0\0' + struct.pack('>II4sII', 1, 12, b'enUS', len(words), 28) + words
+
+    tags = {
+        b'desc': text('gray'),
+        b'cprt': text('none'),
+        b'wtpt': b'XYZ \0\0\0\0' + struct.pack('>III', 0xF6D6, 0x10000, 0xD32D),
+        b'kTRC': curve,
+    }
+    table, values = struct.pack('>I', len(tags)), b''
+    start = 128 + 4 + 12 * len(tags)
+    for name, data in tags.items():
+        table += struct.pack('>4sII', name, start + len(values), len(data))
+        values += data + bytes(-len(data) % 4)
+    head = bytearray(128)
+    head[:4] = struct.pack('>I', start + len(values))
+    head[8:12] = b'\4\x20\0\0'
+    head[12:24] = b'mntrGRAY' + pcs
+    head[36:40] = b'acsp'
+    head[68:80] = struct.pack('>III', 0xF6D6, 0x10000, 0xD32D)
+    return bytes(head) + table + values
+
+
+def gamma_curve(gamma):
+    return b'curv\0\0\0\0' + struct.pack('>IH', 1, round(gamma * 256))
+
+
+def parametric(kind, *numbers):
+    fixed = (round(number * 65536) for number in numbers)
+    return b'para\0\0\0\0' + struct.pack(f'>HH{len(numbers)}i', kind, 0, *fixed)
+
+
+def table(values):
+    return b'curv\0\0\0\0' + struct.pack(f'>I{len(values)}H', len(values), *values)
+
+
+SRGB = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
+TABLE = [0, 300, 4000, 20_000, 65_535]
+# The curve, and what ICC.1:2022 says it is.
+CURVES = {
+    'identity': (table([]), lambda x: x),
+    'gamma 1.0': (gamma_curve(1.0), lambda x: x),
+    'gamma 1.8': (gamma_curve(1.8), lambda x: x ** (461 / 256)),
+    'gamma 2.2': (gamma_curve(2.2), lambda x: x ** (563 / 256)),
+    'table': (table(TABLE), lambda x: np.interp(4 * x, range(5), np.divide(TABLE, 65_535))),
+    'parametric 0': (parametric(0, 2.0), lambda x: x**2),
+    'parametric 1': (
+        parametric(1, 2.0, 1.25, -0.25),
+        lambda x: np.where(x >= 0.2, (1.25 * x - 0.25) ** 2, 0),
+    ),
+    'parametric 2': (
+        parametric(2, 2.0, 1.0, -0.25, 0.25),
+        lambda x: np.where(x >= 0.25, (x - 0.25) ** 2 + 0.25, 0.25),
+    ),
+    'parametric 3': (
+        parametric(3, *SRGB),
+        lambda x: np.where(x >= 0.04045, ((x + 0.055) / 1.055) ** 2.4, x / 12.92),
+    ),
+    'parametric 4': (
+        parametric(4, 2.0, 0.75, 0.125, 0.25, 0.5, 0.0625, 0.03125),
+        lambda x: np.where(x >= 0.5, (0.75 * x + 0.125) ** 2 + 0.0625, 0.25 * x + 0.03125),
+    ),
+}
+
+
+def encoded(luminance):
+    """IEC 61966-2-1."""
+    return np.where(
+        luminance <= 0.0031308, 12.92 * luminance, 1.055 * luminance ** (1 / 2.4) - 0.055
+    )
+
+
+@pytest.mark.parametrize('bits', [8, 16])
+@pytest.mark.parametrize('curve', CURVES)
+@pytest.mark.parametrize('suffix', ['png', 'tif'])
+def test_gray_is_what_the_curve_of_its_profile_says(tmp_path, rng, suffix, curve, bits):
+    data, function = CURVES[curve]
+    full = 2**bits - 1
+    values = rng.integers(0, full + 1, (16, 16)).astype(f'uint{bits}')
+    path = tmp_path / f'a.{suffix}'
+    Image.fromarray(values).save(path, icc_profile=gray_profile(data))
+    color, _, remark = to_pixels(read_image(path))
+    assert color.dtype == values.dtype
+    assert not remark
+    # The numbers of a parametric curve have 16 binary places.
+    np.testing.assert_allclose(
+        color, full * encoded(function(values / full)), atol=0.5 + full / 20_000
+    )
+
+
+@pytest.mark.parametrize('bits', [8, 16])
+def test_gray_profile_may_give_the_lightness(tmp_path, bits):
+    full = 2**bits - 1
+    values = np.linspace(0, full, 64).round().astype(f'uint{bits}').reshape(8, 8)
+    profile = gray_profile(gamma_curve(1.0), b'Lab ')
+    Image.fromarray(values).save(tmp_path / 'a.png', icc_profile=profile)
+    color = to_pixels(read_image(tmp_path / 'a.png')).color
+    gray = np.repeat(color[..., None] / full, 3, axis=2)
+    np.testing.assert_allclose(rgb2lab(gray)[..., 0], 100 * (values / full), atol=0.3)
+
+
+@pytest.mark.parametrize(
+    'curve', ['gamma 1.8', 'gamma 2.2', 'parametric 0', 'parametric 3', 'table']
+)
+def test_gray_is_as_little_cms_sees_it(curve):
+    profile = gray_profile(CURVES[curve][0])
+    levels = np.arange(256, dtype=np.uint8)[None]
+    seen = ImageCms.profileToProfile(
+        Image.fromarray(levels),
+        ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+        ImageCms.createProfile('sRGB'),
+        outputMode='RGB',
+    )
+    ours = gray_to_srgb(levels.astype(np.uint16) * 257, profile) / 257
+    assert np.abs(ours - np.asarray(seen)[..., 0]).max() < 1.5
+
+
+def test_linear_gray_of_both_depths(tmp_path):
+    for values in (np.full((4, 4), 64, np.uint8), np.full((4, 4), 64 * 257, np.uint16)):
+        Image.fromarray(values).save(tmp_path / 'a.png', icc_profile=gray_profile(gamma_curve(1.0)))
+        color = to_pixels(read_image(tmp_path / 'a.png')).color
+        assert round(color[0, 0] / (257 if color.itemsize == 2 else 1)) == 137
+
+
+def test_name_of_a_profile_counts_for_nothing(tmp_path):
+    levels = Image.linear_gradient('L').convert('RGB')
+    linear = srgb_profile('sRGB', gamma=1.0)
+    opened = ImageCms.ImageCmsProfile(io.BytesIO(linear))
+    assert ImageCms.getProfileDescription(opened).startswith('sRGB')
+    levels.save(tmp_path / 'a.png', icc_profile=linear)
+    color = to_pixels(read_image(tmp_path / 'a.png')).color
+    assert abs(int(color[64, 0, 0]) - 137) <= 1
+    levels.save(tmp_path / 'b.png', icc_profile=srgb_profile('odd '))
+    np.testing.assert_array_equal(to_pixels(read_image(tmp_path / 'b.png')).color, levels)
+
+
+@pytest.mark.parametrize(
+    'profile',
+    [
+        b'no profile',
+        gray_profile(gamma_curve(1.0))[:150],
+        gray_profile(b'curv\0\0\0\0\0\0\0\xff'),
+        gray_profile(b'text\0\0\0\0'),
+        gray_profile(parametric(9, 1.0)),
+        gray_profile(parametric(1, -30.0, 0.0, 0.0)),
+        srgb_profile(),
+        gray_profile(gamma_curve(1.0)).replace(b'kTRC', b'none'),
+    ],
+)
+def test_profile_that_cannot_be_used_is_ignored_with_a_remark(tmp_path, profile):
+    values = np.arange(256, dtype=np.uint16).reshape(16, 16) * 257
+    Image.fromarray(values).save(tmp_path / 'a.png', icc_profile=profile)
+    color, _, remark = to_pixels(read_image(tmp_path / 'a.png'))
+    np.testing.assert_array_equal(color, values)
+    assert remark.startswith('its ICC profile is ignored (')
+    assert '\n' not in remark
