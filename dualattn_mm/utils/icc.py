@@ -30,7 +30,7 @@ def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
         )
         if image.mode == 'RGB' and _is_identity(transform):
             return image
-        return ImageCms.applyTransform(image, transform)
+        return transform.apply(image)
     except (ImageCms.PyCMSError, OSError, TypeError) as error:
         raise ValueError(str(error)) from None
 
@@ -41,7 +41,7 @@ def _is_identity(transform: ImageCms.ImageCmsTransform) -> bool:
     grid = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(-1, 3)
     grays = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
     probe = np.concatenate([grid, grays])
-    found = ImageCms.applyTransform(Image.fromarray(probe[None]), transform)
+    found = transform.apply(Image.fromarray(probe[None]))
     return bool(np.abs(np.asarray(found)[0].astype(int) - probe).max() <= _ROUNDING)
 
 

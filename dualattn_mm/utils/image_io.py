@@ -11,6 +11,7 @@ from PIL import Image, UnidentifiedImageError
 from .atomic import atomic_write_bytes
 from .errors import ColorizeError, first_line, shortened
 from .exif import Exif, add_to_tiff, read_exif, read_tiff_kind
+from .libtiff import silence_libtiff
 from .pixels import ADVICE, MAX_PIXELS, check_size, decoding, has_alpha, quiet
 
 FORMATS: tuple[str, ...] = ('JPEG', 'PNG', 'WEBP', 'TIFF', 'BMP')
@@ -129,6 +130,8 @@ def _opened(path: Path, max_pixels: int, use: Callable[[Image.Image], Any]) -> A
             image = Image.open(file, formats=FORMATS)
         except UnidentifiedImageError:
             raise ColorizeError(_why_unidentified(path)) from None
+        if image.format == 'TIFF':
+            silence_libtiff()
         with image:
             check_size(*image.size, max_pixels)
             return use(image)

@@ -82,8 +82,8 @@ def to_pixels(image: Image.Image) -> Pixels:
         raise _unsupported(image.mode)
     remark = ''
     if color.mode == 'L':
-        gray, remark = _gray_in_srgb(np.asarray(color), profile)
-        return Pixels(gray, alpha, remark)
+        values, remark = _gray_in_srgb(np.asarray(color), profile)
+        return Pixels(values, alpha, remark)
     if profile:
         try:
             color = icc.to_srgb(color, profile)

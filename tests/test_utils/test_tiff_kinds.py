@@ -1,5 +1,7 @@
 """TIFF files of all kinds of samples: seen right, or refused with the true reason."""
 
+import sys
+
 import numpy as np
 import pytest
 import tifffile
@@ -84,3 +86,17 @@ def test_damaged_header_is_no_other_format(tmp_path, format_):
     path.write_bytes(path.read_bytes()[:14])
     with pytest.raises(ColorizeError, match=f'cannot be read: (damaged {format_}|Truncated) '):
         read_image(path)
+
+
+@pytest.mark.skipif(not sys.platform.startswith('linux'), reason='libraries are found on Linux')
+def test_libtiff_writes_nothing_to_the_terminal(tmp_path, capfd):
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    path = tmp_path / 'a.tif'
+    Image.fromarray(pixels).save(path, compression='tiff_lzw')
+    data = bytearray(path.read_bytes())
+    for at in range(2000, 3000, 7):
+        data[at] ^= 0xFF
+    path.write_bytes(data)
+    with pytest.raises(ColorizeError, match='cannot be read'):
+        read_image(path)
+    assert capfd.readouterr() == ('', '')
