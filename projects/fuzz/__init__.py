@@ -1,0 +1,1 @@
+"""Damaged and hostile files, thousands of them, for every reader of the package."""

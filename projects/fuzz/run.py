@@ -1,0 +1,77 @@
+"""Read thousands of damaged and hostile files: projects/fuzz/run.py --help."""
+
+import argparse
+import sys
+import time
+from collections import Counter
+from functools import partial
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from tqdm import tqdm
+
+from dualattn_mm.utils.arguments import natural
+from dualattn_mm.utils.command import FAILED, run_command
+from dualattn_mm.utils.terminal import print_line, printable
+from projects.fuzz.cases import KINDS, make_case, run_case
+from projects.fuzz.worker import Limits, run_cases
+
+
+def target(seed: int, only: str | None, number: int) -> str:
+    """Make a case and run it."""
+    kind, content = make_case(number, seed, only)
+    return f'{kind}: {run_case(kind, content)}'
+
+
+def make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        description='Read mutations of valid files: images of all formats, EXIF data, ICC '
+        'profiles, weights and their descriptions. Each must give a right result, or be refused in '
+        'one line; a crash, a hang or too much memory is a failure.',
+        epilog='Exit status: 0 no failure, 1 failures, which are listed with their numbers.',
+    )
+    add = parser.add_argument
+    add('--cases', type=natural, default=1000, metavar='N', help='default: %(default)s')
+    add('--first', type=int, default=0, metavar='N', help='number of the first case')
+    add('--seed', type=int, default=0, help='of all cases (default: %(default)s)')
+    add('--only', choices=tuple(KINDS), help='one kind of file')
+    add('--seconds', type=float, default=20, help='limit of each case (default: %(default)s)')
+    add('--megabytes', type=float, default=1500, help='limit of each case (default: %(default)s)')
+    add('--keep', type=Path, metavar='FOLDER', help='keep the files of failures there')
+    return parser
+
+
+def main() -> int:
+    args = make_parser().parse_args()
+
+    def run() -> int:
+        numbers = range(args.first, args.first + args.cases)
+        limits = Limits(args.seconds, args.megabytes)
+        counts: Counter[str] = Counter()
+        failures, most, start = 0, 0.0, time.monotonic()
+        outcomes = run_cases(partial(target, args.seed, args.only), numbers, limits)
+        for outcome in tqdm(outcomes, total=args.cases, unit='case', disable=None):
+            most = max(most, outcome.megabytes)
+            if not outcome.failure:
+                counts[outcome.result] += 1
+                continue
+            failures += 1
+            kind, content = make_case(outcome.number, args.seed, args.only)
+            tqdm.write(printable(f'case {outcome.number} ({kind}): {outcome.failure}'))
+            if args.keep is not None:
+                args.keep.mkdir(parents=True, exist_ok=True)
+                (args.keep / f'{outcome.number}.{kind}').write_bytes(content)
+        for result, count in sorted(counts.items()):
+            print_line(f'{count:7,} {result}')
+        seconds = time.monotonic() - start
+        print_line(
+            f'{args.cases:,} cases, {failures} failures, {most:.0f} MB at most, {seconds:.0f} s'
+        )
+        return FAILED if failures else 0
+
+    return run_command(run)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,162 @@
+"""Valid files, made here, that the cases are mutations of."""
+
+import io
+import json
+import struct
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.registry import MODELS
+from PIL import Image, ImageCms, features
+from safetensors.torch import save
+
+import dualattn_mm  # noqa: F401 (registers the networks)
+from dualattn_mm.apis.weights import FORMAT
+
+GENERATOR: dict[str, Any] = dict(
+    type='MultiscalePyramidTransformer',
+    encoder=dict(
+        type='DualAttention',
+        in_channels=1,
+        arch=dict(embed_dims=[8, 8, 16, 16], depths=[1, 1, 1, 1], stem_channels=4),
+        window_size=2,
+        head_dim=8,
+        group_dim=8,
+        order=['fca', 'sda'],
+    ),
+    neck=dict(type='PixelShuffleNeck', in_channels=[8, 8, 16, 16], out_channels=[16, 16, 16]),
+    head=dict(
+        type='ColorAttention', in_channels=16, num_layers=1, num_heads=2, feedforward_channels=32
+    ),
+    num_queries=8,
+    image_size=32,
+)
+_SIZE = (41, 30)
+# Per format: the modes and options that Pillow writes.
+_PICTURES: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    *(('JPEG', mode, {}) for mode in ('L', 'RGB', 'CMYK')),
+    ('JPEG', 'RGB', dict(progressive=True)),
+    ('MPO', 'RGB', dict(save_all=True)),
+    *(('PNG', mode, {}) for mode in ('1', 'L', 'LA', 'P', 'RGB', 'RGBA', 'I;16')),
+    ('WEBP', 'RGB', dict(lossless=True)),
+    ('WEBP', 'RGBA', {}),
+    ('WEBP', 'RGB', dict(save_all=True)),
+    *(('BMP', mode, {}) for mode in ('1', 'L', 'P', 'RGB', 'RGBA')),
+    *(('TIFF', mode, {}) for mode in ('1', 'L', 'LA', 'P', 'RGB', 'RGBA', 'CMYK', 'I;16')),
+    ('TIFF', '1', dict(compression='group4')),
+    ('TIFF', 'L', dict(compression='tiff_lzw', tiffinfo={274: 6})),
+    ('TIFF', 'RGB', dict(compression='jpeg')),
+    ('TIFF', 'RGB', dict(compression='tiff_adobe_deflate', tiffinfo={274: 8})),
+    ('TIFF', 'I;16', dict(compression='packbits', tiffinfo={262: 0, 274: 5})),
+    *((('AVIF', 'RGB', {}), ('AVIF', 'RGBA', {})) if features.check('avif') else ()),
+)
+
+
+@cache
+def pictures() -> list[bytes]:
+    """Image files of all formats and modes."""
+    return [picture_file(i) for i in range(len(_PICTURES))]
+
+
+def picture_file(number: int, **metadata: bytes) -> bytes:
+    """One of them, with `exif` and `icc_profile` where the format has a place for it."""
+    format_, mode, options = _PICTURES[number % len(_PICTURES)]
+    options = dict(options)
+    if 'save_all' in options:
+        options['append_images'] = [picture(mode)]
+    if format_ != 'BMP':
+        options.update(metadata)
+    buffer = io.BytesIO()
+    picture(mode).save(buffer, format_, **options)
+    return buffer.getvalue()
+
+
+@cache
+def picture(mode: str) -> Image.Image:
+    """Waves and an edge in every channel."""
+    x, y = np.meshgrid(np.linspace(0, 9, _SIZE[0]), np.linspace(0, 7, _SIZE[1]))
+    channels = [np.sin(x + i) * np.cos(y * (i + 1)) * 100 + 128 for i in range(4)]
+    rgba = np.stack(channels, axis=-1).astype(np.uint8)
+    rgba[10:20, 5:15] = (255, 0, 80, 255)
+    image = Image.fromarray(rgba)
+    if mode == 'I;16':
+        return Image.fromarray(np.asarray(image.convert('L')).astype(np.uint16) * 257)
+    return image.convert('RGB').quantize(16) if mode == 'P' else image.convert(mode)
+
+
+@cache
+def exif_blocks() -> list[bytes]:
+    """EXIF data with all directories that cameras write, in both byte orders."""
+    blocks = []
+    for endian in ('<', '>'):
+        exif = Image.Exif()
+        exif.endian = endian
+        exif[0x010F], exif[0x8298], exif[0x0112] = 'Maker', 'Someone', 6
+        exif[0x8769] = {
+            0x829A: 1 / 125,
+            0x9003: '1969:07:20 20:17:40',
+            0x927C: b'maker note' * 9,
+            0xA002: 4000,
+            0xA005: {1: 'R98', 2: b'0100'},
+        }
+        exif[0x8825] = {1: 'N', 2: (51.0, 28.0, 38.0)}
+        blocks.append(exif.tobytes())
+    return blocks
+
+
+@cache
+def profiles() -> list[bytes]:
+    """ICC profiles of RGB, CIELAB and gray."""
+    made = [
+        ImageCms.ImageCmsProfile(ImageCms.createProfile(space)).tobytes()
+        for space in ('sRGB', 'XYZ', 'LAB')
+    ]
+    curve = b'curv\0\0\0\0' + struct.pack('>I3H', 3, 0, 9000, 65535) + bytes(2)
+    head = bytearray(made[0][:128])
+    head[12:24] = b'mntrGRAYXYZ '
+    return [*made, bytes(head) + struct.pack('>I4sII', 1, b'kTRC', 144, len(curve)) + curve]
+
+
+@cache
+def state() -> dict[str, torch.Tensor]:
+    """The weights of a small generator."""
+    torch.manual_seed(0)
+    network = MODELS.build(dict(GENERATOR))
+    return {key: value.clone().contiguous() for key, value in network.state_dict().items()}
+
+
+def safetensors_file(description: str, more: Mapping[str, torch.Tensor] | None = None) -> bytes:
+    """Weights that describe their network in a text."""
+    return save({**state(), **(more or {})}, {'format': FORMAT, 'generator': description})
+
+
+@cache
+def plain_safetensors() -> bytes:
+    """Weights as `save_generator` writes them."""
+    return safetensors_file(json.dumps(GENERATOR))
+
+
+def checkpoint_file(content: Any, legacy: bool = False) -> bytes:
+    """What torch.save makes of a checkpoint's content."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer, _use_new_zipfile_serialization=not legacy)
+    return buffer.getvalue()
+
+
+def checkpoint() -> dict[str, Any]:
+    """The content of a checkpoint of mmengine."""
+    return {
+        'meta': dict(epoch=0, iter=3, cfg='model = dict()'),
+        'state_dict': {f'generator.{key}': value for key, value in state().items()},
+        'message_hub': dict(log_scalars={}, runtime_info={}, resumed_keys={}),
+        'optimizer': dict(state={}, param_groups=[]),
+    }
+
+
+@cache
+def plain_checkpoints() -> list[bytes]:
+    """In both formats of torch.save."""
+    return [checkpoint_file(checkpoint(), legacy) for legacy in (False, True)]
