@@ -3,7 +3,6 @@
 import io
 import json
 import struct
-from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -128,9 +127,14 @@ def state() -> dict[str, torch.Tensor]:
     return {key: value.clone().contiguous() for key, value in network.state_dict().items()}
 
 
-def safetensors_file(description: str, more: Mapping[str, torch.Tensor] | None = None) -> bytes:
-    """Weights that describe their network in a text."""
-    return save({**state(), **(more or {})}, {'format': FORMAT, 'generator': description})
+def safetensors_file(description: str) -> bytes:
+    """Weights that describe their network in a text; the same bytes each time."""
+    data = save(state(), {'format': FORMAT, 'generator': description})
+    (length,) = struct.unpack('<Q', data[:8])
+    # safetensors draws the order of the metadata anew each time.
+    header = json.dumps(json.loads(data[8 : 8 + length]), sort_keys=True).encode()
+    header += b' ' * (-len(header) % 8)
+    return struct.pack('<Q', len(header)) + header + data[8 + length :]
 
 
 @cache

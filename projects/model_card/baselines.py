@@ -16,6 +16,7 @@ from dualattn_mm.utils.color_space import rgb_to_lab
 from dualattn_mm.utils.errors import UserError
 from dualattn_mm.utils.folders import pictures_by_name, read_picture
 from dualattn_mm.utils.image_io import read_image, write_image
+from dualattn_mm.utils.tensors import to_picture
 
 _AT_ONCE = 64
 
@@ -125,7 +126,7 @@ def measure_factors(
     """
     figures = {factor: (ColorizationPSNR(), ColorizationCF()) for factor in factors}
     for chunk in _chunks(photos):
-        images = [read_image(path).convert('RGB') for path in chunk]
+        images = [to_picture(read_picture(path)) for path in chunk]  # upright
         prepared = [pipe.prepare(image) for image in images]
         ab = pipe.predict(prepared)
         for factor, metrics in figures.items():

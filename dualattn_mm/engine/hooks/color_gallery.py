@@ -1,8 +1,8 @@
 """Pictures that show the progress of a colorizer's training."""
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 from torch import nn
 
+from ...apis.eval_mode import evaluating
 from ...utils.errors import RunError, UserError
 from ...utils.tensors import to_picture, without_color
 from ...utils.wrappers import unwrapped
@@ -101,7 +102,7 @@ class ColorGalleryHook(Hook):
         with ExitStack() as stack:
             stack.enter_context(torch.no_grad())
             stack.enter_context(unchanged_randomness())
-            stack.enter_context(_eval_mode(runner.model))
+            stack.enter_context(evaluating(runner.model))
             for hook in runner.hooks:
                 if isinstance(hook, EMAHook):
                     hook.before_val_epoch(runner)  # exchanges trained and averaged weights
@@ -119,15 +120,3 @@ class ColorGalleryHook(Hook):
         root = self.dataset['data_root']
         captions = [os.path.relpath(sample.img_path, root) for sample in truth]
         return np.asarray(gallery(columns, captions, self.height))
-
-
-@contextmanager
-def _eval_mode(model: nn.Module) -> Iterator[None]:
-    """Every module gets its own mode back: some may be frozen."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
