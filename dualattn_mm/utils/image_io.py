@@ -1,6 +1,7 @@
 """Image files: what is in them, reading and writing."""
 
 import io
+import logging
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +14,9 @@ from .errors import ColorizeError, first_line, shortened
 from .exif import Exif, add_to_tiff, read_exif, read_tiff_kind
 from .libtiff import silence_libtiff
 from .pixels import ADVICE, MAX_PIXELS, check_size, decoding, has_alpha, quiet
+
+# Without a handler, Python would print what Pillow logs; the reasons of a ColorizeError say it.
+logging.getLogger('PIL').addHandler(logging.NullHandler())
 
 FORMATS: tuple[str, ...] = ('JPEG', 'PNG', 'WEBP', 'TIFF', 'BMP')
 if find_spec('PIL._avif'):  # Pillow has it since 11.3, unless it was built without

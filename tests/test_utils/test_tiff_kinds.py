@@ -1,6 +1,8 @@
 """TIFF files of all kinds of samples: seen right, or refused with the true reason."""
 
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,8 @@ from PIL import Image
 from dualattn_mm.apis import ColorizeError
 from dualattn_mm.utils.image_io import read_image
 from dualattn_mm.utils.pixels import to_pixels
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def color_of(path):
@@ -100,3 +104,22 @@ def test_libtiff_writes_nothing_to_the_terminal(tmp_path, capfd):
     with pytest.raises(ColorizeError, match='cannot be read'):
         read_image(path)
     assert capfd.readouterr() == ('', '')
+
+
+def test_pillow_logs_nothing_to_the_terminal(tmp_path):
+    path = tmp_path / 'a.tif'
+    tifffile.imwrite(path, np.zeros((4, 4, 3), np.uint8), photometric='rgb', byteorder='<')
+    with tifffile.TiffFile(path) as file:
+        samples = file.pages[0].tags[277].valueoffset
+    data = bytearray(path.read_bytes())
+    data[samples] = 226
+    path.write_bytes(data)
+    script = (
+        'import sys; from pathlib import Path; from dualattn_mm.utils.image_io import read_image\n'
+        'try: read_image(Path(sys.argv[1]))\n'
+        'except ValueError: pass\n'
+        'else: sys.exit(1)\n'
+    )
+    command = [sys.executable, '-c', script, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert (done.stdout, done.stderr) == ('', '')
