@@ -262,8 +262,8 @@ class DualAttention(BaseModule):
         outs = []
         for i, stage in enumerate(self.stages):
             x = self.downsamples[i](x)  # alone, so that the larger map before it is freed
-            [blocks] = stage.children()
-            x = blocks(x)
+            for blocks in stage.children():  # torch 2.1 compiles no unpacking of it
+                x = blocks(x)
             if i not in self.out_indices:
                 continue
             norm = getattr(self, f'norm{i}')
