@@ -21,6 +21,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ..utils.color_space import (
+    AB_LIMITS,
     encoding_table,
     join_lightness_to_bytes,
     lightness_of,
@@ -40,6 +41,7 @@ ImageT = TypeVar('ImageT', Image.Image, np.ndarray)
 MIN_SIZE = 32
 DEFAULT_SIZE = 256  # of a network that does not say what it was trained at
 _NETWORK_PIXELS = 2**21  # of a batch, where the weights say the size
+_DARK, _BRIGHT = 14.0, 5.0  # the distances from black and from white at which colors fade, in L
 # Full-resolution conversions go in bands of about this many pixels, which stay in the cache.
 _BAND_PIXELS = 2**15
 
@@ -85,8 +87,8 @@ class ColorizationPipeline:
 
     The result is of the same kind and size: a PIL image of mode RGB or RGBA with `info` holding
     'exif' (without orientation) and 'dpi' where the input had them, or an array (H, W, 3) or
-    (H, W, 4), uint8. Alpha is kept as it is. Where a predicted color lies outside sRGB it is
-    clipped per channel.
+    (H, W, 4), uint8. Alpha is kept as it is. Colors fade out towards black and white, and those
+    outside the sRGB gamut lose chroma; the lightness stays that of the input.
 
     Args:
         weights: see `load_generator`; None takes those that come with the package.
@@ -340,11 +342,22 @@ def _join(photo: Photo, ab: Tensor, saturation: float) -> np.ndarray:
     result = torch.empty(height, width, 3 if photo.alpha is None else 4, dtype=torch.uint8)
     for rows in _bands(height, width):
         first, second = (ab.index_select(1, which[rows]) for which in (above, below))
-        here = torch.lerp(first, second, share[rows, None]) * saturation
-        result[rows, :, :3] = join_lightness_to_bytes(photo.lightness[rows], here, table)
+        lightness = photo.lightness[rows]
+        color = torch.lerp(first, second, share[rows, None]).mul_(saturation).clamp_(*AB_LIMITS)
+        color *= _fade(lightness)
+        result[rows, :, :3] = join_lightness_to_bytes(lightness, color, table)
     if photo.alpha is not None:
         result.numpy()[..., 3] = photo.alpha
     return result.numpy()
+
+
+def _fade(lightness: Tensor) -> Tensor:
+    """Factor on the color near black and white, where the network's colors are too strong.
+
+    Measured on 460 photos left out of training: the factor with the least squared error of ab falls
+    about linearly from L = 14 down to 0, and from L = 95 up to 100.
+    """
+    return torch.minimum(lightness / _DARK, (100 - lightness) / _BRIGHT).clamp(0, 1)
 
 
 def _between(rows: int, height: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -163,17 +163,38 @@ def encoding_table() -> Tensor:
 
 
 def join_lightness_to_bytes(lightness: Tensor, ab: Tensor, table: Tensor) -> Tensor:
-    """`join_lightness` for storing: uint8, without gradient, at a fraction of the cost.
+    """Join lightness and color to images for storing, without gradient.
+
+    Unlike `join_lightness`, which clips each channel, this keeps the luminance of colors outside
+    the sRGB gamut: they are mixed with the gray of their luminance, in linear light, until they lie
+    in the gamut.
 
     Args:
         lightness: (H, W) float32, L in [0, 100].
-        ab: (2, H, W) float32, CIELAB units, clamped to [-128, 127] here.
+        ab: (2, H, W) float32, CIELAB units, in [-128, 127].
         table: `encoding_table()`.
 
     Returns:
         (H, W, 3) uint8, sRGB.
     """
-    xyz = _lab_to_xyz(lightness, *ab.clamp(*AB_LIMITS))
-    matrix = ab.new_tensor(_RGB_FROM_XYZ) * len(table)
-    steps = (xyz.flatten(1).T @ matrix.T).clamp_(0, len(table) - 1).int()
+    xyz = _lab_to_xyz(lightness, *ab).flatten(1)
+    linear = ab.new_tensor(_RGB_FROM_XYZ) @ xyz
+    least, greatest = linear.aminmax()
+    if least < 0 or greatest > 1:
+        linear = _into_gamut(linear, xyz[1].clamp(0, 1))
+    steps = (linear.T * len(table)).clamp_(0, len(table) - 1).int()
     return table.index_select(0, steps.flatten()).view(*lightness.shape, 3)
+
+
+def _into_gamut(linear: Tensor, luminance: Tensor) -> Tensor:
+    """Mix linear RGB (3, N) with the gray of its luminance Y (N,) as little as is needed."""
+    red, green, blue = linear
+    least = torch.minimum(torch.minimum(red, green), blue)
+    greatest = torch.maximum(torch.maximum(red, green), blue)
+    # Equal where a channel lies on the bound; gray, for which both differences are 0, stays.
+    tiny = torch.finfo(linear.dtype).tiny
+    share = torch.minimum(
+        (1 - luminance) / (greatest - luminance).clamp(min=tiny),
+        luminance / (luminance - least).clamp(min=tiny),
+    ).clamp(max=1)
+    return torch.lerp(luminance, linear, share)

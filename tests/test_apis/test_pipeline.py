@@ -2,7 +2,6 @@ import io
 import struct
 import threading
 import time
-import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -36,11 +35,24 @@ def pipe(uniform_color):
     return ColorizationPipeline.from_generator(uniform_color(), size=32, batch_size=2)
 
 
-def test_gray_and_color_are_joined_as_scikit_image_does(pipe, rng):
-    gray = rng.integers(0, 256, (41, 63), dtype=np.uint8)
+@pytest.mark.parametrize(('ab', 'brightest'), [((12.0, -20.0), 210), ((-1.0, 9.0), 255)])
+def test_gray_and_color_are_joined_as_scikit_image_does(uniform_color, rng, ab, brightest):
+    gray = rng.integers(0, brightest + 1, (41, 63), dtype=np.uint8)
     lab = gray_to_lab(gray)
-    lab[..., 1:] = (12, -20)
+    # Color fades towards black and white.
+    fade = np.interp(lab[..., 0], [0, 14, 95, 100], [0, 1, 1, 0])
+    lab[..., 1:] = fade[..., None] * ab
+    pipe = ColorizationPipeline.from_generator(uniform_color(ab), size=32)
     np.testing.assert_allclose(pipe(gray), lab2rgb(lab) * 255, atol=0.6)
+
+
+@pytest.mark.parametrize('ab', [(12.0, -20.0), (60.0, 60.0), (-90.0, 80.0)])
+def test_lightness_is_kept_where_the_color_is_out_of_gamut(uniform_color, ab):
+    gray = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    out = ColorizationPipeline.from_generator(uniform_color(ab), size=32)(gray)
+    lightness = np.interp(rgb2lab(out)[..., 0], gray_to_lab(gray)[..., 0].ravel(), np.arange(256))
+    assert np.abs(lightness - gray).max() <= 1  # of 255
+    assert np.ptp(out[0, 0]) == np.ptp(out[-1, -1]) == 0  # black and white are neutral
 
 
 def test_lightness_of_the_original_is_kept_at_full_resolution(pipe, rng):
@@ -78,14 +90,11 @@ def test_color_lands_where_the_network_puts_it():
 @pytest.mark.parametrize('height', [30, 97, 700])  # fewer rows than the network's, more, many bands
 def test_enlarging_in_bands_is_that_of_the_whole(two_convs, rng, height):
     pipe = ColorizationPipeline.from_generator(two_convs(), size=64)
-    photo = pipe.prepare(rng.integers(0, 256, (height, 150), dtype=np.uint8))
-    ab = torch.from_numpy(rng.uniform(-30, 30, (2, 64, 64)).astype(np.float32))
+    photo = pipe.prepare(rng.integers(70, 190, (height, 150), dtype=np.uint8))
+    ab = torch.from_numpy(rng.uniform(-15, 15, (2, 64, 64)).astype(np.float32))
     whole = F.interpolate(ab[None], (height, 150), mode='bilinear', antialias=True)[0]
     lab = torch.cat((photo.lightness[None], whole)).permute(1, 2, 0)
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # of scikit-image, for colors out of gamut
-        expected = lab2rgb(lab.numpy()) * 255
-    np.testing.assert_allclose(pipe.finish(photo, ab), expected, atol=0.6)
+    np.testing.assert_allclose(pipe.finish(photo, ab), lab2rgb(lab.numpy()) * 255, atol=0.6)
 
 
 @pytest.mark.parametrize('shape', [(30, 40), (97, 501), (501, 97), (20, 400)])
@@ -136,7 +145,8 @@ def test_pil_modes(pipe, mode):
     assert out.mode == ('RGBA' if 'a' in mode.lower() else 'RGB')
     assert image.tobytes() == before
     lightness = rgb2lab(np.full((1, 1, 3), 1.0 if mode == '1' else 128 / 255))[0, 0, 0]
-    expected = lab2rgb(np.array([[[lightness, 12, -20]]])) * 255
+    color = (0, 0) if mode == '1' else (12, -20)  # white has none
+    expected = lab2rgb(np.array([[[lightness, *color]]])) * 255
     np.testing.assert_allclose(np.asarray(out.convert('RGB'))[2, 4], expected[0, 0], atol=1.1)
 
 

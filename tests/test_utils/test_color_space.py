@@ -154,16 +154,39 @@ def test_lightness_from_the_table_is_scikit_image_s(dtype, levels):
     np.testing.assert_allclose(lightness_of(luminance), expected, rtol=0, atol=1e-3)
 
 
-@pytest.mark.filterwarnings('ignore:Conversion from CIE-LAB')
-@pytest.mark.parametrize('brightest', [5.0, 100.0])
-def test_bytes_are_scikit_image_s(brightest):
-    lab = torch.rand(3, 60, 200) * torch.tensor([brightest, 300, 300])[:, None, None]
-    lab[1:] -= 150
+@pytest.mark.parametrize('darkest', [0, 250])
+def test_bytes_are_scikit_image_s_in_gamut(darkest):
+    rgb = np.random.default_rng(0).integers(darkest, 256, (60, 200, 3), dtype=np.uint8)
+    lab = torch.from_numpy(color.rgb2lab(rgb)).float().permute(2, 0, 1)
     out = join_lightness_to_bytes(lab[0], lab[1:], encoding_table())
     assert out.dtype == torch.uint8
-    lab[1:].clamp_(-128, 127)
     expected = color.lab2rgb(lab.double().permute(1, 2, 0).numpy()) * 255
     np.testing.assert_allclose(out, expected, rtol=0, atol=0.53)
+
+
+def test_bytes_keep_luminance_out_of_gamut():
+    lab = torch.rand(3, 60, 200) * torch.tensor([100, 255, 255])[:, None, None]
+    lab[1:] -= 128
+    out = join_lightness_to_bytes(lab[0], lab[1:], encoding_table()).numpy()
+    gray = join_lightness_to_bytes(lab[0], 0 * lab[1:], encoding_table()).numpy()
+    y = color.rgb2xyz(out)[..., 1]
+    # No more than what rounding each channel to a byte can do to the gray.
+    levels = np.arange(256)[:, None].repeat(3, axis=1) / 255
+    step = np.gradient(color.rgb2xyz(levels)[:, 1])[gray[..., 0]]
+    assert (np.abs(y - color.rgb2xyz(gray)[..., 1]) / step).max() < 1.5
+
+
+def test_color_out_of_gamut_is_mixed_with_its_gray_in_linear_light():
+    lab = torch.tensor([60.0, 90.0, -110.0])[:, None, None]
+    out = join_lightness_to_bytes(lab[0], lab[1:], encoding_table())[0, 0]
+    xyz = color.lab2xyz(lab[:, 0, 0].double().numpy())
+    linear, y = np.linalg.inv(color.colorconv.xyz_from_rgb) @ xyz, xyz[1]
+    for share in np.linspace(1, 0, 10_001):  # the first that fits
+        mixed = y + share * (linear - y)
+        if mixed.min() >= 0 and mixed.max() <= 1:
+            break
+    expected = np.where(mixed > 0.0031308, 1.055 * mixed ** (1 / 2.4) - 0.055, 12.92 * mixed) * 255
+    np.testing.assert_allclose(out, expected, rtol=0, atol=0.6)
 
 
 def test_bytes_of_grays_are_exact():
