@@ -8,7 +8,8 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
-CHECKOUT_ONLY = ('env.sh', 'demo.sh', 'test.sh')  # these set up an environment for a checkout
+# The first three set up an environment for a checkout, the others need projects/.
+CHECKOUT_ONLY = ('env.sh', 'demo.sh', 'test.sh', 'reproduce.py', 'compare_training.py')
 
 
 class BuildWithMim(build_py):

@@ -17,7 +17,7 @@ from dualattn_mm.utils.configs_dir import configs_dir
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARIES = ('mmagic', 'mmpretrain', 'mmdet', 'mmdet3d', 'mmdet3d-cpu', 'all')
 EXTRAS = {*LIBRARIES, 'demo', 'distillation', 'benchmark', 'docs', 'evaluation', 'tests'}
-CHECKOUT_ONLY = {'env.sh', 'demo.sh', 'test.sh'}
+CHECKOUT_ONLY = {'env.sh', 'demo.sh', 'test.sh', 'reproduce.py', 'compare_training.py'}
 
 
 def test_lock_fits_the_requirements():
