@@ -1,6 +1,7 @@
 """COCO data before training: one clear line, or a warning where training can go on."""
 
 import copy
+import json
 from pathlib import Path
 
 import pytest
@@ -55,7 +56,7 @@ def test_good_data_pass_in_silence(cfg, capsys):
         ('annotations', lambda rows: rows + rows[:1], '1 of 5 annotations repeat an id'),
         ('images', lambda rows: without(rows, 'width'), '4 of 4 images have no width'),
         ('images', lambda rows: [], 'it lists no images'),
-        ('images', lambda rows: [dict(r, width=640) for r in rows], 'it does not fit the images'),
+        ('images', lambda rows: [dict(r, width=640) for r in rows], 'do not fit the images'),
         (
             'images',
             lambda rows: [dict(r, file_name=f'train/{r["file_name"]}') for r in rows],
@@ -154,16 +155,133 @@ def test_few_images_are_opened(cfg, annotations, monkeypatch):
     content = copy.deepcopy(annotations)
     content['images'] += [dict(content['images'][0], id=i) for i in range(4, 100)]
     opened = []
-    really = Image.open
-    monkeypatch.setattr(Image, 'open', lambda path: opened.append(path) or really(path))
+    really = coco_data._image_loader
+
+    def counting(pipeline):
+        load = really(pipeline)
+        return lambda image: opened.append(image) or load(image)
+
+    monkeypatch.setattr(coco_data, '_image_loader', counting)
     coco_data.check(cfg(content), 'test')
     assert 8 <= len(opened) < 20
+
+
+@pytest.mark.parametrize('loader', ['train', 'val'])
+@pytest.mark.parametrize(
+    ('color_type', 'said', 'remedy'),
+    [
+        ('color', (48, 64), None),
+        (
+            'color',
+            (64, 48),
+            "before the turn that its EXIF orientation asks for; set color_type='c",
+        ),
+        ('color_ignore_orientation', (64, 48), None),
+        ('unchanged', (64, 48), None),
+        (
+            'color_ignore_orientation',
+            (48, 64),
+            'after the turn that its EXIF orientation asks for;',
+        ),
+        ('color', (48, 65), 'the annotations do not fit the images'),
+    ],
+)
+def test_size_is_compared_after_the_turn_of_the_loader(
+    cfg, annotations, tmp_path, loader, color_type, said, remedy
+):
+    """A JPEG of orientation 6, stored as 64 x 48 pixels, is 48 x 64 upright."""
+    content = copy.deepcopy(annotations)
+    content['images'][1] |= dict(file_name='turned.jpg', width=said[0], height=said[1])
+    cfg = cfg(content)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / 'coco' / 'images' / 'turned.jpg'
+    Image.new('RGB', (64, 48)).save(path, exif=exif)
+    for each in ('train', 'val'):
+        other = 'unchanged' if said == (64, 48) else 'color'
+        kind = color_type if each == loader else other
+        cfg[f'{each}_dataloader'].dataset.pipeline[0].color_type = kind
+    if remedy is None:
+        coco_data.check(cfg, 'train')
+        return
+    with pytest.raises(UserError) as caught:
+        coco_data.check(cfg, 'train')
+    text = str(caught.value)
+    read = '64 x 48' if color_type == 'color_ignore_orientation' else '48 x 64'
+    assert f'{path} is {said[0]} x {said[1]} in the annotations, and {read} as it is read' in text
+    assert remedy in text
+    assert '\n' not in text
 
 
 def test_tests_need_no_annotations_and_training_is_not_looked_at(cfg, annotations):
     content = {part: annotations[part] for part in ('images', 'categories')}
     cfg = cfg(content)
     cfg.train_dataloader.dataset.ann_file = 'nowhere.json'
+    coco_data.check(cfg, 'test')
+
+
+def test_training_without_iscrowd_goes_on_and_its_evaluation_is_refused(cfg, annotations):
+    """pycocotools needs it, after an epoch; mmdet's data set does not."""
+    content = annotations | dict(annotations=without(annotations['annotations'], 'iscrowd'))
+    cfg = cfg(content)
+    with pytest.raises(UserError, match='4 of 4 objects have no iscrowd, which the evaluation'):
+        coco_data.check(cfg, 'train')
+    cfg.val_dataloader = cfg.val_evaluator = None
+    coco_data.check(cfg, 'train')
+
+
+@pytest.mark.parametrize(
+    ('with_mask', 'metric', 'line'),
+    [
+        (True, 'bbox', 'no segmentation, which the pipeline of test_dataloader loads: set with_'),
+        (False, ['bbox', 'segm'], 'no segmentation, which the metric segm needs: set test_eval'),
+        (False, 'bbox', None),
+    ],
+)
+def test_evaluation_of_boxes_alone(cfg, annotations, with_mask, metric, line):
+    content = annotations | dict(annotations=without(annotations['annotations'], 'segmentation'))
+    cfg = cfg(content)
+    (load,) = (s for s in cfg.test_dataloader.dataset.pipeline if s.type == 'LoadAnnotations')
+    load.with_mask = with_mask
+    cfg.test_evaluator.metric = metric
+    if line is None:
+        coco_data.check(cfg, 'test')
+    else:
+        with pytest.raises(UserError, match=f'all.json: 4 of 4 objects have {line}'):
+            coco_data.check(cfg, 'test')
+
+
+@pytest.mark.parametrize(
+    ('change', 'counts'),
+    [
+        (lambda rows: rows[:3], 'lists 3 images and test_dataloader reads 4; 3 have'),
+        (lambda rows: [dict(row, id=row['id'] + 1) for row in rows], 'lists 4 .* reads 4; 0 have'),
+        # Files of other images with the same ids, as many converters number them.
+        (lambda rows: [dict(row, file_name='v' + row['file_name']) for row in rows], '4; 0 have'),
+        (lambda rows: [dict(row, file_name='v/' + row['file_name']) for row in rows], None),
+    ],
+)
+def test_evaluator_lists_the_images_that_are_read(cfg, annotations, tmp_path, change, counts):
+    cfg = cfg()
+    truth = tmp_path / 'truth.json'
+    truth.write_text(json.dumps(annotations | dict(images=change(annotations['images']))))
+    cfg.test_evaluator.ann_file = str(truth)
+    if counts is None:
+        coco_data.check(cfg, 'test')
+    else:
+        with pytest.raises(UserError, match=f'truth.json: test_evaluator.ann_file .*{counts}'):
+            coco_data.check(cfg, 'test')
+
+
+def test_evaluator_of_all_images_for_some(cfg):
+    cfg = cfg()
+    cfg.test_dataloader.dataset.indices = 2
+    with pytest.raises(UserError, match='lists 4 images and test_dataloader reads 2; 2 have'):
+        coco_data.check(cfg, 'test')
+    cfg.test_evaluator.ann_file = None  # the truth is that of the data set
+    with pytest.raises(UserError, match="or add 'instances' to meta_keys of PackDetInputs"):
+        coco_data.check(cfg, 'test')
+    cfg.test_dataloader.dataset.pipeline[-1].meta_keys = ('img_id', 'ori_shape', 'instances')
     coco_data.check(cfg, 'test')
 
 
