@@ -73,6 +73,7 @@ def main() -> None:
 
     # The failed process has said why; torchrun would add a page.
     logging.getLogger('torch.distributed.elastic').setLevel(logging.CRITICAL)
+    os.environ['DUALATTN_LAUNCHER'] = str(os.getpid())  # the processes end with this one
     options = [
         f'--nnodes={nodes}',
         f'--node_rank={node}',

@@ -6,6 +6,7 @@ custom_imports = dict(
 custom_hooks = [
     dict(type='PlainCheckpointHook'),
     dict(type='RepeatableHook'),
+    dict(type='FiniteLossHook'),
     dict(type='StrictLoadHook'),
 ]
 default_hooks = dict(

@@ -1,5 +1,6 @@
-# For configs over one of the libraries': exact resuming, strict loading and checkpoints without
-# pickled objects, with the library's own tools too.
+# For configs over one of the libraries': exact resuming, strict loading, checkpoints without
+# pickled objects, an end to losses that are NaN and the names of damaged images, with the
+# library's own tools too.
 custom_imports = dict(
     imports=['dualattn_mm', 'dualattn_mm.engine'],
     allow_failed_imports=False,
@@ -7,5 +8,7 @@ custom_imports = dict(
 custom_hooks = [
     dict(type='PlainCheckpointHook'),
     dict(type='RepeatableHook'),
+    dict(type='FiniteLossHook'),
+    dict(type='DamagedImagesHook'),
     dict(type='StrictLoadHook'),
 ]

@@ -70,6 +70,7 @@ custom_hooks = [
     dict(type='RepeatableHook'),
     dict(type='StrictLoadHook'),
     dict(type='GeneratorEMAHook', momentum=0.005),
+    dict(type='FiniteLossHook'),
 ]
 default_hooks = dict(
     logger=dict(type='LoggerHook', interval=50),

@@ -53,6 +53,7 @@ custom_hooks = [
     dict(type='RepeatableHook'),
     dict(type='StrictLoadHook', ignore=(r'^distillation\.',)),
     dict(type='GeneratorEMAHook', momentum=0.002),
+    dict(type='FiniteLossHook'),
 ]
 auto_scale_lr = dict(base_batch_size=256, enable=False)
 randomness = dict(seed=7)

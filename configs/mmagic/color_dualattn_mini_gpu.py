@@ -40,4 +40,5 @@ custom_hooks = [
     # An average over fewer steps in the beginning, so that a short training has one as well.
     dict(type='GeneratorEMAHook', ema_type='MomentumAnnealingEMA', momentum=0.002, gamma=50),
     dict(type='TimeBudgetHook', seconds=480, decay=0.7),
+    dict(type='FiniteLossHook'),
 ]

@@ -3,7 +3,9 @@
 from .class_folder_runner import ClassFolderRunner
 from .hooks import (
     ColorGalleryHook,
+    DamagedImagesHook,
     EarlyLoggerHook,
+    FiniteLossHook,
     GeneratorEMAHook,
     PlainCheckpointHook,
     RepeatableHook,
@@ -19,7 +21,9 @@ from .network_optimizers import NetworkOptimWrapperConstructor
 __all__ = [
     'ClassFolderRunner',
     'ColorGalleryHook',
+    'DamagedImagesHook',
     'EarlyLoggerHook',
+    'FiniteLossHook',
     'GeneratorEMAHook',
     'NetworkOptimWrapperConstructor',
     'PlainCheckpointHook',

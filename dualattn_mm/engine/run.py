@@ -3,9 +3,11 @@
 The config's default_scope decides which library it is for; without one mmengine alone is needed.
 """
 
+import contextlib
 import importlib.util
 import os
 import pickle
+import re
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,20 +18,23 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.hooks import Hook
 from mmengine.registry import RUNNERS
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import Runner
 from mmengine.utils import import_modules_from_strings
 
 from ..datasets.checks import coco, lidar
 from ..utils.checkpoint_file import read_checkpoint, require_checkpoint
 from ..utils.command import RANK_VARIABLES, error_line, process_rank
 from ..utils.configs_dir import find_config
-from ..utils.errors import RunError, UserError
+from ..utils.errors import RunError, UserError, first_line
+from ..utils.folder_lock import locked_folder
+from ..utils.parent import end_with_parent
 from ..utils.report import check_output
 from ..utils.terminal import print_line
 from .cpu_processes import start_cpu_processes
 from .hooks import generator_file
 from .hooks.pictures import SavePicturesHook
 from .hooks.report import ReportHook
+from .hooks.safe_checkpoint import last_checkpoint
 
 # Wrappers of one optimizer that --amp turns into the last of them.
 _FOR_AMP = ('OptimWrapper', 'AmpOnGpuOptimWrapper', 'AmpOptimWrapper')
@@ -41,7 +46,13 @@ _DEFAULT_HOOKS = dict(
 )
 
 # Hooks that every run has, whatever its config says.
-_HOOKS = ('PlainCheckpointHook', 'RepeatableHook', 'StrictLoadHook')
+_HOOKS = (
+    'PlainCheckpointHook',
+    'RepeatableHook',
+    'StrictLoadHook',
+    'FiniteLossHook',
+    'DamagedImagesHook',
+)
 
 
 def train(
@@ -85,7 +96,8 @@ def train(
         _need_colorizer(cfg, config, cfg.load_from)
         hooks.append(generator_file.GeneratorFileHook(cfg.load_from, keep_network=True))
         cfg.load_from = None
-    _run(cfg, 'train', hooks)
+    with locked_folder(cfg.work_dir) if process_rank() == '0' else contextlib.nullcontext():
+        _run(cfg, 'train', hooks)
 
 
 def evaluate(
@@ -192,6 +204,8 @@ def _check_processes(launcher: str) -> None:
         return
     if RANK_VARIABLES[launcher] not in os.environ:
         raise RunError(f'--launcher {launcher}: was not started by it; see tools/dist_train.sh')
+    if launcher == 'pytorch':
+        end_with_parent()
 
 
 def _check_file(path: str, what: str) -> None:
@@ -206,7 +220,23 @@ def _check_checkpoint(path: str, resume: bool = False) -> None:
     try:
         require_checkpoint(read_checkpoint(path), path, resume)
     except UserError as error:
-        raise RunError(str(error)) from None
+        earlier = _whole_checkpoint(Path(path)) if resume else None
+        remedy = f'; the one before it is whole: --resume {earlier}' if earlier else ''
+        raise RunError(f'{error}{remedy}') from None
+
+
+def _whole_checkpoint(before: Path) -> Path | None:
+    """The last checkpoint before one, such as iter_200.pth before iter_300.pth, that is whole."""
+    found = []
+    for path in before.parent.glob('*.pth'):
+        names = [re.fullmatch(r'(.*_)(\d+)\.pth', name) for name in (path.name, before.name)]
+        if all(names) and names[0][1] == names[1][1] and int(names[0][2]) < int(names[1][2]):
+            found.append((int(names[0][2]), path))
+    for _, path in sorted(found, reverse=True):
+        with contextlib.suppress(UserError):
+            require_checkpoint(read_checkpoint(path), path, resume=True)
+            return path
+    return None
 
 
 def _check_initial_weights(part: Any) -> None:
@@ -235,7 +265,7 @@ def _resume(cfg: Config, resume: str) -> None:
         cfg.resume = False
         return
     try:
-        last = Path(find_latest_checkpoint(cfg.work_dir))
+        last = Path(last_checkpoint(work_dir))
     except UnicodeDecodeError:
         raise RunError(
             f'nothing to resume from: {work_dir}/last_checkpoint is damaged; --resume FILE names a '
@@ -281,6 +311,11 @@ def _run(cfg: Config, task: str, hooks: Sequence[Hook] = ()) -> Any:
     except Exception as error:
         file = _file_being_loaded(error)
         if file is None:
+            if cfg.launcher != 'none' and _is_of_other_process(error):
+                raise RunError(
+                    f'another process has ended or stands still ({first_line(error)}); '
+                    'env_cfg.dist_cfg.timeout is for how many seconds it is waited for'
+                ) from None
             raise
         what = 'it is damaged, or no checkpoint'
         if isinstance(error, pickle.UnpicklingError):
@@ -307,8 +342,18 @@ def _file_being_loaded(error: Exception) -> str | None:
     return None
 
 
+def _is_of_other_process(error: Exception) -> bool:
+    """Whether the exchange with the other processes failed; gloo raises plain RuntimeErrors."""
+    return isinstance(error, torch.distributed.DistError) or (
+        isinstance(error, RuntimeError) and 'gloo/transport' in str(error)
+    )
+
+
 def add_default_hooks(cfg: Config) -> None:
-    """Add what a config lacks of safe checkpoints, strict loading, exact resuming and early logs.
+    """Add what a config lacks of the hooks that every run has.
+
+    They are for safe checkpoints, strict loading, exact resuming, early logs, losses that are NaN
+    and damaged images.
 
     Args:
         cfg: is changed. A hook that it names already keeps its arguments.

@@ -190,7 +190,10 @@ def test_kitti_data():
 def test_runtime(name):
     cfg = read(name)
     hooks = {hook.type for hook in cfg.custom_hooks}
-    assert hooks == {'StrictLoadHook', 'PlainCheckpointHook', 'RepeatableHook'}
+    assert hooks == {'PlainCheckpointHook', 'RepeatableHook', 'StrictLoadHook'} | {
+        'FiniteLossHook',
+        'DamagedImagesHook',
+    }
     assert 'dualattn_mm.engine.mmdet3d_compat' in cfg.custom_imports.imports
     assert cfg.default_hooks.checkpoint.type == 'SafeCheckpointHook'
     features = cfg.model.data_preprocessor.num_features

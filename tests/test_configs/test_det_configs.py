@@ -141,7 +141,10 @@ def test_settings(name):
         assert loader.dataset.type == 'CocoDataset'  # so an epoch sees each image once
     assert cfg.val_evaluator.metric == cfg.test_evaluator.metric == ['bbox', 'segm']
     hooks = {hook.type for hook in cfg.custom_hooks}
-    assert hooks == {'StrictLoadHook', 'PlainCheckpointHook', 'RepeatableHook'}
+    assert hooks == {'PlainCheckpointHook', 'RepeatableHook', 'StrictLoadHook'} | {
+        'FiniteLossHook',
+        'DamagedImagesHook',
+    }
 
 
 @pytest.mark.integration

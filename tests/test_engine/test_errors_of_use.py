@@ -138,6 +138,21 @@ def test_damaged_checkpoints_are_named(status, config, tmp_path, capfd, checkpoi
         assert err.count('\n') == 1
 
 
+def test_the_checkpoint_before_a_truncated_one_is_named(status, checkpoint):
+    content = checkpoint.read_bytes()
+    folder = checkpoint.parent
+    for step in (3, 5, 7):
+        whole = step == 3
+        (folder / f'iter_{step}.pth').write_bytes(content if whole else truncated(content))
+    (folder / 'epoch_4.pth').write_bytes(content)  # of another training
+    (folder / 'last_checkpoint').write_text(str(folder / 'iter_7.pth'))
+    code, err = status(resume='auto')
+    assert code == 2
+    assert err.startswith(f'error: {folder}/iter_7.pth is not loaded: it is damaged')
+    assert err.endswith(f'; the one before it is whole: --resume {folder}/iter_3.pth\n')
+    assert err.count('\n') == 1
+
+
 def test_a_zip_file_that_is_no_checkpoint(status, tmp_path):
     path = tmp_path / 'photos.zip'
     with zipfile.ZipFile(path, 'w') as file:

@@ -6,6 +6,7 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 import torch
+from mmengine.dataset import BaseDataset
 from mmengine.model import BaseModel
 from torch import nn
 from torch.utils.data import Dataset
@@ -103,6 +104,41 @@ def assert_same(seen, expected):
     for one, other in zip(seen, expected, strict=True):
         for numbers, wanted in zip(one, other, strict=True):
             assert torch.equal(numbers, wanted)
+
+
+class Named(BaseDataset):
+    """Samples with names of files."""
+
+    def load_data_list(self):
+        return [dict(img_path=f'{self.data_root}/{name}.png') for name in self.metainfo['names']]
+
+    def prepare_data(self, idx):
+        return torch.tensor([idx, 0.0, 0.0, 0.0])
+
+
+@pytest.mark.parametrize(
+    ('folder', 'names', 'warning'),
+    [
+        ('moved', 'abcdef', None),
+        ('old', 'abcdefg', '(6 samples before, 7 now)'),
+        ('old', 'abcxef', '(6 samples, of other names)'),
+    ],
+)
+def test_resuming_with_other_data_is_a_warning(make_runner, monkeypatch, folder, names, warning):
+    lines = []
+    monkeypatch.setattr(repeatable, 'print_log', lambda text, *_: lines.append(text))
+
+    def train(folder, names, steps, **kwargs):
+        data = Named(data_root=folder, metainfo=dict(names=tuple(names)))
+        make_runner(
+            HOOKS, steps, model=make_watcher(), dataset=data, param_scheduler=None, **kwargs
+        ).train()
+
+    train('old', 'abcdef', 2)
+    train(folder, names, 4, resume=True)
+    assert [line.partition('checkpoint ')[2].partition(':')[0] for line in lines] == (
+        [warning] if warning else []
+    )
 
 
 @pytest.mark.parametrize(

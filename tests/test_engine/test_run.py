@@ -36,8 +36,9 @@ test_evaluator = dict(type='MeanColor')
 
 
 @pytest.fixture
-def built(monkeypatch):
-    """The configs that would have been run."""
+def built(monkeypatch, tmp_path):
+    """The configs that would have been run, in `tmp_path`."""
+    monkeypatch.chdir(tmp_path)
     seen = []
     monkeypatch.setattr(Runner, 'from_cfg', classmethod(lambda cls, cfg: seen.append(cfg) or Idle))
     return seen
@@ -150,6 +151,35 @@ def test_a_work_folder_that_was_moved_is_resumed(config, tmp_path, built):
     assert built[0].resume
 
 
+@pytest.mark.parametrize('rank', ['0', '1'])
+def test_one_process_locks_the_folder_of_its_training(config, tmp_path, monkeypatch, built, rank):
+    monkeypatch.setenv('RANK', rank)
+    run.train(str(config), str(tmp_path / 'work'))
+    lock = tmp_path / 'work' / '.lock'
+    assert lock.exists() == (rank == '0')
+    assert rank != '0' or lock.read_text().startswith(f'process {os.getpid()} on ')
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        '[../third_party/gloo/gloo/transport/tcp/unbound_buffer.cc:81] Timed out waiting 5000ms',
+        '[../third_party/gloo/gloo/transport/tcp/pair.cc:547] Connection closed by peer',
+    ],
+)
+def test_a_process_that_stands_still_is_a_line(config, tmp_path, monkeypatch, built, text):
+    def fail():
+        raise RuntimeError(text)
+
+    monkeypatch.setattr(Idle, 'train', fail)
+    monkeypatch.setattr(run, 'start_cpu_processes', lambda cfg: None)
+    monkeypatch.setenv('RANK', '0')
+    with pytest.raises(RuntimeError, match='gloo'):
+        run.train(str(config))
+    with pytest.raises(RunError, match=r'another process .* stands still .*gloo.*timeout'):
+        run.train(str(config), launcher='pytorch')
+
+
 def test_amp_for_one_and_for_several_optimizers(config, monkeypatch, built):
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
     run.train(str(config), amp=True)
@@ -176,7 +206,7 @@ def test_hooks_are_added_once_and_keep_their_arguments(config, built):
     run.train(str(config), auto_scale_lr=True)
     (cfg,) = built
     types = [hook.type for hook in cfg.custom_hooks]
-    assert sorted(types) == ['PlainCheckpointHook', 'RepeatableHook', 'StrictLoadHook']
+    assert sorted(types) == sorted(run._HOOKS)
     assert cfg.custom_hooks[types.index('StrictLoadHook')].ignore == ['x']
     assert cfg.default_hooks.checkpoint == dict(
         type='SafeCheckpointHook', by_epoch=False, interval=1, max_keep_ckpts=3
@@ -205,7 +235,7 @@ def test_hooks_are_known_however_a_config_names_them(tmp_path, built, text):
     run.train(str(path), str(tmp_path))
     (cfg,) = built
     # A second one, without the first's arguments, would stop what the first lets pass.
-    assert len(cfg.custom_hooks) == 3
+    assert len(cfg.custom_hooks) == len(run._HOOKS)
     assert [hook.ignore for hook in cfg.custom_hooks if 'ignore' in hook] == [['x']]
     assert cfg.default_hooks.checkpoint == dict(type='SafeCheckpointHook', interval=3)
 

@@ -1,11 +1,14 @@
 """A kill at any moment, played by an exception after the n-th change of a file."""
 
+import errno
 import os
 from unittest.mock import patch
 
 import pytest
 import torch
 from mmengine.hooks import Hook
+
+from dualattn_mm.utils.command import error_line
 
 HOOKS = [dict(type='PlainCheckpointHook'), dict(type='RepeatableHook')]
 
@@ -92,6 +95,32 @@ def test_training_resumes_after_a_kill_at_any_change_of_a_file(make_runner, tmp_
             assert resumed.iter == 6
             assert (work_dir / 'iter_6.pth').is_file()
     assert kills > 8
+
+
+def test_full_disk_is_a_line_that_names_the_checkpoint_before(make_runner, tmp_path, monkeypatch):
+    """The disk is full at the second checkpoint."""
+    write = os.fsync
+    calls = []
+
+    def fsync(fd):
+        calls.append(fd)
+        if len(calls) == 3:  # a checkpoint and its pointer take one each
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(fd)
+
+    monkeypatch.setattr(os, 'fsync', fsync)
+    with pytest.raises(OSError, match='No space left') as caught:
+        make_runner(HOOKS, max_iters=6, checkpoint=SAFE).train()
+    folder = tmp_path / 'run'
+    assert error_line(caught.value) == (
+        f'{folder}/iter_4.pth: No space left on device; training ends here, and --resume continues '
+        f'from {folder}/iter_2.pth'
+    )
+    assert [path.name for path in folder.glob('*.pth')] == ['iter_2.pth']
+    assert not list(folder.glob('.*.tmp'))
+    resumed = make_runner(HOOKS, max_iters=6, checkpoint=SAFE, resume=True)
+    resumed.train()
+    assert resumed.iter == 6
 
 
 def test_as_many_are_kept_as_asked(make_runner, tmp_path):

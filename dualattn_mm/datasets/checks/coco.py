@@ -17,6 +17,7 @@ from PIL import Image
 
 from ...utils.errors import RunError, shortened
 from ...utils.terminal import print_line
+from ..leaves import iter_leaf_datasets
 
 LOADERS = dict(train=('train', 'val'), test=('test',))  # what a task reads
 _OPENED = 8  # images whose size is compared with the file's
@@ -141,17 +142,6 @@ def _check_metric(metric: Mapping[str, Any], files: Sequence['_CocoFile'], loade
     kinds = metric.get('metric', 'bbox')
     if 'segm' in ([kinds] if isinstance(kinds, str) else kinds):
         truth.require_masks(f'the metric segm needs: set {loader}_evaluator.metric=bbox')
-
-
-def iter_leaf_datasets(dataset: Any) -> Iterator[dict]:
-    """The data sets within RepeatDataset, ConcatDataset, MultiImageMixDataset, ..."""
-    if not isinstance(dataset, Mapping):
-        return
-    inner = dataset.get('datasets') or [dataset.get('dataset')]
-    if inner == [None]:
-        yield dataset
-    for part in inner:
-        yield from iter_leaf_datasets(part)
 
 
 class _CocoFile:

@@ -16,7 +16,8 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from ...utils.errors import RunError
-from .coco import LOADERS, iter_leaf_datasets
+from ..leaves import iter_leaf_datasets
+from .coco import LOADERS
 
 if TYPE_CHECKING:
     from mmdet3d.datasets import Det3DDataset

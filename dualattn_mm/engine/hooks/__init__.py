@@ -1,7 +1,9 @@
 """Hooks of training and testing. Importing this registers those that configs name."""
 
 from .color_gallery import ColorGalleryHook
+from .damaged_images import DamagedImagesHook
 from .early_logger import EarlyLoggerHook
+from .finite_loss import FiniteLossHook
 from .generator_ema import GeneratorEMAHook
 from .generator_file import GeneratorFileHook
 from .pictures import SavePicturesHook
@@ -16,7 +18,9 @@ from .time_limit import TimeLimitHook
 
 __all__ = [
     'ColorGalleryHook',
+    'DamagedImagesHook',
     'EarlyLoggerHook',
+    'FiniteLossHook',
     'GeneratorEMAHook',
     'GeneratorFileHook',
     'PlainCheckpointHook',

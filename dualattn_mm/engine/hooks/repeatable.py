@@ -1,5 +1,6 @@
 """Randomness that depends on where training is, not on how it came there."""
 
+import logging
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,11 +9,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from mmengine.dataset import InfiniteSampler
-from mmengine.dist import broadcast, get_dist_info
+from mmengine.dist import broadcast, get_dist_info, is_main_process
 from mmengine.hooks import Hook
+from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
+
+from .training_data import training_data
 
 _SAMPLE, _MODEL = 0, 1  # streams of random numbers
 
@@ -151,10 +155,22 @@ class RepeatableHook(Hook):
     Random numbers come from the seed and the place alone: in the data pipeline from the number of
     the sample drawn, in the model from the process and the iteration. So neither the number of
     workers nor of processes changes the samples, and resuming skips batches without loading them.
+    Checkpoints keep which data they were trained on, and a warning says that others are resumed on.
     """
 
     # Before hooks that look at the data loader.
     priority = 'VERY_HIGH'
+
+    _data: dict | None = None
+    _data_before: dict | None = None  # of the training that is resumed
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        if runner._resume:
+            self._data_before = checkpoint.get('meta', {}).get('training_data')
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        if self._data is not None:
+            checkpoint['meta']['training_data'] = self._data
 
     def before_train(self, runner: Runner) -> None:
         # Rank 0's is what the checkpoint keeps; with diff_rank_seed the others' differ.
@@ -165,11 +181,26 @@ class RepeatableHook(Hook):
         loop = runner.train_loop
         if loop.dataloader.batch_sampler is None:
             return  # an iterable data set, which nothing can be numbered in
+        if is_main_process():
+            self._compare_data(loop.dataloader.dataset)
         by_iterations = isinstance(loop, IterBasedTrainLoop)
         done = runner.iter if by_iterations else 0
         loop.dataloader = self._repeatable(loop.dataloader, by_iterations, done)
         if by_iterations:
             loop.dataloader_iterator = _Batches(loop.dataloader, done)
+
+    def _compare_data(self, dataset: Dataset) -> None:
+        self._data, before = training_data(dataset), self._data_before
+        if before is not None and before != self._data:
+            counts = f'{before["samples"]} samples before, {self._data["samples"]} now'
+            if before['samples'] == self._data['samples']:
+                counts = f'{before["samples"]} samples, of other names'
+            print_log(
+                f'the training data have changed since the checkpoint ({counts}): the training '
+                'goes on with those of now, and is not the one that was interrupted',
+                'current',
+                logging.WARNING,
+            )
 
     def before_train_epoch(self, runner: Runner) -> None:
         draws = runner.train_dataloader.batch_sampler

@@ -1,5 +1,6 @@
-"""Checkpoints that a kill at any moment leaves complete."""
+"""Checkpoints that a kill or a full disk at any moment leaves complete."""
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -18,10 +19,27 @@ class AtomicLocalBackend(LocalBackend):
     """The local disk, on which a file appears whole or not at all."""
 
     def put(self, obj: bytes, filepath: str | os.PathLike) -> None:
-        atomic_write_bytes(Path(filepath), obj)
+        path = Path(filepath)
+        try:
+            atomic_write_bytes(path, obj)
+        except OSError as error:
+            last = last_checkpoint(path.parent)
+            kept = f'--resume continues from {last}' if last else 'there is no earlier checkpoint'
+            reason = f'{error.strerror or error}; training ends here, and {kept}'
+            raise OSError(error.errno or errno.EIO, reason, os.fspath(path)) from None
 
     def put_text(self, obj: str, filepath: str | os.PathLike, encoding: str = 'utf-8') -> None:
         self.put(obj.encode(encoding), filepath)
+
+
+def last_checkpoint(work_dir: str | os.PathLike) -> str | None:
+    """The path of the last checkpoint of a training; None if it has written none.
+
+    Raises:
+        UnicodeDecodeError: if `last_checkpoint` there is damaged.
+    """
+    pointer = Path(work_dir, 'last_checkpoint')
+    return pointer.read_text(encoding='utf-8').strip() if pointer.is_file() else None
 
 
 class _RemoveLater:

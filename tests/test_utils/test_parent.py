@@ -1,0 +1,45 @@
+"""A process ends when the one that started it is killed."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from processes import PATIENCE
+
+from dualattn_mm.utils.parent import LAUNCHER
+
+pytestmark = pytest.mark.skipif(sys.platform != 'linux', reason='needs prctl')
+
+ROOT = Path(__file__).parents[2]
+CHILD = (
+    'import time; from dualattn_mm.utils.parent import end_with_parent; end_with_parent(); '
+    'print("ready", flush=True); time.sleep(1000)'
+)
+PARENT = f'import subprocess, sys; subprocess.run([sys.executable, "-c", {CHILD!r}])'
+
+
+def test_child_ends_with_its_killed_parent():
+    parent = subprocess.Popen([sys.executable, '-c', PARENT], stdout=subprocess.PIPE, cwd=ROOT)
+    assert parent.stdout.readline() == b'ready\n'
+    parent.send_signal(signal.SIGKILL)
+    # The child holds the other end of the pipe: it closes when both have ended.
+    assert parent.communicate(timeout=PATIENCE)[0] == b''
+
+
+@pytest.mark.parametrize(('launcher', 'end'), [(os.getpid, None), (lambda: 1, -signal.SIGKILL)])
+def test_child_of_a_launcher_that_is_gone_ends(launcher, end):
+    """It has ended before the child asked to be told."""
+    child = subprocess.Popen(
+        [sys.executable, '-c', CHILD],
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+        env=os.environ | {LAUNCHER: str(launcher())},
+    )
+    line = child.stdout.readline()
+    assert line == (b'ready\n' if end is None else b'')
+    child.kill()
+    child.communicate()
+    assert child.returncode == -signal.SIGKILL
