@@ -46,9 +46,10 @@ class FiniteLossHook(Hook):
         if self._bad_steps >= self.patience:
             # The part that is bad says more than the sum.
             name = next((name for name in bad if name != 'loss'), bad[0])
+            value = torch.as_tensor(losses[name]).item()
             raise RunError(
-                f'step {runner.iter + 1}: {name} is {torch.as_tensor(losses[name]).item()}, and the last '
-                f'{self._bad_steps} steps had a NaN or infinite loss: {_REMEDY}; {_kept(runner)}'
+                f'step {runner.iter + 1}: {name} is {value}, and the last {self._bad_steps} steps '
+                f'had a NaN or infinite loss: {_REMEDY}; {_kept(runner)}'
             )
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
