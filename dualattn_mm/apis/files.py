@@ -9,6 +9,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from ..utils.errors import ColorizeError, shortened
+from ..utils.films import FILM_SUFFIXES, is_film
 from ..utils.image_io import IMAGE_SUFFIXES, OUTPUT_FORMATS, SUFFIXES, output_name, read_header
 from ..utils.pixels import MAX_PIXELS
 from ..utils.walk import files_below
@@ -37,12 +38,14 @@ class Plan:
     """What a run will do.
 
     folder: where results go, to be made before the first of them.
+    films: (source, output) of films.
     failed: (path, reason) of inputs that cannot even be looked at.
     passed_over: files of folders and patterns that are not called like an image.
     """
 
     folder: Path
     jobs: list[Job] = field(default_factory=list)
+    films: list[tuple[Path, Path]] = field(default_factory=list)
     skipped: int = 0
     failed: list[tuple[Path, str]] = field(default_factory=list)
     passed_over: list[Path] = field(default_factory=list)
@@ -77,15 +80,28 @@ def plan(
             be written.
     """
     file_format = _format_of_file(output)
-    result = Plan(output if file_format is None else output.parent)
+    one_film = is_film(output) and not os.path.isdir(output)
+    one_file = one_film or file_format is not None
+    result = Plan(output.parent if one_file else output)
     sources = _find(inputs, output, result)
-    if file_format is not None and len(sources) > 1:
+    if one_file and len(sources) > 1:
         raise ColorizeError(
             f'{output} is one file, but there are {len(sources)} photos: name a folder'
         )
     targets: dict[str, Path] = {}
     identities = {_identity(source) for source in sources}
     for source, folders in sources.items():
+        if one_file and is_film(source) != one_film:
+            raise ColorizeError(f'{output} and {source} must both be films or both be photos')
+        if is_film(source):
+            for folder in folders:
+                target = output if one_film else output / folder / source.name
+                _claim(target, source, targets, identities)
+                if _unless_present(target, overwrite):
+                    result.films.append((source, target))
+                else:
+                    result.skipped += 1
+            continue
         try:
             format_, pixels, more_pages = read_header(source, max_pixels)
         except ColorizeError as error:
@@ -190,7 +206,7 @@ def _expand(text: str, output: Path, result: Plan) -> Iterator[tuple[Path, Path]
         real = Path(os.path.realpath(file))
         if os.path.isdir(file) or (results is not None and results in (real, *real.parents)):
             continue
-        if file.suffix.lower() in IMAGE_SUFFIXES:
+        if file.suffix.lower() in IMAGE_SUFFIXES + FILM_SUFFIXES:
             yield file, file.relative_to(base).parent
         else:
             result.passed_over.append(file)

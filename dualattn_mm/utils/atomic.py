@@ -5,23 +5,24 @@ import errno
 import os
 import time
 import uuid
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
 from .errors import ColorizeError, first_line
 
-_STALE = 3600  # seconds; no single write takes that long
+_STALE = 3600  # seconds; a file that is written changes more often
 
 
-def atomic_write_bytes(path: Path, data: bytes | memoryview, overwrite: bool = True) -> None:
-    """Write a file under a temporary name in the same folder, then rename it.
+@contextlib.contextmanager
+def atomic_file(path: Path, overwrite: bool = True) -> Iterator[Path]:
+    """Gives a temporary file in the folder of `path`, which gets this name at the end.
 
     Missing folders are made. Whatever happens, there is a whole file at `path` afterwards, or what
     was there before. Temporary files that killed processes left in the folder are removed.
 
     Args:
         path: the file.
-        data: all of its content.
         overwrite: whether to replace a file that exists.
 
     Raises:
@@ -34,17 +35,28 @@ def atomic_write_bytes(path: Path, data: bytes | memoryview, overwrite: bool = T
     # other program takes it for a file of its own kind.
     temporary = path.parent / f'.colorize-{uuid.uuid4().hex}.tmp'
     try:
-        with temporary.open('xb') as file:
-            file.write(data)
-            file.flush()
+        temporary.touch(exist_ok=False)
+        yield temporary
+        with temporary.open('rb+') as file:
+            written = os.fstat(file.fileno()).st_size
             os.fsync(file.fileno())  # some disks tell only now that they are full
-            if os.fstat(file.fileno()).st_size != len(data):
+            if os.fstat(file.fileno()).st_size != written:
                 raise OSError(errno.EIO, 'the disk took only a part of the file')
         if not overwrite and os.path.lexists(path):
             raise FileExistsError('appeared while working; not overwritten')
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def atomic_write_bytes(path: Path, data: bytes | memoryview, overwrite: bool = True) -> None:
+    """Write all of a file by `atomic_file`.
+
+    Raises:
+        FileExistsError, OSError: as `atomic_file`.
+    """
+    with atomic_file(path, overwrite) as temporary:
+        temporary.write_bytes(data)
 
 
 @lru_cache(maxsize=256)

@@ -140,7 +140,7 @@ def load_encoder(
 
 def _sklearn() -> list[ModuleType]:
     return [
-        library(f'sklearn.{part}', 'building a color memory', 'requirements/demo.txt')
+        library(f'sklearn.{part}', 'building a color memory', '-r requirements/demo.txt')
         for part in ('cluster', 'decomposition', 'exceptions')
     ]
 

@@ -58,7 +58,7 @@ def score(key: Path, answers: Sequence[Path], confidence: float = 0.95) -> Score
     if not 0 < confidence < 1:
         raise UserError(f'confidence={confidence} is not possible: it must be between 0 and 1')
     binomtest = library(
-        'scipy.stats', 'scoring a user study', 'requirements/evaluation.txt'
+        'scipy.stats', 'scoring a user study', '-r requirements/evaluation.txt'
     ).binomtest
     study = _read_key(key)
     found: dict[str, tuple[Path, Counter[str]]] = {}

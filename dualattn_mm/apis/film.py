@@ -1,0 +1,132 @@
+"""Films: every frame goes through the pipeline, and its colors follow what moves."""
+
+import dataclasses
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from torch import Tensor
+from tqdm import tqdm
+
+from ..utils.atomic import atomic_file
+from ..utils.errors import ColorizeError, first_line
+from ..utils.film_reader import FilmReader
+from ..utils.film_writer import FilmOptions, FilmWriter
+from ..utils.yuv import at_chroma_size, gray_of, set_chroma
+from .overlap import overlap
+from .pipeline import ColorizationPipeline, Photo
+from .smoothing import DEFAULT_STRENGTH, ColorSmoother
+
+
+class FilmResult(NamedTuple):
+    """What became of a film.
+
+    Attributes:
+        frames: how many were colorized.
+        seconds: how long it took.
+        remark: what of the film was damaged or could not be kept; empty if nothing.
+    """
+
+    frames: int
+    seconds: float
+    remark: str
+
+
+class _Frame(NamedTuple):
+    """A frame that is ready for its chroma."""
+
+    canvas: Any
+    photo: Photo
+
+
+def colorize_film(
+    pipe: ColorizationPipeline,
+    source: Path,
+    target: Path,
+    saturation: float | None = None,
+    smooth: float = DEFAULT_STRENGTH,
+    options: FilmOptions | None = None,
+    overwrite: bool = False,
+) -> FilmResult:
+    """Colorize a film, with a progress bar on a terminal.
+
+    The luma of every frame, the times of the frames, and everything else in the file (sound,
+    subtitles, chapters, tags, rotation) stay as they are. The memory does not depend on the length.
+
+    Args:
+        pipe: the pipeline.
+        source: the film, with one of `utils.films.FILM_SUFFIXES`.
+        target: the file to write, whole or not at all; its suffix says the container.
+        saturation: factor on the colors; None takes that of the weights.
+        smooth: how steady colors are, in [0, 1) (see `ColorSmoother`); 0 leaves every frame alone.
+        options: how it is stored.
+        overwrite: replace a file that exists.
+
+    Raises:
+        ColorizeError: if the film cannot be read or written; the message is the reason alone.
+        UserError: if PyAV is not installed.
+    """
+    start = time.perf_counter()
+    smoother = ColorSmoother(smooth)
+    with FilmReader(source, pipe.max_pixels) as film:
+        try:
+            with (
+                atomic_file(target, overwrite) as temporary,
+                FilmWriter(temporary, target.suffix, film, options or FilmOptions()) as writer,
+            ):
+                count = _copy_colorized(pipe, film, writer, smoother, saturation)
+        except ColorizeError:
+            raise
+        except (OSError, ValueError, MemoryError) as error:  # PyAV's errors are of these classes
+            reason = getattr(error, 'strerror', None) or first_line(error)
+            raise ColorizeError(f'the result cannot be written: {reason}') from error
+        remarks = [film.remark] if film.remark else []
+        if writer.left_out:
+            remarks.append(f'{target.suffix} cannot hold {", ".join(writer.left_out)}')
+    return FilmResult(count, time.perf_counter() - start, '; '.join(remarks))
+
+
+def _copy_colorized(
+    pipe: ColorizationPipeline,
+    film: FilmReader,
+    writer: FilmWriter,
+    smoother: ColorSmoother,
+    saturation: float | None,
+) -> int:
+    """Write all frames; how many there were."""
+    encoding, turns = writer.encoding, film.quarter_turns
+
+    def load(frame: Any) -> _Frame:
+        canvas = writer.canvas(frame)
+        # The network has seen upright photos only.
+        gray = np.rot90(gray_of(canvas, encoding), turns)
+        photo = pipe.prepare(np.ascontiguousarray(gray))
+        lightness = at_chroma_size(photo.lightness.rot90(-turns), canvas).rot90(turns)
+        return _Frame(canvas, dataclasses.replace(photo, lightness=lightness))
+
+    def work(frames: Sequence[_Frame]) -> Iterator[Tensor]:
+        photos = [frame.photo for frame in frames]
+        return map(smoother, (photo.square for photo in photos), pipe.predict(photos))
+
+    def save(frame: _Frame, ab: Tensor) -> Any:
+        rgb = np.asarray(pipe.finish(frame.photo, ab, saturation))
+        set_chroma(frame.canvas, np.rot90(rgb, -turns), encoding)
+        return frame.canvas
+
+    outcomes = overlap(
+        film.frames(), load, work, save, pipe.batch_size, lambda frame: frame.width * frame.height
+    )
+    # disable=None: only on a terminal
+    bar = tqdm(total=film.frame_count, unit='frame', disable=None)
+    count = 0
+    with bar, closing(outcomes):
+        for outcome in outcomes:
+            count += 1
+            writer.write(outcome.result())
+            writer.copy(film.take_packets())
+            bar.update()
+        writer.copy(film.take_packets())
+    return count

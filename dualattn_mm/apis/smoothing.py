@@ -1,0 +1,87 @@
+"""Colors that stay steady from frame to frame of a film."""
+
+import numbers
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..utils.errors import ColorizeError
+
+DEFAULT_STRENGTH = 0.85
+_TOLERANCE = 5.0  # of lightness: by so much two views of one thing may differ
+_CUT = 0.35  # less than this share of the picture seen before: another scene begins
+
+
+class ColorSmoother:
+    """A running mean of the predicted colors that follows what moves in a film.
+
+    The mean so far is moved along the optical flow between the gray frames (OpenCV's DIS, Kroeger
+    et al., ECCV 2016) and blended with the new prediction where the moved gray frame agrees with
+    the new one. Where it does not, something came into view, and the prediction stays as it is. It
+    starts anew where most of the picture changes at once: at a cut.
+
+    Args:
+        strength: the share of the mean so far, in [0, 1): 0 changes nothing.
+
+    Raises:
+        ColorizeError: for a strength outside [0, 1).
+    """
+
+    def __init__(self, strength: float = DEFAULT_STRENGTH):
+        check_strength(strength)
+        self.strength = float(strength)
+        self.cuts = 0  # how many were seen
+        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        self._gray: np.ndarray | None = None
+        self._mean: np.ndarray | None = None
+
+    def __call__(self, lightness: Tensor, ab: Tensor) -> Tensor:
+        """Smooth the colors of the next frame.
+
+        Args:
+            lightness: (1, size, size) float32, L in [0, 100], of one size for all frames.
+            ab: (2, size, size) float32 on the CPU, the prediction for it.
+
+        Returns:
+            ab: (2, size, size) float32.
+        """
+        if not self.strength:
+            return ab
+        gray = cv2.GaussianBlur(lightness[0].numpy(), (0, 0), 1.0)  # of less noise
+        new = np.ascontiguousarray(ab.permute(1, 2, 0).numpy())
+        if self._gray is not None and self._mean is not None:
+            seen, agreement = self._moved(gray, self._gray, self._mean)
+            if agreement.mean() < _CUT:
+                self.cuts += 1
+            else:
+                new = new + self.strength * agreement[..., None] * (seen - new)
+        self._gray, self._mean = gray, new
+        return torch.from_numpy(new).permute(2, 0, 1)
+
+    def _moved(
+        self, gray: np.ndarray, before: np.ndarray, mean: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The mean where the new frame shows it, and how far it can be trusted, in [0, 1]."""
+        height, width = gray.shape
+        flow = self._flow.calc(
+            _to_bytes(gray), _to_bytes(before), np.zeros((height, width, 2), np.float32)
+        )
+        x = np.arange(width, dtype=np.float32) + flow[..., 0]
+        y = np.arange(height, dtype=np.float32)[:, None] + flow[..., 1]
+        old = cv2.remap(before, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        agreement = np.exp(-(((gray - old) / _TOLERANCE) ** 2))
+        agreement *= (x > -1) & (x < width) & (y > -1) & (y < height)
+        seen = cv2.remap(mean, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return seen, agreement
+
+
+def check_strength(strength: float) -> None:
+    """Raise ColorizeError unless the strength is in [0, 1)."""
+    if not isinstance(strength, numbers.Real) or not 0 <= strength < 1:
+        raise ColorizeError(f'smooth must be a number from 0 to below 1, got {strength!r}')
+
+
+def _to_bytes(lightness: np.ndarray) -> np.ndarray:
+    return np.rint(lightness * 2.55).astype(np.uint8)

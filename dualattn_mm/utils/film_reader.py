@@ -1,0 +1,183 @@
+"""Film files: their frames, and the packets of everything else in them."""
+
+import contextlib
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import ColorizeError
+from .films import reason_of, require_av
+from .pixels import check_size
+
+
+class FilmReader:
+    """The frames of a film in order, and the packets of all other streams.
+
+    A context manager. What cannot be decoded is counted and left out: the frame before it stays in
+    the picture, because every frame keeps its time.
+
+    Args:
+        path: the file.
+        max_pixels: films of larger frames are refused.
+
+    Attributes:
+        stream: the video stream that is decoded.
+        others: the streams that are copied.
+        first: the first frame.
+        damaged: how many frames could not be decoded, or not fully.
+        remark: what is wrong with the file; empty if nothing.
+
+    Raises:
+        ColorizeError: if the file cannot be read, or no frame of it; the message is the reason
+            alone.
+    """
+
+    def __init__(self, path: Path, max_pixels: int):
+        self._av = require_av()
+        self.damaged = 0
+        self._first_damaged: float | None = None
+        self._ends_at = 0.0
+        self._stopped = ''
+        self._packets: list[Any] = []
+        # AVI files store no times: the frames, in the order in which they are shown, have those of
+        # the packets, in the order in which they are stored.
+        self._times: deque[int] | None = None
+        with self._reading(), contextlib.ExitStack() as stack:
+            if not path.stat().st_size:
+                raise ColorizeError('the file is empty')
+            self._container = stack.enter_context(
+                self._av.open(str(path), metadata_errors='replace')
+            )
+            pictures = self._av.stream.Disposition.attached_pic
+            videos = [s for s in self._container.streams.video if not s.disposition & pictures]
+            if not videos or videos[0].codec_context is None:
+                raise ColorizeError('it has no video stream that can be decoded')
+            self.stream = videos[0]
+            check_size(self.stream.width, self.stream.height, max_pixels)
+            self.others = [s for s in self._container.streams if s.index != self.stream.index]
+            if self._container.format.name == 'avi':
+                self._times = deque()
+            self._frames = self._decode()
+            self.first: Any = next(self._frames, None)
+            if self.first is None:
+                raise ColorizeError('cannot be read: none of its frames can be decoded')
+            self._stack = stack.pop_all()
+
+    def __enter__(self) -> 'FilmReader':
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    @property
+    def frame_count(self) -> int | None:
+        """About how many frames there are; None where the file does not say."""
+        rate, seconds = self.stream.average_rate, self._seconds()
+        return self.stream.frames or (round(seconds * rate) if rate and seconds else None)
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """That of the file."""
+        return self._container.metadata
+
+    @property
+    def chapters(self) -> list[Any]:
+        """Those of the file."""
+        return self._container.chapters()
+
+    @property
+    def display_matrix(self) -> list[int] | None:
+        """How the film is turned for showing, as nine numbers; None if it is not."""
+        data = self.first.side_data.get('DISPLAYMATRIX')
+        return None if data is None else np.frombuffer(bytes(data), '<i4').tolist()
+
+    @property
+    def quarter_turns(self) -> int:
+        """By how many quarter turns against the clock a stored frame is upright."""
+        return round(self.first.rotation / 90) % 4
+
+    @property
+    def remark(self) -> str:
+        remarks = []
+        if self.damaged:
+            place = (
+                '' if self._first_damaged is None else f', the first at {self._first_damaged:.2f} s'
+            )
+            what = 'frame is' if self.damaged == 1 else 'frames are'
+            remarks.append(f'{self.damaged} {what} damaged{place}')
+        if self._stopped:
+            remarks.append(f'it cannot be read after {self._ends_at:.2f} s ({self._stopped})')
+        elif (seconds := self._seconds()) and self._ends_at < seconds - 1:
+            remarks.append(f'it ends at {self._ends_at:.2f} s of {seconds:.2f} s')
+        return '; '.join(remarks)
+
+    def frames(self) -> Iterator[Any]:
+        """All frames, once."""
+        yield self.first
+        yield from self._frames
+
+    def take_packets(self) -> list[Any]:
+        """What was read of the other streams since the last call."""
+        packets, self._packets = self._packets, []
+        return packets
+
+    def _seconds(self) -> float | None:
+        if self.stream.duration is not None and self.stream.time_base is not None:
+            return float(self.stream.duration * self.stream.time_base)
+        return None if self._container.duration is None else self._container.duration / 1e6
+
+    def _decode(self) -> Iterator[Any]:
+        for packet in self._demux():
+            if packet.stream.index != self.stream.index:
+                if packet.size:
+                    self._packets.append(packet)
+                continue
+            if self._times is not None and packet.size:
+                self._times.append(packet.dts)
+            try:
+                frames = packet.decode()
+            except self._av.FFmpegError:
+                self._note_damage(packet.pts)
+                if self._times:
+                    self._times.popleft()
+                continue
+            for frame in frames:
+                if self._times:
+                    frame.pts = self._times.popleft()
+                if frame.is_corrupt:
+                    self._note_damage(frame.pts)
+                self._ends_at = self._time(frame.pts) or self._ends_at
+                yield frame
+
+    def _demux(self) -> Iterator[Any]:
+        packets = self._container.demux()
+        while True:
+            try:
+                packet = next(packets, None)
+            except self._av.FFmpegError as error:
+                self._stopped = reason_of(error)
+                packet = None
+            if packet is None:
+                return
+            yield packet
+
+    def _note_damage(self, pts: int | None) -> None:
+        if not self.damaged:
+            self._first_damaged = self._time(pts)
+        self.damaged += 1
+
+    def _time(self, pts: int | None) -> float | None:
+        base = self.stream.time_base
+        if pts is None or base is None:
+            return None
+        return float((pts - (self.stream.start_time or 0)) * base)
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except (self._av.FFmpegError, OSError) as error:
+            raise ColorizeError(f'cannot be read: {reason_of(error)}') from error

@@ -1,0 +1,250 @@
+"""Film files that are written: new frames, and everything else as it was in another film."""
+
+import contextlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .errors import ColorizeError
+from .film_reader import FilmReader
+from .films import CONTAINERS, reason_of, require_av
+from .yuv import FULL_RANGE, LIMITED_RANGE, encoding_of, plane
+
+
+@dataclass(frozen=True)
+class _Encoder:
+    """The encoder of a codec: its name in FFmpeg, default and worst quality, other options."""
+
+    name: str
+    crf: int | None = None
+    worst: int = 51
+    options: dict[str, str] = field(default_factory=dict)
+
+
+# The quality is one at which differences from the input are hard to see.
+_ENCODERS = {
+    'h264': _Encoder('libx264', 17),
+    'hevc': _Encoder('libx265', 20, 51, {'x265-params': 'log-level=none'}),
+    'vp9': _Encoder('libvpx-vp9', 24, 63, {'b': '0', 'row-mt': '1', 'cpu-used': '4'}),
+    'av1': _Encoder('libsvtav1', 24, 63, {'preset': '8'}),
+    'ffv1': _Encoder('ffv1'),
+}
+# What other programs wrote of the file that it was, and is not true of the new one.
+_STALE_TAGS = ('encoder', 'major_brand', 'minor_version', 'compatible_brands', 'duration')
+_STALE_STATISTICS = ('bps', 'number_of_', '_statistics')
+# What MP4 and MOV files hold without `use_metadata_tags`.
+_MP4_TAGS = {
+    *('title', 'artist', 'album_artist', 'composer', 'album', 'date', 'comment', 'genre'),
+    *('copyright', 'grouping', 'lyrics', 'description', 'synopsis', 'show', 'episode_id'),
+    *('network', 'keywords', 'creation_time', 'make', 'model'),
+}
+
+
+@dataclass(frozen=True)
+class FilmOptions:
+    """How a film is stored.
+
+    Attributes:
+        crf: the quality in the units of the encoder (lower is better); None is a high one.
+        preset: the encoder's name or number for its speed; None is its default.
+    """
+
+    crf: float | None = None
+    preset: str | None = None
+
+
+class FilmWriter:
+    """A film like another one, with new frames; the other streams are copied packet by packet.
+
+    A context manager; the file is complete when it ends without an error.
+
+    Args:
+        path: the file to write.
+        suffix: that of its final name, which says the container.
+        film: the one it is made from.
+        options: see `FilmOptions`.
+
+    Attributes:
+        encoding: of its frames.
+        left_out: streams that its container cannot hold, by kind and codec.
+
+    Raises:
+        ColorizeError: if the encoder takes no such options.
+    """
+
+    def __init__(self, path: Path, suffix: str, film: FilmReader, options: FilmOptions):
+        self._av = require_av()
+        container, default = CONTAINERS[suffix.lower()]
+        flags = {'movflags': 'use_metadata_tags'} if _has_other_tags(film, container) else {}
+        with contextlib.ExitStack() as stack:
+            self._output = stack.enter_context(
+                self._av.open(str(path), 'w', format=container, container_options=flags)
+            )
+            tags = {k: v for k, v in film.metadata.items() if k.lower() not in _STALE_TAGS}
+            self._output.metadata.update(tags)
+            self._output.set_chapters(film.chapters)
+            codec = film.stream.codec_context.codec.canonical_name
+            if codec not in _ENCODERS or codec not in self._output.supported_codecs:
+                codec = default
+            encoder = _ENCODERS[codec]
+            self._stream = self._add_video(encoder, film, options, container)
+            self._format = self._stream.pix_fmt
+            self.left_out: list[str] = []
+            # Data streams have no codec that all containers know. Those of chapters and of the
+            # time code are made anew.
+            copied = [s for s in film.others if s.type != 'data']
+            self._copies = {s.index: self._copy_of(s) for s in copied}
+            try:
+                self._output.start_encoding()
+            except self._av.FFmpegError as error:
+                raise ColorizeError(
+                    f'the encoder {encoder.name} cannot be started ({reason_of(error)}): '
+                    'see --crf and --preset'
+                ) from error
+            self._stack = stack.pop_all()
+
+    def __enter__(self) -> 'FilmWriter':
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self._output.mux(self._stream.encode(None))
+        finally:
+            self._stack.close()
+
+    def canvas(self, frame: Any) -> Any:
+        """A frame of the stored format that has the luma of this one and is ready for new chroma.
+
+        It may be the same frame. This is the only method that several threads may call.
+        """
+        stream, first = self._stream, self.encoding
+        same_size = (frame.width, frame.height) == (stream.width, stream.height)
+        if frame.format.name == self._format and same_size:
+            frame.make_writable()
+            return frame
+        if frame.format.name in _SAME_LUMA.get(self._format, ()) and same_size:
+            copy = self._av.VideoFrame(frame.width, frame.height, self._format)
+            plane(copy, 0)[:] = plane(frame, 0)
+            copy.pts, copy.time_base, copy.duration = frame.pts, frame.time_base, frame.duration
+            return copy
+        range_ = FULL_RANGE if first.full_range else LIMITED_RANGE
+        return frame.reformat(
+            stream.width,
+            stream.height,
+            self._format,
+            src_color_range=None if frame.format.is_rgb else range_,
+            dst_color_range=range_,
+            dst_colorspace=first.matrix,
+        )
+
+    def write(self, frame: Any) -> None:
+        """Store the next frame, at its own time."""
+        frame.pict_type = 0  # the encoder chooses, not the input's one
+        frame.colorspace = self.encoding.matrix
+        self._output.mux(self._stream.encode(frame))
+
+    def copy(self, packets: list[Any]) -> None:
+        """Copy packets of other streams."""
+        for packet in packets:
+            stream = self._copies.get(packet.stream.index)
+            if stream is not None and packet.dts is not None:
+                packet.stream = stream
+                self._output.mux(packet)
+
+    def _add_video(
+        self, encoder: _Encoder, film: FilmReader, options: FilmOptions, container: str
+    ) -> Any:
+        source, first = film.stream, film.first
+        formats = [f.name for f in self._av.Codec(encoder.name, 'w').video_formats]
+        format_ = _choose_format(first, formats, encoder.name)
+        self.encoding = encoding_of(first, self._av.VideoFormat(format_).components[0].bits)
+        settings = dict(encoder.options)
+        if encoder.crf is not None:
+            crf = encoder.crf if options.crf is None else options.crf
+            if not 0 <= crf <= encoder.worst:
+                raise ColorizeError(
+                    f'crf of {encoder.name} is from 0 to {encoder.worst}, got {crf:g}'
+                )
+            settings['crf'] = str(crf)
+            if options.preset is not None:
+                name = 'cpu-used' if encoder.name == 'libvpx-vp9' else 'preset'
+                settings[name] = options.preset
+        rate = source.average_rate or source.guessed_rate or 25
+        stream = self._output.add_stream(encoder.name, rate=rate, options=settings)
+        stream.width, stream.height, stream.pix_fmt = first.width, first.height, format_
+        stream.time_base = stream.codec_context.time_base = source.time_base
+        context = stream.codec_context
+        if source.sample_aspect_ratio:
+            context.sample_aspect_ratio = source.sample_aspect_ratio
+        context.color_range = FULL_RANGE if self.encoding.full_range else LIMITED_RANGE
+        context.colorspace = self.encoding.matrix
+        context.color_trc, context.color_primaries = first.color_trc, first.color_primaries
+        if container == 'avi':
+            context.max_b_frames = 0  # AVI stores no times, so that frames must be in order
+        if encoder.name == 'libx265' and container in ('mp4', 'mov'):
+            context.codec_tag = 'hvc1'  # the only one that Apple's programs take
+        if first.interlaced_frame:
+            flags = self._av.codec.context.Flags
+            context.flags |= flags.interlaced_dct | flags.interlaced_me
+        if film.display_matrix is not None:
+            stream.set_display_matrix(film.display_matrix)
+        _copy_description(source, stream)
+        return stream
+
+    def _copy_of(self, source: Any) -> Any:
+        try:
+            stream = self._output.add_stream_from_template(source, opaque=True)
+        except (ValueError, self._av.FFmpegError):
+            self.left_out.append(f'{source.type} ({source.name or "of an unknown codec"})')
+            return None
+        _copy_description(source, stream)
+        return stream
+
+
+# Formats with the same first plane.
+_SAME_LUMA = {
+    'yuv420p': ('gray', 'yuvj420p', 'nv12', 'nv21'),
+    'yuv422p': ('yuvj422p', 'nv16'),
+    'yuv444p': ('gray', 'yuvj444p'),
+    'yuv420p10le': ('gray10le',),
+    'yuv444p10le': ('gray10le',),
+}
+
+
+def _choose_format(frame: Any, formats: list[str], encoder: str) -> str:
+    """The pixel format to store: the frame's own, or the nearest one of planar YUV."""
+    own = frame.format
+    odd = (frame.width | frame.height) & 1 and encoder in ('libx264', 'libx265')
+    if own.name in formats and own.name.startswith('yuv') and not odd:
+        return own.name
+    if odd or (own.is_rgb and not own.has_palette):
+        layout = '444'
+    elif len(own.components) < 3:
+        layout = '420'
+    else:
+        layout = {(2, 2): '420', (2, 1): '422', (1, 1): '444'}.get(
+            (own.width // own.chroma_width(), own.height // own.chroma_height()), '420'
+        )
+    deep = '10le' if max(part.bits for part in own.components) > 8 else ''
+    wanted = (f'yuv{layout}p{deep}', f'yuv420p{deep}', f'yuv{layout}p', 'yuv420p')
+    return next(name for name in wanted if name in formats)
+
+
+def _copy_description(source: Any, stream: Any) -> None:
+    """What a stream is called, and what it is for."""
+    tags = source.metadata
+    if source.type == 'video':
+        tags = {
+            name: text
+            for name, text in tags.items()
+            if name.lower() not in _STALE_TAGS and not name.lower().startswith(_STALE_STATISTICS)
+        }
+    stream.metadata.update(tags)
+    stream.disposition = source.disposition
+
+
+def _has_other_tags(film: FilmReader, container: str) -> bool:
+    """Whether MP4 or MOV would lose a tag."""
+    tags = {name.lower().partition('-')[0] for name in film.metadata}
+    return container in ('mp4', 'mov') and bool(tags - _MP4_TAGS - {*_STALE_TAGS})

@@ -1,0 +1,372 @@
+"""Films, made here with PyAV, against PyAV's own conversions and packets."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from skimage.color import rgb2lab
+
+from dualattn_mm.apis import ColorizationPipeline
+from dualattn_mm.apis.film import colorize_film
+from dualattn_mm.utils.errors import ColorizeError
+from dualattn_mm.utils.film_writer import FilmOptions
+
+av = pytest.importorskip('av', reason="needs the extra 'video'")
+WIDTH, HEIGHT, COUNT = 64, 48, 12
+EXACT = FilmOptions(crf=0, preset='ultrafast')  # H.264 is lossless at 0
+LIMITED, FULL = 1, 2
+BT709, BT601 = 1, 6
+
+
+@pytest.fixture
+def pipe(uniform_color):
+    return ColorizationPipeline.from_generator(uniform_color(), size=32, batch_size=4)
+
+
+def gray_frames(count=COUNT, low=60, high=190):
+    """A gradient that moves to the right."""
+    x, y = np.meshgrid(np.arange(WIDTH), np.arange(HEIGHT))
+    for index in range(count):
+        yield (low + (high - low) * (0.5 + 0.5 * np.sin((x - index + y / 3) / 9))).astype(np.uint8)
+
+
+def make_clip(
+    path,
+    codec='libx264',
+    pix_fmt='yuv420p',
+    times=None,
+    color=(LIMITED, BT601),
+    crf='0',
+    change=lambda output, stream: None,
+    after=lambda output: None,
+):
+    """A clip of `gray_frames` whose chroma is neutral.
+
+    times: of the frames, in 1/1000 s.
+    change, after: called with the container before the first and after the last frame.
+    """
+    with av.open(str(path), 'w') as output:
+        options = {'ffv1': {}, 'mpeg4': {'qscale': '2'}}.get(codec, {'crf': crf})
+        stream = output.add_stream(codec, rate=25, options=options)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, pix_fmt
+        stream.codec_context.color_range, stream.codec_context.colorspace = color
+        if times:
+            stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
+        change(output, stream)
+        for index, gray in enumerate(gray_frames()):
+            frame = av.VideoFrame(WIDTH, HEIGHT, pix_fmt)
+            for part, place in zip(frame.format.components, frame.planes, strict=True):
+                type_ = np.uint8 if part.bits == 8 else np.dtype('<u2')
+                values = np.frombuffer(place, type_).reshape(place.height, -1)
+                values[:] = 1 << (part.bits - 1)
+                if not part.is_chroma:
+                    values[:, :WIDTH] = gray.astype(type_) << (part.bits - 8)
+            frame.color_range, frame.colorspace = color
+            frame.pts = times[index] if times else index
+            frame.time_base = Fraction(1, 1000 if times else 25)
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+        after(output)
+    return path
+
+
+def read(path):
+    with av.open(str(path)) as film:
+        return list(film.decode(video=0))
+
+
+def luma(frame):
+    place = frame.planes[0]
+    type_ = np.uint8 if frame.format.components[0].bits == 8 else np.dtype('<u2')
+    return np.frombuffer(place, type_).reshape(place.height, -1)[:, : place.width]
+
+
+def packets(path, kind):
+    with av.open(str(path)) as film:
+        (stream,) = getattr(film.streams, kind)
+        return [
+            (bytes(packet), packet.pts * packet.time_base)
+            for packet in film.demux(stream)
+            if packet.size
+        ]
+
+
+@pytest.mark.parametrize(
+    ('pix_fmt', 'range_', 'matrix'),
+    [
+        ('yuv420p', LIMITED, BT601),
+        ('yuv420p', LIMITED, BT709),
+        ('yuvj420p', FULL, BT601),
+        ('yuv422p', LIMITED, BT709),
+        ('yuv444p', FULL, BT709),
+        ('yuv420p10le', LIMITED, BT709),
+        ('gray', LIMITED, BT709),
+    ],
+)
+def test_luma_stays_and_colors_are_right(tmp_path, pipe, pix_fmt, range_, matrix):
+    source = make_clip(tmp_path / 'in.mkv', pix_fmt=pix_fmt, color=(range_, matrix))
+    result = colorize_film(pipe, source, tmp_path / 'out.mkv', options=EXACT)
+    assert result.frames == COUNT
+    assert not result.remark
+    before, after = read(source), read(tmp_path / 'out.mkv')
+    assert [frame.pts for frame in after] == [frame.pts for frame in before]
+    for old, new in zip(before, after, strict=True):
+        # x264 is lossless with 8 bits only: 4 of 1023 are 1 of 255
+        unit = 4 if pix_fmt.endswith('10le') else 0
+        np.testing.assert_allclose(luma(new).astype(int), luma(old), atol=unit)
+    new = after[-1]
+    assert new.color_range == range_ or (new.format.name.startswith('yuvj') and range_ == FULL)
+    assert new.colorspace == matrix
+    rgb = new.to_ndarray(format='rgb24', src_colorspace=matrix, src_color_range=range_)
+    lab = rgb2lab(rgb)
+    np.testing.assert_allclose(lab[..., 1:].mean((0, 1)), (12, -20), atol=1.5)
+    np.testing.assert_allclose(lab[..., 1:].std((0, 1)), 0, atol=1.5)
+
+
+def test_variable_frame_rate_is_kept(tmp_path, pipe):
+    times = [0, 40, 45, 300, 301, 500, 1000, 1040, 1080, 2000, 2100, 2400]
+    for name in ('a.mp4', 'a.mkv', 'a.mov', 'a.webm'):
+        codec = 'libvpx-vp9' if name.endswith('webm') else 'libx264'
+        source = make_clip(tmp_path / name, codec, times=times, crf='30')
+        colorize_film(pipe, source, tmp_path / 'out' / name)
+        assert [round(f.time * 1000) for f in read(tmp_path / 'out' / name)] == times
+
+
+@pytest.mark.parametrize(
+    ('name', 'codec', 'kept'),
+    [
+        ('a.mp4', 'libx264', 'h264'),
+        ('a.mp4', 'libx265', 'hevc'),
+        ('a.mov', 'mpeg4', 'h264'),
+        ('a.avi', 'mpeg4', 'h264'),
+        ('a.avi', 'libx264', 'h264'),
+        ('a.mkv', 'ffv1', 'ffv1'),
+        ('a.mkv', 'libsvtav1', 'av1'),
+        ('a.webm', 'libvpx', 'vp9'),
+    ],
+)
+def test_container_and_codec_are_kept(tmp_path, pipe, name, codec, kept):
+    source = make_clip(tmp_path / name, codec, crf='30')
+    assert colorize_film(pipe, source, tmp_path / 'out' / name).frames == COUNT
+    with av.open(str(source)) as old, av.open(str(tmp_path / 'out' / name)) as new:
+        assert new.format.name == old.format.name
+        (stream,) = new.streams.video
+        assert stream.codec_context.codec.canonical_name == kept
+        # AVI stores the order of the packets, and no times of the frames.
+        time = (
+            (lambda p: p.dts * p.time_base) if name == 'a.avi' else (lambda p: p.pts * p.time_base)
+        )
+        found = [sorted(time(p) for p in f.demux(video=0) if p.size) for f in (old, new)]
+        assert len(found[1]) == COUNT
+        assert found[0] == found[1]
+
+
+def add_sound(output, codec):
+    stream = output.add_stream(codec, rate=48000)
+    stream.metadata['language'] = 'fra'
+    return stream
+
+
+def write_sound(stream, output):
+    noise = np.random.default_rng(0).normal(0, 0.1, (2, 48000 // 2)).astype(np.float32)
+    resampler = av.AudioResampler(stream.format, stream.layout, 48000)
+    frame = av.AudioFrame.from_ndarray(noise, 'fltp', 'stereo')
+    frame.sample_rate, frame.pts = 48000, 0
+    for part in resampler.resample(frame):
+        output.mux(stream.encode(part))
+    output.mux(stream.encode(None))
+
+
+@pytest.mark.parametrize(
+    ('name', 'codec', 'sound'),
+    [
+        ('a.mp4', 'libx264', 'aac'),
+        ('a.mov', 'libx264', 'pcm_s16le'),
+        ('a.mkv', 'libx264', 'flac'),
+        ('a.avi', 'libx264', 'mp2'),
+        ('a.webm', 'libvpx-vp9', 'libopus'),
+    ],
+)
+def test_everything_else_is_copied(tmp_path, pipe, name, codec, sound):
+    streams, turned, chaptered = {}, name[2:] in ('mp4', 'mov'), name[2:] not in ('avi', 'webm')
+    chapters = [
+        dict(id=1, start=0, end=200, time_base=Fraction(1, 1000), metadata={'title': 'one'}),
+        dict(id=2, start=200, end=480, time_base=Fraction(1, 1000), metadata={'title': 'two'}),
+    ]
+
+    def change(output, stream):
+        output.metadata['title'] = 'A film'
+        streams['sound'] = add_sound(output, sound)
+        if chaptered:
+            output.set_chapters(chapters)
+        if turned:
+            stream.set_display_rotation(-90)
+
+    source = make_clip(
+        tmp_path / name,
+        codec,
+        crf='30',
+        change=change,
+        after=lambda output: write_sound(streams['sound'], output),
+    )
+    target = tmp_path / 'out' / name
+    assert not colorize_film(pipe, source, target).remark
+    assert packets(target, 'audio') == packets(source, 'audio')
+    with av.open(str(target)) as film:
+        assert film.metadata['title'] == 'A film'
+        if name != 'a.avi':  # which names no languages
+            assert film.streams.audio[0].language == 'fra'
+        if chaptered:
+            found = [(c['start'] * c['time_base'], c['metadata']['title']) for c in film.chapters()]
+            assert found == [(0, 'one'), (Fraction(1, 5), 'two')]
+    assert read(target)[0].rotation == (-90 if turned else 0)
+
+
+def test_subtitles_and_attachments_are_copied(tmp_path, pipe):
+    kept = {}
+
+    def change(output, stream):
+        text = output.add_mux_stream('subrip')
+        text.metadata['language'] = 'deu'
+        kept['text'] = text
+        output.add_attachment('font.ttf', 'font/ttf', b'a font')
+
+    def after(output):
+        for start in (0, 200):
+            packet = av.Packet(f'line at {start}'.encode())
+            packet.stream, packet.time_base = kept['text'], Fraction(1, 1000)
+            packet.pts = packet.dts = start
+            packet.duration = 100
+            output.mux(packet)
+
+    source = make_clip(tmp_path / 'a.mkv', change=change, after=after)
+    assert not colorize_film(pipe, source, tmp_path / 'b.mkv').remark
+    assert packets(tmp_path / 'b.mkv', 'subtitles') == packets(source, 'subtitles') != []
+    with av.open(str(tmp_path / 'b.mkv')) as film:
+        assert film.streams.subtitles[0].language == 'deu'
+        (font,) = film.streams.attachments
+        assert (font.name, font.mimetype, font.data) == ('font.ttf', 'font/ttf', b'a font')
+
+
+def test_streams_that_do_not_fit_are_named(tmp_path, pipe):
+    kept = {}
+    source = make_clip(
+        tmp_path / 'a.mkv',
+        change=lambda output, _: kept.update(sound=add_sound(output, 'flac')),
+        after=lambda output: write_sound(kept['sound'], output),
+    )
+    result = colorize_film(pipe, source, tmp_path / 'a.webm')
+    assert result.remark == '.webm cannot hold audio (flac)'
+    assert len(read(tmp_path / 'a.webm')) == COUNT
+
+
+def test_damaged_frames_are_counted_and_bridged(tmp_path, pipe):
+    def change(output, stream):
+        stream.codec_context.gop_size = 1  # no frame needs another one
+
+    source = make_clip(tmp_path / 'a.mkv', change=change)
+    data = bytearray(source.read_bytes())
+    damaged = packets(source, 'video')[5][0]
+    at = data.index(damaged)
+    data[at : at + len(damaged)] = bytes(len(damaged))
+    source.write_bytes(data)
+    result = colorize_film(pipe, source, tmp_path / 'b.mkv')
+    assert result.remark == '1 frame is damaged, the first at 0.20 s'
+    times = [round(frame.time, 3) for frame in read(tmp_path / 'b.mkv')]
+    assert times[:5] + times[-6:] == [0, 0.04, 0.08, 0.12, 0.16, 0.24, 0.28, 0.32, 0.36, 0.4, 0.44]
+
+
+def test_film_that_ends_early_is_told(tmp_path, pipe):
+    source = make_clip(tmp_path / 'a.mkv', 'ffv1', times=[1000 * i for i in range(COUNT)])
+    data = source.read_bytes()
+    source.write_bytes(data[: data.index(packets(source, 'video')[6][0]) + 5])
+    result = colorize_film(pipe, source, tmp_path / 'b.mkv')
+    assert 'it ends at 5.00 s of ' in result.remark or 'damaged' in result.remark
+    assert len(read(tmp_path / 'b.mkv')) >= 6
+
+
+@pytest.mark.parametrize(
+    ('content', 'reason'),
+    [
+        (b'', 'the file is empty'),
+        (b'no film' * 100, 'cannot be read: Invalid data found when processing input'),
+        (b'\0\0\0\x18ftypisom\0\0\2\0isomiso2', 'cannot be read: '),
+    ],
+)
+def test_unreadable_films_are_one_line(tmp_path, pipe, content, reason):
+    path = tmp_path / 'a.mp4'
+    path.write_bytes(content)
+    with pytest.raises(ColorizeError) as error:
+        colorize_film(pipe, path, tmp_path / 'out.mp4')
+    assert str(error.value).startswith(reason)
+    assert '\n' not in str(error.value)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_sound_alone_is_no_film(tmp_path, pipe):
+    with av.open(str(tmp_path / 'a.mp4'), 'w') as output:
+        write_sound(add_sound(output, 'aac'), output)
+    with pytest.raises(ColorizeError, match='no video stream'):
+        colorize_film(pipe, tmp_path / 'a.mp4', tmp_path / 'out.mp4')
+
+
+def test_interruption_leaves_no_half_file(tmp_path, uniform_color):
+    class Interrupted(uniform_color):
+        calls = 0
+
+        def forward(self, lightness):
+            self.calls += 1
+            if self.calls == 2:
+                raise KeyboardInterrupt
+            return super().forward(lightness)
+
+    source = make_clip(tmp_path / 'a.mp4')
+    pipe = ColorizationPipeline.from_generator(Interrupted(), size=32, batch_size=4)
+    with pytest.raises(KeyboardInterrupt):
+        colorize_film(pipe, source, tmp_path / 'out.mp4')
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_existing_film_is_replaced_only_if_asked(tmp_path, pipe):
+    source = make_clip(tmp_path / 'a.mp4')
+    (tmp_path / 'b.mp4').write_bytes(b'mine')
+    with pytest.raises(ColorizeError, match='not overwritten'):
+        colorize_film(pipe, source, tmp_path / 'b.mp4')
+    assert (tmp_path / 'b.mp4').read_bytes() == b'mine'
+    colorize_film(pipe, source, tmp_path / 'b.mp4', overwrite=True)
+    assert len(read(tmp_path / 'b.mp4')) == COUNT
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        (FilmOptions(crf=52), 'crf of libx264 is from 0 to 51, got 52'),
+        (FilmOptions(preset='soon'), 'libx264 cannot be started .*--crf and --preset'),
+    ],
+)
+def test_options_that_the_encoder_refuses(tmp_path, pipe, options, message):
+    source = make_clip(tmp_path / 'a.mp4')
+    with pytest.raises(ColorizeError, match=message):
+        colorize_film(pipe, source, tmp_path / 'b.mp4', options=options)
+    assert list(tmp_path.iterdir()) == [source]
+
+
+def test_the_network_sees_upright_frames(tmp_path):
+    """A network that colors the upper half of what it sees."""
+
+    class UpperHalf(torch.nn.Module):
+        def forward(self, lightness):
+            ab = torch.zeros(len(lightness), 2, *lightness.shape[2:])
+            ab[:, 0, : lightness.shape[2] // 2] = 40
+            return ab
+
+    pipe = ColorizationPipeline.from_generator(UpperHalf(), size=32)
+    source = make_clip(
+        tmp_path / 'a.mp4', change=lambda _, stream: stream.set_display_rotation(-90)
+    )
+    colorize_film(pipe, source, tmp_path / 'b.mp4', options=EXACT)
+    shown = np.rot90(read(tmp_path / 'b.mp4')[0].to_ndarray(format='rgb24'), -1)
+    redness = shown[..., 0].astype(int) - shown[..., 1]
+    assert redness[:24].min() > 20
+    assert np.abs(redness[40:]).max() < 5
