@@ -6,7 +6,7 @@ inferencer or a registry, which all come from mmengine, find the networks nevert
 
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
@@ -21,23 +21,43 @@ def register() -> ModuleType:
 
 
 def register_with_mmengine() -> None:
-    """Call `register` now if mmengine has been imported, otherwise right after it will be."""
-    if sys.modules.get('mmengine') is not None:
-        register()
+    """Call `register` as soon as mmengine is imported, and let it read the checkpoints that its own
+    hooks wrote as soon as it can read any.
+    """
+    _after_import('mmengine', register)
+    _after_import('mmengine.runner.checkpoint', _read_checkpoints)
+
+
+def _read_checkpoints() -> None:
+    from .utils.checkpoint_file import READS_TRAINING_LOGS
+
+    if READS_TRAINING_LOGS:
+        from .utils import checkpoint_loaders
+
+        checkpoint_loaders.register()
+
+
+def _after_import(module: str, action: Callable[[], object]) -> None:
+    """Act now if a module has been imported, otherwise right after it will be."""
+    if sys.modules.get(module) is not None:
+        action()
     else:
-        sys.meta_path.insert(0, _AfterMMEngine())
+        sys.meta_path.insert(0, _After(module, action))
 
 
-class _AfterMMEngine:
-    """Finds mmengine as the other finders do, and registers the networks once it is imported.
+class _After:
+    """Finds a module as the other finders do, and acts once it is imported.
 
     A finder and loader of importlib by its methods: their base classes take long to import.
     """
 
+    def __init__(self, module: str, action: Callable[[], object]) -> None:
+        self.module, self.action = module, action
+
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if name != 'mmengine':
+        if name != self.module:
             return None
         others = [finder for finder in sys.meta_path if finder is not self]
         found = (finder.find_spec(name, path, target) for finder in others)
@@ -53,4 +73,4 @@ class _AfterMMEngine:
         module.__spec__.loader = module.__loader__ = self.loader
         self.loader.exec_module(module)
         sys.meta_path.remove(self)
-        register()
+        self.action()

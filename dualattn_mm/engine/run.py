@@ -6,9 +6,7 @@ The config's default_scope decides which library it is for; without one mmengine
 import contextlib
 import importlib.util
 import os
-import pickle
 import re
-import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -309,18 +307,12 @@ def _run(cfg: Config, task: str, hooks: Sequence[Hook] = ()) -> Any:
     try:
         return getattr(runner, task)()
     except Exception as error:
-        file = _file_being_loaded(error)
-        if file is None:
-            if cfg.launcher != 'none' and _is_of_other_process(error):
-                raise RunError(
-                    f'another process has ended or stands still ({first_line(error)}); '
-                    'env_cfg.dist_cfg.timeout is for how many seconds it is waited for'
-                ) from None
-            raise
-        what = 'it is damaged, or no checkpoint'
-        if isinstance(error, pickle.UnpicklingError):
-            what = 'it is damaged, or holds objects other than weights, which could run code'
-        raise RunError(f'{file} is not loaded: {what} ({error_line(error)})') from None
+        if cfg.launcher != 'none' and _is_of_other_process(error):
+            raise RunError(
+                f'another process has ended or stands still ({first_line(error)}); '
+                'env_cfg.dist_cfg.timeout is for how many seconds it is waited for'
+            ) from None
+        raise
 
 
 _all_hooks = Runner.get_hooks_info
@@ -329,17 +321,6 @@ _all_hooks = Runner.get_hooks_info
 def _hooks_in_debug_log(runner: Runner) -> str:
     runner.logger.debug(_all_hooks(runner))
     return "(log_level = 'DEBUG' lists them)"
-
-
-def _file_being_loaded(error: Exception) -> str | None:
-    """The file that torch.load failed on; None where the error comes from something else.
-
-    torch tells damage by errors of many classes, which a mistake in a program has as well.
-    """
-    for frame, _ in traceback.walk_tb(error.__traceback__):
-        if frame.f_code is torch.load.__code__:
-            return str(frame.f_locals['f'])
-    return None
 
 
 def _is_of_other_process(error: Exception) -> bool:

@@ -8,6 +8,7 @@ import sys
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -15,62 +16,46 @@ from torch import Tensor, nn
 
 from .errors import UserError, first_line
 
-
-class _Ignored:
-    """Stands for an object of a checkpoint that is of no interest here."""
-
-    def __new__(cls, *args: Any) -> '_Ignored':
-        return super().__new__(cls)
-
-    def __init__(self, *args: Any) -> None:
-        pass
-
-    def __setstate__(self, state: Any) -> None:
-        pass
+# It needs `safe_globals` of torch 2.5.
+READS_TRAINING_LOGS = hasattr(torch.serialization, 'safe_globals')
 
 
-# mmengine stores its training log beside the weights, in classes that weights_only does not allow.
-# They are read as `_Ignored`, so that still nothing but this module's stub is ever called.
-_TRAINING_LOG = [
-    type(name, (_Ignored,), {'__module__': module})
-    for module, name in (
-        ('mmengine.logging.history_buffer', 'HistoryBuffer'),
-        ('builtins', 'getattr'),
-        ('numpy', 'ndarray'),
-        ('numpy', 'dtype'),
-        ('numpy.core.multiarray', '_reconstruct'),
-        ('numpy.core.multiarray', 'scalar'),
-        ('numpy._core.multiarray', '_reconstruct'),
-        ('numpy._core.multiarray', 'scalar'),
-    )
-]
-
-
-def read_checkpoint(path: str | os.PathLike, training_log: bool = True) -> Any:
-    """What `torch.save` wrote, on the CPU; nothing in it is executed (weights_only).
+def read_checkpoint(
+    path: str | os.PathLike,
+    training_log: bool = True,
+    map_location: Any = 'cpu',
+    mmap: bool = True,
+) -> Any:
+    """What `torch.save` wrote; nothing in it is executed (weights_only).
 
     Args:
         path: the file.
-        training_log: whether mmengine's log may be in it.
+        training_log: whether the log of mmengine's own hooks may be in it (torch >= 2.5).
+        map_location: torch.load's.
+        mmap: leave on the disk what is not asked for, such as the optimizer's state. The file must
+            then not be overwritten while its tensors are in use.
 
     Raises:
         UserError: if it is damaged, is something else, or holds objects that could run code.
     """
-    # torch >= 2.5 has it
-    allowed = getattr(torch.serialization, 'safe_globals', None) if training_log else None
+    log: ModuleType | None = None
+    if training_log and READS_TRAINING_LOGS:
+        from . import training_log as log  # `import dualattn_mm` does without it
     try:
-        # mmap: what is not asked for, such as the optimizer's state, stays on the disk
         mapped = zipfile.is_zipfile(path)
         if mapped:
             _require_stored(path)
-        with contextlib.nullcontext() if allowed is None else allowed(_TRAINING_LOG):
-            return torch.load(str(path), map_location='cpu', weights_only=True, mmap=mapped)
+        with torch.serialization.safe_globals(log.STAND_INS) if log else contextlib.nullcontext():
+            content = torch.load(
+                str(path), map_location=map_location, weights_only=True, mmap=mmap and mapped
+            )
+        return log.rebuild(content) if log else content
     except pickle.UnpicklingError as error:
         found = re.search(r'(?:GLOBAL|class) ([\w.]+)', str(error))
-        reason = f' ({found[1]})' if found else ''
+        reason, remedy = f' ({found[1]})' if found else '', _REMEDY if found else ''
         raise UserError(
             f'{path} is not loaded: it is damaged, or holds objects other than weights{reason}, '
-            'which could run code'
+            f'which could run code{remedy}'
         ) from None
     except UserError:
         raise
@@ -78,6 +63,12 @@ def read_checkpoint(path: str | os.PathLike, training_log: bool = True) -> Any:
         raise UserError(
             f'{path} is not loaded: it is damaged, or no checkpoint ({first_line(error)})'
         ) from None
+
+
+_REMEDY = (
+    '; if you trust it, store its weights alone: '
+    "torch.save(torch.load(FILE, weights_only=False)['state_dict'], NEW)"
+)
 
 
 def _require_stored(path: str | os.PathLike) -> None:

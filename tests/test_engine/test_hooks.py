@@ -48,6 +48,20 @@ def test_resumed_training_has_the_whole_log_and_goes_on(make_runner, tmp_path):
     torch.testing.assert_close(model.state_dict(), whole)
 
 
+def test_resumed_from_what_mmengine_wrote_without_any_hook_of_ours(make_runner, tmp_path):
+    """`import dualattn_mm` alone lets mmengine read its own log, under torch >= 2.6 as well."""
+    first = make_runner([])
+    first.train()
+    checkpoint = str(tmp_path / 'run' / 'iter_4.pth')
+    resumed = make_runner([], name='again', load_from=checkpoint, resume=True)
+    resumed.train()
+    logs = [r.message_hub.get_scalar('train/loss').data[0] for r in (resumed, first)]
+    assert len(logs[0]) == 8
+    assert logs[0][:4] == pytest.approx(logs[1][:4])
+    steps = {int(state['step']) for state in resumed.optim_wrapper.optimizer.state.values()}
+    assert steps == {8}
+
+
 def test_a_checkpoint_written_without_the_hook_is_taken_as_it_is():
     log = HistoryBuffer([3.0, 2.0], [1, 1])
     checkpoint = dict(meta={}, message_hub=dict(log_scalars={'train/loss': log}))

@@ -1,15 +1,23 @@
 """Weights of others: what is read, what is refused, and how differences are told."""
 
+import os
+import re
+from collections import OrderedDict
+
 import numpy as np
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer
+from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
+from mmengine.runner import CheckpointLoader
 from safetensors.torch import save_file
 from torch import nn
 
 from dualattn_mm.utils.checkpoint_file import (
+    READS_TRAINING_LOGS,
     is_safetensors,
     load_frozen,
+    read_checkpoint,
     read_safetensors,
     read_state_dict,
     read_weights,
@@ -18,6 +26,7 @@ from dualattn_mm.utils.checkpoint_file import (
 from dualattn_mm.utils.errors import UserError
 
 STATE = {'a.weight': torch.arange(6.0).view(2, 3), 'a.bias': torch.tensor([1.0, -1.0])}
+needs_logs = pytest.mark.skipif(not READS_TRAINING_LOGS, reason='needs torch 2.5')
 
 
 def same(a, b):
@@ -47,6 +56,91 @@ def test_the_training_log_of_mmengine_is_read_past_where_it_is_allowed(tmp_path)
     with pytest.raises(UserError, match='objects other than weights') as error:
         read_weights(path, 'VGG19', 'the loss')
     assert str(error.value).startswith('no weights of VGG19: ')
+
+
+class Harm:
+    def __reduce__(self):
+        return os.mkdir, ('harmed',)
+
+
+@pytest.mark.parametrize(
+    'content',
+    [
+        dict(log=HistoryBuffer([1.0], [1]), harm=Harm()),
+        dict(log=np.array([Harm()], object)),
+        [Harm()],
+    ],
+)
+def test_read_checkpoint_runs_nothing_and_names_the_remedy(tmp_path, monkeypatch, content):
+    monkeypatch.chdir(tmp_path)
+    torch.save(content, 'x.pth')
+    with pytest.raises(UserError) as error:
+        read_checkpoint('x.pth')
+    assert re.fullmatch(
+        r'x\.pth is not loaded: it is damaged, or holds .*mkdir.*, which could run code; '
+        r'if you trust it, store its weights alone: torch\.save\(.*NEW\)',
+        str(error.value),
+    )
+    assert not (tmp_path / 'harmed').exists()
+
+
+@needs_logs
+def test_read_checkpoint_rebuilds_what_mmengine_logged(tmp_path):
+    log = HistoryBuffer([0.5, 0.25, 4.0], [1, 1, 2], max_length=3)
+    classes = np.asfortranarray([[1, 2, 3], [4, 5, 6]], '>i2')
+    content = dict(
+        state_dict=OrderedDict(STATE),
+        message_hub=dict(
+            log_scalars=OrderedDict({'train/loss': log}),
+            runtime_info=dict(eta=np.float64(2.5), done=np.bool_(True), name='a'),
+        ),
+        meta=dict(dataset_meta=dict(classes=(classes, np.array(['cat', 'dog'])))),
+        param_schedulers=[dict(anneal=OneCycleParamScheduler._annealing_cos, step=3)],
+    )
+    content['state_dict']._metadata = {'': dict(version=1)}
+    torch.save(content, tmp_path / 'x.pth')
+    found = read_checkpoint(tmp_path / 'x.pth')
+    assert same(found['state_dict'], STATE)
+    assert found['state_dict']._metadata == {'': dict(version=1)}
+    again = found['message_hub']['log_scalars']['train/loss']
+    assert type(again) is HistoryBuffer
+    assert again.data[0].tolist() == [0.5, 0.25, 4.0]
+    assert again.data[1].tolist() == [1, 1, 2]
+    assert again.mean() == 4.75 / 4
+    again.update(8.0)
+    assert again.data[0].tolist() == [0.25, 4.0, 8.0]
+    assert found['message_hub']['runtime_info'] == dict(eta=2.5, done=True, name='a')
+    numbers, names = found['meta']['dataset_meta']['classes']
+    assert numbers.tolist() == [[1, 2, 3], [4, 5, 6]]
+    assert names.tolist() == ['cat', 'dog']
+    assert found['param_schedulers'] == [dict(step=3)]
+    torch.save(found, tmp_path / 'again.pth')  # as the next checkpoint of the training
+
+
+@needs_logs
+def test_read_checkpoint_of_lists_within_lists_takes_no_time(tmp_path):
+    content = []
+    for _ in range(60):
+        content = [content, (content, content)]
+    torch.save(content, tmp_path / 'x.pth')
+    assert len(read_checkpoint(tmp_path / 'x.pth')) == 2
+
+
+@needs_logs
+def test_mmengine_downloads_once_and_reads_what_its_hooks_wrote(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path))
+    fetched = []
+
+    def download(url, path):
+        fetched.append(url)
+        torch.save(dict(state_dict=STATE, log=HistoryBuffer([2.0], [1])), path)
+
+    monkeypatch.setattr(torch.hub, 'download_url_to_file', download)
+    for _ in range(2):
+        found = CheckpointLoader.load_checkpoint('http://host/x.pth?raw=true', 'cpu')
+        assert same(found['state_dict'], STATE)
+        assert found['log'].current() == 2
+    assert fetched == ['http://host/x.pth?raw=true']
 
 
 def test_read_weights_of_no_file_names_who_needs_it(tmp_path):
