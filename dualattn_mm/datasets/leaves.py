@@ -10,11 +10,23 @@ def iter_leaf_datasets(dataset: Any) -> Iterator[Any]:
     Args:
         dataset: what a config says of one, or one that is built; None has none.
     """
+    return (leaf for _, leaf in named_leaf_datasets(dataset, ''))
+
+
+def named_leaf_datasets(dataset: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """The same, each with its option in the config.
+
+    Args:
+        dataset: as of `iter_leaf_datasets`.
+        name: its own option, such as 'train_dataloader.dataset'.
+    """
     if dataset is None:
         return
     get = dataset.get if isinstance(dataset, Mapping) else lambda name: getattr(dataset, name, None)
-    inner = get('datasets') or [get('dataset')]
-    if inner == [None]:
-        yield dataset
-    for part in inner:
-        yield from iter_leaf_datasets(part)
+    if get('datasets'):
+        for i, part in enumerate(get('datasets')):
+            yield from named_leaf_datasets(part, f'{name}.datasets.{i}')
+    elif get('dataset') is not None:
+        yield from named_leaf_datasets(get('dataset'), f'{name}.dataset')
+    else:
+        yield name, dataset

@@ -87,7 +87,7 @@ class ColorizationDataset(BaseDataset):
         else:
             folder = self.data_root or '.'
             if not os.path.isdir(folder):
-                raise FileNotFoundError(f'no folder {folder}: data_root names that of the photos')
+                raise FileNotFoundError(f'no folder of photos {folder}')
             found = map(str, files_below(folder))
             paths = sorted(path for path in found if path.lower().endswith(IMAGE_SUFFIXES))
             if not paths:

@@ -20,6 +20,8 @@ from mmengine.runner import Runner
 from mmengine.utils import import_modules_from_strings
 
 from ..datasets.checks import coco, lidar
+from ..datasets.checks.missing import missing_data_hint
+from ..models.backbones.pretrained import pretrained_cfgs
 from ..utils.checkpoint_file import read_checkpoint, require_checkpoint
 from ..utils.command import RANK_VARIABLES, error_line, process_rank
 from ..utils.configs_dir import find_config
@@ -86,7 +88,11 @@ def train(
     if resume is not None:
         _resume(cfg, resume)
     elif cfg.get('load_from'):
-        _check_file(cfg.load_from, 'load_from')
+        _check_file(
+            cfg.load_from,
+            'load_from',
+            'load_from=FILE names another checkpoint, and load_from=None starts without one',
+        )
     if resume is None:
         _check_initial_weights(cfg.get('model'))
     hooks = []
@@ -206,9 +212,9 @@ def _check_processes(launcher: str) -> None:
         end_with_parent()
 
 
-def _check_file(path: str, what: str) -> None:
-    if '://' not in path and not Path(path).is_file():
-        raise RunError(f'no {what} {path}')
+def _check_file(path: str, what: str, remedy: str = '') -> None:
+    if '://' not in path and not Path(path).expanduser().is_file():
+        raise RunError(f'no {what} {path}' + (f'; --cfg-options {remedy}' if remedy else ''))
 
 
 def _check_checkpoint(path: str, resume: bool = False) -> None:
@@ -237,15 +243,24 @@ def _whole_checkpoint(before: Path) -> Path | None:
     return None
 
 
-def _check_initial_weights(part: Any) -> None:
+def _check_initial_weights(part: Any, option: str = 'model') -> None:
     """Look for the files of init_cfg now; the data sets, which come first, can take minutes."""
-    if isinstance(part, Mapping):
-        if part.get('type') == 'Pretrained':
-            _check_file(part['checkpoint'], 'initial weights')
-        part = list(part.values())
     if isinstance(part, list | tuple):
-        for inner in part:
-            _check_initial_weights(inner)
+        part = dict(enumerate(part))
+    if not isinstance(part, Mapping):
+        return
+    for name, inner in part.items():
+        inner_option = f'{option}.{name}'
+        if name != 'init_cfg':
+            _check_initial_weights(inner, inner_option)
+            continue
+        for cfg in pretrained_cfgs(inner, inner_option):
+            _check_file(
+                cfg['checkpoint'],
+                'initial weights',
+                f'{inner_option}.checkpoint=FILE names others, and {inner_option}=None trains '
+                'from scratch',
+            )
 
 
 def _resume(cfg: Config, resume: str) -> None:
@@ -290,6 +305,24 @@ def _use_amp(cfg: Config) -> None:
 
 
 def _run(cfg: Config, task: str, hooks: Sequence[Hook] = ()) -> Any:
+    try:
+        return _checked_run(cfg, task, hooks)
+    except (FileNotFoundError, UserError) as error:
+        line = error_line(error)
+        hint = missing_data_hint(cfg, line)
+        if not hint:
+            raise
+        raise RunError(line + hint) from None
+    except Exception as error:
+        if cfg.launcher == 'none' or not _is_of_other_process(error):
+            raise
+        raise RunError(
+            f'another process has ended or stands still ({first_line(error)}); '
+            'env_cfg.dist_cfg.timeout is for how many seconds it is waited for'
+        ) from None
+
+
+def _checked_run(cfg: Config, task: str, hooks: Sequence[Hook]) -> Any:
     if process_rank() == '0':
         coco.check(cfg, task)
         lidar.check(cfg, task)
@@ -304,15 +337,7 @@ def _run(cfg: Config, task: str, hooks: Sequence[Hook] = ()) -> Any:
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     for hook in hooks:
         runner.register_hook(hook)
-    try:
-        return getattr(runner, task)()
-    except Exception as error:
-        if cfg.launcher != 'none' and _is_of_other_process(error):
-            raise RunError(
-                f'another process has ended or stands still ({first_line(error)}); '
-                'env_cfg.dist_cfg.timeout is for how many seconds it is waited for'
-            ) from None
-        raise
+    return getattr(runner, task)()
 
 
 _all_hooks = Runner.get_hooks_info

@@ -49,7 +49,7 @@ class _History(HistoryBuffer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__class__ = HistoryBuffer
         numbers = (state[name].value for name in ('_log_history', '_count_history'))
-        self.__init__(*numbers, state['max_length'])
+        HistoryBuffer.__init__(self, *numbers, state['max_length'])
 
 
 def _new_array(*args: Any) -> _Array:

@@ -127,6 +127,44 @@ def test_options_that_cannot_be_used(config, tmp_path, monkeypatch, built, optio
     assert not built
 
 
+INIT = 'model.generator.encoder.init_cfg'
+
+
+@pytest.mark.parametrize(
+    ('given', 'message'),
+    [
+        (
+            dict(type='Pretrained', checkpoint='nix.pth'),
+            f'no initial weights nix.pth; --cfg-options {INIT}.checkpoint=FILE names others, and '
+            f'{INIT}=None trains from scratch',
+        ),
+        (
+            '{type=Pretrained}',  # what mmengine makes of braces on a command line
+            f"{INIT} is '{{type=Pretrained}}', which is no dict with a type: "
+            f'{INIT}.type=Pretrained {INIT}.checkpoint=FILE sets one',
+        ),
+        (dict(checkpoint='x.pth'), 'which is no dict with a type'),
+        (['Pretrained'], 'which is no dict with a type'),
+        (dict(type='Pretrained', checkpoint=3), f'{INIT}.checkpoint must be a file or a URL'),
+    ],
+)
+def test_initial_weights_that_cannot_be_used(config, tmp_path, built, given, message):
+    with pytest.raises(UserError) as error:
+        run.train(str(config), str(tmp_path / 'work'), cfg_options={INIT: given})
+    assert message in str(error.value)
+    assert not built
+
+
+def test_missing_photos_name_their_option(config, tmp_path):
+    options = {'train_dataloader.dataset.data_root': 'nowhere'}
+    with pytest.raises(RunError) as error:
+        run.train(str(config), str(tmp_path / 'work'), cfg_options=options | unique())
+    assert str(error.value) == (
+        'no folder of photos nowhere; '
+        '--cfg-options train_dataloader.dataset.data_root=... says where it is'
+    )
+
+
 def test_tests_that_cannot_be_run(config, tmp_path, built):
     with pytest.raises(RunError, match='no test_dataloader'):
         run.evaluate(str(config), 'nix.pth')

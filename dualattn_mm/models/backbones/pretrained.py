@@ -2,11 +2,34 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
 from ...utils.checkpoint_file import state_differences
 from ...utils.errors import UserError, summarize
+
+
+def pretrained_cfgs(init_cfg: Any, name: str = 'init_cfg') -> list[Mapping[str, Any]]:
+    """The parts of an init_cfg that name a checkpoint.
+
+    Args:
+        init_cfg: mmengine's: None, a dict, or a sequence of dicts.
+        name: its name, for errors.
+
+    Raises:
+        UserError: if it is something else.
+    """
+    cfgs = [init_cfg] if isinstance(init_cfg, Mapping) else init_cfg or []
+    if isinstance(cfgs, str) or not all(isinstance(c, Mapping) and 'type' in c for c in cfgs):
+        raise UserError(
+            f'{name} is {init_cfg!r}, which is no dict with a type: '
+            f'{name}.type=Pretrained {name}.checkpoint=FILE sets one'
+        )
+    found = [cfg for cfg in cfgs if cfg['type'] == 'Pretrained']
+    if not all(isinstance(cfg.get('checkpoint'), str) for cfg in found):
+        raise UserError(f'{name}.checkpoint must be a file or a URL: {name} is {init_cfg!r}')
+    return found
 
 
 def require_pretrained_fits(
@@ -23,12 +46,10 @@ def require_pretrained_fits(
         free: regular expression; weights whose names start with it may be missing on either side.
 
     Raises:
-        UserError: if a weight is missing, unexpected or of another shape.
+        UserError: if a weight is missing, unexpected or of another shape, or init_cfg is no dict.
         FileNotFoundError: if there is no such file.
     """
-    for cfg in [init_cfg] if isinstance(init_cfg, Mapping) else init_cfg or []:
-        if cfg.get('type') != 'Pretrained':
-            continue
+    for cfg in pretrained_cfgs(init_cfg):
         found = _weights(cfg['checkpoint'], cfg.get('prefix') or '')
         kinds = state_differences(module.state_dict(), found)
         for kind in ('missing', 'unexpected'):

@@ -1,0 +1,63 @@
+"""Missing data: the options that say where they are."""
+
+import pytest
+from mmengine.config import Config
+
+from dualattn_mm.datasets.checks.missing import missing_data_hint
+
+
+@pytest.fixture
+def cfg(tmp_path):
+    """Trained on two data sets of one folder, of which one is repeated."""
+    (tmp_path / 'there').mkdir()
+    coco = dict(
+        data_root=str(tmp_path / 'coco'), ann_file='a/train.json', data_prefix=dict(img='train/')
+    )
+    listed = dict(data_root=str(tmp_path / 'there'), ann_file='list.txt', data_prefix='photos')
+    return Config(
+        dict(
+            train_dataloader=dict(
+                dataset=dict(
+                    type='ConcatDataset',
+                    datasets=[dict(type='RepeatDataset', dataset=coco), listed],
+                )
+            ),
+            val_dataloader=dict(dataset=coco),
+            val_evaluator=dict(ann_file=str(tmp_path / 'coco' / 'a' / 'val.json')),
+            test_dataloader=[dict(dataset=listed)],
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ('path', 'options'),
+    [
+        (
+            'coco/a/train.json',
+            'train_dataloader.dataset.datasets.0.dataset.data_root=... '
+            'val_dataloader.dataset.data_root=...',
+        ),
+        (
+            'there/list.txt',
+            'train_dataloader.dataset.datasets.1.ann_file=... '
+            'test_dataloader.0.dataset.ann_file=...',
+        ),
+        (
+            'there/photos/1.jpg',
+            'train_dataloader.dataset.datasets.1.data_prefix=... '
+            'test_dataloader.0.dataset.data_prefix=...',
+        ),
+    ],
+)
+def test_missing_data_hint_names_the_options_of_the_outermost_missing_path(
+    cfg, tmp_path, path, options
+):
+    hint = missing_data_hint(cfg, f"[Errno 2] No such file or directory: '{tmp_path / path}'")
+    assert hint == f'; --cfg-options {options} says where it is'
+
+
+def test_missing_data_hint_says_nothing_of_other_files(cfg, tmp_path):
+    assert missing_data_hint(cfg, f'no file {tmp_path}/elsewhere.txt') == ''
+    (tmp_path / 'coco' / 'a').mkdir(parents=True)
+    (tmp_path / 'coco' / 'a' / 'train.json').touch()
+    assert missing_data_hint(cfg, f'{tmp_path}/coco/a/train.json: no JSON') == ''
