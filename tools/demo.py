@@ -138,6 +138,16 @@ def _report(
     return '\n'.join(lines)
 
 
+def after_interruption(outdir: Path, trains: bool) -> str:
+    """What becomes of an interrupted demo when it is run again."""
+    if not trains:
+        return 'interrupted'
+    checkpoint = outdir / 'training' / 'last_checkpoint'
+    if not checkpoint.is_file():
+        return 'interrupted before the first checkpoint: run again, it starts from the beginning'
+    return f'interrupted: run again, it continues from {Path(checkpoint.read_text()).name}'
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
@@ -155,7 +165,7 @@ def main() -> int:
         else:
             run_demo(outputs / 'demo')
     except KeyboardInterrupt:
-        print('interrupted: run it again to continue', file=sys.stderr)
+        print(after_interruption(outputs / 'demo_train', args.train), file=sys.stderr)
         return INTERRUPTED
     return DONE
 

@@ -42,6 +42,11 @@ def order(failure: 'ProcessFailure') -> tuple:
 
 
 def main() -> None:
+    if sys.argv[1:2] in (['-h'], ['--help']):
+        print(__doc__.strip())
+        return
+    if len(sys.argv) < 4:
+        die(__doc__.strip().splitlines()[-1])
     gpus, script, config, *rest = sys.argv[1:]
     processes = number('GPUS', gpus, 1)
     nodes, node = setting('NNODES', 1, least=1), setting('NODE_RANK', 0)

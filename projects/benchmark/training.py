@@ -107,6 +107,11 @@ class Training:
             for line in file.read_text().splitlines()
         ]
         steps = [line for line in lines if 'lr' in line]
+        if not steps:
+            raise UserError(
+                f'{self.config} logged no step of its training: default_hooks.logger.interval=1 '
+                'lets it log each'
+            )
         figures: dict[str, Any] = {}
         for metric in metrics:
             values = [line[metric] for line in lines if metric in line]

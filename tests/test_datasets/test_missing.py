@@ -35,7 +35,7 @@ def cfg(tmp_path):
         (
             'coco/a/train.json',
             'train_dataloader.dataset.datasets.0.dataset.data_root=... '
-            'val_dataloader.dataset.data_root=...',
+            'val_dataloader.dataset.data_root=... val_evaluator.ann_file=...',
         ),
         (
             'there/list.txt',
@@ -61,3 +61,16 @@ def test_missing_data_hint_says_nothing_of_other_files(cfg, tmp_path):
     (tmp_path / 'coco' / 'a').mkdir(parents=True)
     (tmp_path / 'coco' / 'a' / 'train.json').touch()
     assert missing_data_hint(cfg, f'{tmp_path}/coco/a/train.json: no JSON') == ''
+
+
+def test_missing_data_hint_of_class_folders_is_their_one_option():
+    dataset = dict(data_root='nowhere', data_prefix='train')
+    cfg = Config(
+        dict(
+            runner_type='ClassFolderRunner',
+            data_root='nowhere',
+            train_dataloader=dict(dataset=dataset),
+        )
+    )
+    hint = missing_data_hint(cfg, 'no folder nowhere/train')
+    assert hint == '; --cfg-options data_root=... says where it is'

@@ -32,13 +32,13 @@ def steps_in(log):
     return [int(step) for step in re.findall(r'Iter\(train\) \[ *(\d+)/\d+\].* eta: \d', log)]
 
 
-def test_the_first_steps_are_logged_with_the_time_left(logged):
+def test_the_first_steps_and_the_last_are_logged_with_the_time_left(logged):
     log = logged(24)
     assert steps_in(log) == [1, 2, 5, 10, 12, 24]
     assert "(log_level = 'DEBUG' lists them)" in log
     assert 'before_run:' not in log
     # and of a training that goes on
-    assert steps_in(logged(40, 'auto')) == [25, 26, 29, 34, 36]
+    assert steps_in(logged(40, 'auto')) == [25, 26, 29, 34, 36, 40]
 
 
 def test_the_hooks_are_in_the_debug_log(logged):

@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from PIL import Image
 from processes import PATIENCE, free_port
 
 from dualattn_mm.apis import save_generator
+from dualattn_mm.engine.hooks import ReportHook
 from dualattn_mm.utils.colorfulness import colorfulness
 from dualattn_mm.utils.configs_dir import configs_dir
 
@@ -138,7 +140,7 @@ def generator(testing, **changes):
 
 
 def test_safetensors_of_the_generator(tool, testing, checkpoint, tmp_path):
-    network, cfg = generator(testing)
+    network, cfg = generator(testing, saturation=1.3)
     state = torch.load(checkpoint, weights_only=True)['state_dict']
     network.load_state_dict({k.removeprefix('generator.'): v for k, v in state.items()})
     save_generator(tmp_path / 'mpt.safetensors', network, cfg)
@@ -146,10 +148,26 @@ def test_safetensors_of_the_generator(tool, testing, checkpoint, tmp_path):
     # The average of weights that the config asks for is that of the file.
     text = testing.read_text()
     testing.write_text(f"{text}\ncustom_hooks = [dict(type='GeneratorEMAHook')]\n")
-    for weights, out in zip((checkpoint, tmp_path / 'mpt.safetensors'), files, strict=True):
-        assert tool(weights, '--out', out)[0] == 0
+    said = (' images, at saturation 1\n', ' images, at saturation 1 (dualattn colorize uses 1.3)\n')
+    for weights, out, end in zip(
+        (checkpoint, tmp_path / 'mpt.safetensors'), files, said, strict=True
+    ):
+        status, stdout, _ = tool(weights, '--out', out)
+        assert status == 0
+        assert end in stdout
     one, other = (json.loads(out.read_text())['metrics'] for out in files)
     assert one == other
+
+
+def test_a_test_without_figures_says_so(capsys, tmp_path):
+    """As mmdet's metric of boxes has none where nothing was detected."""
+    loop = SimpleNamespace(dataloader=SimpleNamespace(dataset=range(3)))
+    runner = SimpleNamespace(test_loop=loop, model=torch.nn.Identity())
+    ReportHook('a.py', 'a.pth', tmp_path / 'a.json').after_test_epoch(runner, {})
+    assert capsys.readouterr().out == (
+        'a.py, a.pth: 3 images\nno figures: the evaluator has none, as when nothing was detected\n'
+    )
+    assert json.loads((tmp_path / 'a.json').read_text())['metrics'] == {}
 
 
 def test_safetensors_of_another_network(tool, testing, tmp_path):

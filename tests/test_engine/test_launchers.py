@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -32,6 +33,15 @@ def test_wrong_use_is_one_line(config, start, words, env, message):
     output = finish(start(TOOLS / script, *rest, **env), 2)
     assert output.startswith(message)
     assert output.count('\n') == 1
+
+
+@pytest.mark.parametrize(('words', 'stream'), [(['--help'], 'stdout'), (['4'], 'stderr')])
+def test_dist_run_without_what_it_starts_shows_its_usage(words, stream):
+    command = [sys.executable, TOOLS / 'dist_run.py', *words]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == (0 if stream == 'stdout' else 2)
+    assert 'Usage: dist_run.py GPUS SCRIPT CONFIG' in getattr(done, stream)
+    assert 'Traceback' not in done.stderr
 
 
 def test_a_port_in_use_is_one_line(config, start):

@@ -83,6 +83,30 @@ def test_training_from_nothing_and_again(tmp_path, short, capsys):
     assert 'complete' not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ('checkpoint', 'said'),
+    [
+        (None, 'before the first checkpoint: run again, it starts from the beginning'),
+        ('iter_40.pth', 'interrupted: run again, it continues from iter_40.pth'),
+    ],
+)
+def test_what_is_promised_after_ctrl_c_is_what_happens(
+    tmp_path, monkeypatch, capsys, checkpoint, said
+):
+    def interrupted(outdir, fresh):
+        (outdir / 'training').mkdir(parents=True)
+        if checkpoint:
+            pointer = outdir / 'training' / 'last_checkpoint'
+            pointer.write_text(str(pointer.with_name(checkpoint)))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo, 'train_demo', interrupted)
+    monkeypatch.setattr(demo, '__file__', str(tmp_path / 'tools' / 'demo.py'))
+    monkeypatch.setattr('sys.argv', ['demo.py', '--train'])
+    assert demo.main() == 130
+    assert said in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_an_interrupted_training_goes_on(tmp_path, short, capsys, monkeypatch):
     steps = []

@@ -20,14 +20,25 @@ def missing_data_hint(cfg: Config, message: str) -> str:
         The options of all data sets that name this path, as the end of the message; empty if it is
         none of theirs.
     """
-    missing: dict[str, list[str]] = {}
-    for option, path in _paths(cfg):
-        if path in message and '://' not in path and not os.path.exists(path):
-            missing.setdefault(path, []).append(f'{option}=...')
+    paths = list(_paths(cfg))
+    missing = [
+        path
+        for _, path in paths
+        if path in message and '://' not in path and not os.path.exists(path)
+    ]
     if not missing:
         return ''
     outermost = min(missing, key=len)
-    return f'; --cfg-options {" ".join(missing[outermost])} says where it is'
+    if cfg.get('runner_type') == 'ClassFolderRunner' and outermost == cfg.get('data_root'):
+        options = ['data_root']  # which it gives to all data sets
+    else:
+        # An evaluator's file is named whole.
+        options = [
+            option
+            for option, path in paths
+            if path == outermost or ('_evaluator.' in option and path.startswith(outermost))
+        ]
+    return f'; --cfg-options {" ".join(f"{name}=..." for name in options)} says where it is'
 
 
 def _paths(cfg: Config) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""Logs from the first step on."""
+"""Logs from the first step to the last."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,7 +13,8 @@ class EarlyLoggerHook(LoggerHook):
     """mmengine's LoggerHook, which also logs steps 1, 2, 5, 10, 20, 50 ... before its interval.
 
     A step can take seconds, and mmengine is silent for the whole first interval. The steps are
-    counted from where this run starts, and each line has the time left.
+    counted from where this run starts, and each line has the time left. The last step of training
+    is logged as well.
     """
 
     def before_train(self, runner: Runner) -> None:
@@ -26,7 +27,9 @@ class EarlyLoggerHook(LoggerHook):
         data_batch: Any = None,
         outputs: dict | None = None,
     ) -> None:
-        self._log(super().after_train_iter, runner.iter - self._start, runner, batch_idx)
+        done = runner.iter - self._start
+        is_last = runner.iter + 1 == runner.max_iters
+        self._log(super().after_train_iter, done, runner, batch_idx, is_last)
 
     def after_val_iter(
         self,
@@ -47,11 +50,16 @@ class EarlyLoggerHook(LoggerHook):
         self._log(super().after_test_iter, batch_idx, runner, batch_idx)
 
     def _log(
-        self, log: Callable[[Runner, int], None], done: int, runner: Runner, batch_idx: int
+        self,
+        log: Callable[[Runner, int], None],
+        done: int,
+        runner: Runner,
+        batch_idx: int,
+        is_last: bool = False,
     ) -> None:
         interval = self.interval
         # The number of steps alone decides: all processes then log the same steps, as they must.
-        if done + 1 < interval and str(done + 1).rstrip('0') in ('1', '2', '5'):
+        if is_last or (done + 1 < interval and str(done + 1).rstrip('0') in ('1', '2', '5')):
             self.interval = 1
         try:
             log(runner, batch_idx)

@@ -9,6 +9,7 @@ from mmengine.runner import Runner
 
 from ...utils.report import figures_table, print_table, write_json
 from ...utils.terminal import print_line
+from ...utils.wrappers import unwrapped
 
 
 class ReportHook(Hook):
@@ -42,8 +43,11 @@ class ReportHook(Hook):
         # mmagic's loop has several data sets.
         loaders = getattr(loop, 'dataloaders', None) or [loop.dataloader]
         images = sum(len(loader.dataset) for loader in loaders)
-        print_line(f'{self.config}, {self.checkpoint}: {images} images')
-        print_table(figures_table(metrics or {}))
+        print_line(f'{self.config}, {self.checkpoint}: {images} images{_saturation(runner)}')
+        if metrics:
+            print_table(figures_table(metrics))
+        else:
+            print_line('no figures: the evaluator has none, as when nothing was detected')
         if self.out is not None:
             content = dict(
                 config=self.config,
@@ -53,3 +57,12 @@ class ReportHook(Hook):
                 metrics=metrics or {},
             )
             write_json(self.out, content)
+
+
+def _saturation(runner: Runner) -> str:
+    """That of the measured colors, for a colorizer whose weights can have another."""
+    generator = getattr(unwrapped(runner.model), 'generator', None)
+    stored = getattr(generator and unwrapped(generator), 'saturation', None)
+    if stored is None:
+        return ''
+    return ', at saturation 1' + (f' (dualattn colorize uses {stored:g})' if stored != 1 else '')

@@ -106,7 +106,8 @@ class DualAttention(BaseModule):
         fca_scale: 'channel' (as in the paper), 'group' or 'tokens': what the logits of channel
             attention are scaled by; see `ChannelAttention`.
         drop_path_rate: stochastic depth of the last half-block; it rises linearly from 0.
-        out_indices: stages whose maps are returned, each through a LayerNorm of its own.
+        out_indices: stages whose maps are returned, each through a LayerNorm of its own. A
+            negative number counts from the last stage, -1; one number stands for itself alone.
         frozen_stages: -1 freezes nothing, 0 the stem, n the stem and the first n stages (with
             their down-sampling and output norms).
         gap_before_final_norm: average over all pixels before the last output's norm, which then
@@ -114,6 +115,11 @@ class DualAttention(BaseModule):
         with_cp: trade time for memory in training by gradient checkpointing.
         init_cfg: mmengine's initialization, e.g. `dict(type='Pretrained', checkpoint=...,
             prefix='backbone.')`; a checkpoint that does not fit is an error.
+
+    Attributes:
+        leaf_modules: the layers that torch.fx takes whole. torchvision's
+            `create_feature_extractor` needs them, as
+            `tracer_kwargs=dict(leaf_modules=DualAttention.leaf_modules)`.
 
     Raises:
         ValueError: for an argument outside of what is described here.
@@ -124,6 +130,9 @@ class DualAttention(BaseModule):
         'small': dict(embed_dims=(96, 192, 384, 768), depths=(1, 1, 8, 1), stem_channels=64),
         'base': dict(embed_dims=(128, 256, 512, 1024), depths=(1, 1, 8, 1), stem_channels=128),
     }
+
+    # What torch.fx must not look into: the layers choose their path by a tensor's type and size.
+    leaf_modules: Sequence[type[nn.Module]] = (Stem, Downsample, DualBlock, LayerNorm)
 
     def __init__(
         self,
@@ -136,7 +145,7 @@ class DualAttention(BaseModule):
         mlp_ratio: float = 4,
         fca_scale: str = 'channel',
         drop_path_rate: float = 0.0,
-        out_indices: Sequence[int] = (0, 1, 2, 3),
+        out_indices: int | Sequence[int] = (0, 1, 2, 3),
         frozen_stages: int = -1,
         gap_before_final_norm: bool = False,
         with_cp: bool = False,
@@ -174,14 +183,14 @@ class DualAttention(BaseModule):
             drop_path_rate,
             'a number within [0, 1)',
         )
-        out_indices = as_tuple('out_indices', out_indices)
+        out_indices = self._counted_from_the_end(out_indices, num_stages)
         require(
             bool(out_indices)
             and all(isinstance(i, int) and 0 <= i < num_stages for i in out_indices)
             and list(out_indices) == sorted(set(out_indices)),
             'out_indices',
             out_indices,
-            f'increasing stage numbers from 0 to {num_stages - 1}',
+            f'increasing stage numbers from 0 to {num_stages - 1}; -1 is the last',
         )
         require(
             isinstance(frozen_stages, int) and -1 <= frozen_stages <= num_stages,
@@ -227,6 +236,15 @@ class DualAttention(BaseModule):
         # Convolutions answer in channels_last even to an image of one channel.
         self.to(memory_format=torch.channels_last)
         self._freeze()
+
+    @staticmethod
+    def _counted_from_the_end(out_indices: int | Sequence[int], stages: int) -> tuple[int, ...]:
+        if isinstance(out_indices, int):
+            out_indices = (out_indices,)
+        return tuple(
+            i + stages if isinstance(i, int) and -stages <= i < 0 else i
+            for i in as_tuple('out_indices', out_indices)
+        )
 
     @classmethod
     def _parse_arch(

@@ -13,6 +13,7 @@ import torch
 from mmengine import Config
 from mmengine.registry import MODELS
 from torch import nn
+from torchvision.models.feature_extraction import create_feature_extractor
 
 from dualattn_mm import DualAttention
 from dualattn_mm.models.backbones.attention import DualBlock
@@ -170,6 +171,40 @@ def test_out_indices_select_maps(out_indices):
     expected = [full(x)[i] for i in out_indices]
     for out, reference in zip(part(x), expected, strict=True):
         assert torch.equal(out, reference)
+
+
+@pytest.mark.parametrize(
+    ('given', 'stages'),
+    [(-1, (3,)), (0, (0,)), ((-1,), (3,)), ((-3, -1), (1, 3)), ((0, -1), (0, 3))],
+)
+def test_out_indices_may_be_one_number_or_count_from_the_end(given, stages):
+    model = small(out_indices=given)
+    assert model.out_indices == stages
+    expected = small(out_indices=stages)
+    assert list(model.state_dict()) == list(expected.state_dict())
+    shapes = [m.shape for m in model(torch.rand(1, 3, 32, 32))]
+    assert shapes == [m.shape for m in expected(torch.rand(1, 3, 32, 32))]
+
+
+def test_torchvision_extracts_features_at_any_size(perturb):
+    model = perturb(small()).eval()
+    seen = {}
+    for name in ('stages.1.blocks.0', 'stages.3.blocks'):
+        model.get_submodule(name).register_forward_hook(
+            lambda module, args, out, name=name: seen.update({name: out})
+        )
+    extract = create_feature_extractor(
+        model,
+        {'stages.1.blocks.0': 'middle', 'stages.3.blocks.0': 'last', 'norm2': 'normed'},
+        tracer_kwargs=dict(leaf_modules=DualAttention.leaf_modules),
+    )
+    for size in ((32, 32), (33, 70)):
+        image = torch.rand(2, 3, *size)
+        found = extract(image)
+        maps = model(image)
+        torch.testing.assert_close(found['middle'], seen['stages.1.blocks.0'])
+        torch.testing.assert_close(found['last'], seen['stages.3.blocks'])
+        torch.testing.assert_close(found['normed'].permute(0, 3, 1, 2), maps[2])
 
 
 @pytest.mark.parametrize('out_indices', [(3,), (1, 3), (0, 2)])
@@ -534,9 +569,11 @@ def arch_with(**kwargs):
         (dict(drop_path_rate=float('nan')), ['drop_path_rate', 'nan']),
         (dict(drop_path_rate='0.1'), ['drop_path_rate', "'0.1'"]),
         (dict(out_indices=()), ['out_indices', '()', '0', '3']),
-        (dict(out_indices=3), ['out_indices', '3', 'sequence']),
+        (dict(out_indices='3'), ['out_indices', "'3'", 'sequence']),
         (dict(out_indices=(0, 4)), ['out_indices', '(0, 4)', '3']),
-        (dict(out_indices=(-1,)), ['out_indices', '(-1,)', '0', '3']),
+        (dict(out_indices=(-5,)), ['out_indices', '(-5,)', '0', '3']),
+        (dict(out_indices=(-1, 0)), ['out_indices', '(3, 0)', 'increasing']),
+        (dict(out_indices=(3, -1)), ['out_indices', '(3, 3)', 'increasing']),
         (dict(out_indices=(1, 1)), ['out_indices', '(1, 1)']),
         (dict(out_indices=([0], 1)), ['out_indices', '([0], 1)']),
         (dict(frozen_stages=5), ['frozen_stages', '5', '-1', '4']),

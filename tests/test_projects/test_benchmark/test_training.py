@@ -29,7 +29,8 @@ log = folder / 'time' / 'vis_data' / 'scalars.json'
 log.parent.mkdir(parents=True, exist_ok='--resume' in sys.argv)
 value = 10 * int(options['randomness.seed']) + (config.endswith('b.py'))
 value += int(options.get('more', 0))
-lines = [dict(lr=1, time=t, iter=n, epoch=n // 2) for n, t in ((2, 9.0), (4, 0.5), (6, 0.5))]
+logged = () if 'silent' in options else ((2, 9.0), (4, 0.5), (6, 0.5))
+lines = [dict(lr=1, time=t, iter=n, epoch=n // 2) for n, t in logged]
 lines += [dict(accuracy=v, loss=0.25, time=7, step=n) for n, v in ((1, 0), (3, value))]
 log.write_text(''.join(json.dumps(line) + '\\n' for line in lines))
 """
@@ -106,6 +107,8 @@ def test_what_fails(compare):
         compare('fail=1', seeds=(1,))
     with pytest.raises(UserError, match="logged no 'top1', but accuracy, loss, time"):
         compare(metrics=('top1',))  # after the failure, the same folder
+    with pytest.raises(UserError, match=r'a.py logged no step .*: default_hooks.logger.interval=1'):
+        compare('silent=1', seeds=(3,))
 
 
 @pytest.mark.parametrize(
