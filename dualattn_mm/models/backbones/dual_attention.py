@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from numbers import Real
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -132,7 +132,7 @@ class DualAttention(BaseModule):
     }
 
     # What torch.fx must not look into: the layers choose their path by a tensor's type and size.
-    leaf_modules: Sequence[type[nn.Module]] = (Stem, Downsample, DualBlock, LayerNorm)
+    leaf_modules: ClassVar[list[type[nn.Module]]] = [Stem, Downsample, DualBlock, LayerNorm]
 
     def __init__(
         self,
