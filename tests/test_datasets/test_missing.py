@@ -11,7 +11,7 @@ def cfg(tmp_path):
     """Trained on two data sets of one folder, of which one is repeated."""
     (tmp_path / 'there').mkdir()
     coco = dict(
-        data_root=str(tmp_path / 'coco'), ann_file='a/train.json', data_prefix=dict(img='train/')
+        data_root=f'{tmp_path}/coco/', ann_file='a/train.json', data_prefix=dict(img='train/')
     )
     listed = dict(data_root=str(tmp_path / 'there'), ann_file='list.txt', data_prefix='photos')
     return Config(
@@ -57,7 +57,8 @@ def test_missing_data_hint_names_the_options_of_the_outermost_missing_path(
 
 
 def test_missing_data_hint_says_nothing_of_other_files(cfg, tmp_path):
-    assert missing_data_hint(cfg, f'no file {tmp_path}/elsewhere.txt') == ''
+    for path in ('elsewhere.txt', 'coco2/x.jpg', 'the/coco'):
+        assert missing_data_hint(cfg, f'no file {tmp_path}/{path}') == ''
     (tmp_path / 'coco' / 'a').mkdir(parents=True)
     (tmp_path / 'coco' / 'a' / 'train.json').touch()
     assert missing_data_hint(cfg, f'{tmp_path}/coco/a/train.json: no JSON') == ''

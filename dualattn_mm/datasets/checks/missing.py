@@ -1,6 +1,7 @@
 """Missing data: which options of a config say where they are."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -24,7 +25,7 @@ def missing_data_hint(cfg: Config, message: str) -> str:
     missing = [
         path
         for _, path in paths
-        if path in message and '://' not in path and not os.path.exists(path)
+        if '://' not in path and not os.path.exists(path) and _names(message, path)
     ]
     if not missing:
         return ''
@@ -39,6 +40,11 @@ def missing_data_hint(cfg: Config, message: str) -> str:
             if path == outermost or ('_evaluator.' in option and path.startswith(outermost))
         ]
     return f'; --cfg-options {" ".join(f"{name}=..." for name in options)} says where it is'
+
+
+def _names(message: str, path: str) -> bool:
+    """Whether it names the path, or one below it."""
+    return bool(re.search(rf'(?<![\w./-]){re.escape(path.rstrip("/"))}(?![\w-])', message))
 
 
 def _paths(cfg: Config) -> Iterator[tuple[str, str]]:
