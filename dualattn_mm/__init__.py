@@ -32,7 +32,7 @@ register_with_mmengine()
 
 
 def __getattr__(name: str) -> Any:
-    """The networks, imported with PyTorch when the first of them is asked for."""
+    """Import the networks, and with them PyTorch, on the first access to one of them."""
     if name == 'models' or name in __all__:
         models = register()
         return models if name == 'models' else getattr(models, name)

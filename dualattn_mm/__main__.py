@@ -1,4 +1,4 @@
-"""`python -m dualattn_mm`: the command `dualattn`."""
+"""Run the command `dualattn` with `python -m dualattn_mm`."""
 
 import sys
 

@@ -1,7 +1,7 @@
-"""Registers the networks as soon as mmengine is there, and does not load it before.
+"""Register the networks as soon as mmengine is imported, without importing it before.
 
-`import dualattn_mm` costs no time by itself, so that the command line answers at once; a config, an
-inferencer or a registry, which all come from mmengine, find the networks nevertheless.
+`import dualattn_mm` takes almost no time, so the command line answers at once. Configs, inferencers
+and registries, which all come from mmengine, still find the networks.
 """
 
 import importlib
@@ -21,8 +21,9 @@ def register() -> ModuleType:
 
 
 def register_with_mmengine() -> None:
-    """Call `register` as soon as mmengine is imported, and let it read the checkpoints that its own
-    hooks wrote as soon as it can read any.
+    """Call `register` as soon as mmengine is imported.
+
+    Also let mmengine read the checkpoints that its own hooks wrote, once its loader is imported.
     """
     _after_import('mmengine', register)
     _after_import('mmengine.runner.checkpoint', _read_checkpoints)
@@ -38,7 +39,7 @@ def _read_checkpoints() -> None:
 
 
 def _after_import(module: str, action: Callable[[], object]) -> None:
-    """Act now if a module has been imported, otherwise right after it will be."""
+    """Call the action now if a module is imported already, otherwise right after its import."""
     if sys.modules.get(module) is not None:
         action()
     else:
@@ -46,9 +47,10 @@ def _after_import(module: str, action: Callable[[], object]) -> None:
 
 
 class _After:
-    """Finds a module as the other finders do, and acts once it is imported.
+    """Find a module with the other finders, and call an action once it is imported.
 
-    A finder and loader of importlib by its methods: their base classes take long to import.
+    It has the methods of an importlib finder and loader, but not their base classes, because these
+    take long to import.
     """
 
     def __init__(self, module: str, action: Callable[[], object]) -> None:

@@ -24,7 +24,7 @@ def die(message: str, status: int = WRONG_USE) -> NoReturn:
 
 def number(name: str, text: str, least: int) -> int:
     if not text.isdecimal() or int(text) < least:
-        die(f'{name} must be a whole number of at least {least}, not {text!r}')
+        die(f'{name} must be an integer >= {least}, not {text!r}')
     return int(text)
 
 
@@ -53,7 +53,7 @@ def main() -> None:
     port = setting('PORT', 29500)
     address = os.environ.get('MASTER_ADDR', '127.0.0.1')
     if not Path(config).is_file():
-        die(f'no config file {config}')
+        die(f'config file {config} does not exist')
     if node >= nodes:
         die(f'NODE_RANK {node} needs NNODES of at least {node + 1}, not {nodes}')
     if node == 0:

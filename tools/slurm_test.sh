@@ -7,7 +7,7 @@
 set -euo pipefail
 
 (($# >= 4)) || { echo 'usage: bash tools/slurm_test.sh PARTITION JOB_NAME CONFIG CHECKPOINT [options]' >&2; exit 2; }
-[[ -f $3 ]] || { echo "error: no config file $3" >&2; exit 2; }
+[[ -f $3 ]] || { echo "error: config file $3 does not exist" >&2; exit 2; }
 tools="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 # shellcheck disable=SC2086  # SRUN_ARGS is a list of words
 exec srun -p "$1" --job-name="$2" \

@@ -8,7 +8,7 @@
 set -euo pipefail
 
 (($# >= 3)) || { echo 'usage: bash tools/slurm_train.sh PARTITION JOB_NAME CONFIG [WORK_DIR] [options]' >&2; exit 2; }
-[[ -f $3 ]] || { echo "error: no config file $3" >&2; exit 2; }
+[[ -f $3 ]] || { echo "error: config file $3 does not exist" >&2; exit 2; }
 tools="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 options=("${@:4}")
 [[ $# -lt 4 || $4 == -* ]] || options=(--work-dir "$4" "${@:5}")

@@ -1,4 +1,4 @@
-"""Colorizing images: one pipeline that the command line, tools and Python users call."""
+"""Colorize images with one pipeline, shared by the command line, the tools and Python users."""
 
 from ..utils.errors import ColorizeError
 from .pipeline import ColorizationPipeline

@@ -1,4 +1,4 @@
-"""Colorizes many files: reading, network and writing overlap, and one bad file stops no other."""
+"""Colorize many files. Reading, inference and writing overlap, and a bad file stops no other."""
 
 import sys
 import time
@@ -20,12 +20,12 @@ from .files import Job
 from .overlap import overlap
 from .pipeline import ColorizationPipeline, Photo
 
-COMPARE_SIDE = 1024  # pixels; it is for a look, the colorized file has the full resolution
+COMPARE_SIDE = 1024  # pixels; the comparison is a preview, the result has the full resolution
 
 
 class _Written(NamedTuple):
     had_colors: bool
-    remark: str  # what of the photo was left out because it is damaged; empty if nothing
+    remark: str  # names the damaged metadata that was not copied; empty if there is none
 
 
 def _say(line: str) -> None:
@@ -37,14 +37,14 @@ class FileColorizer:
 
     Args:
         pipe: the pipeline.
-        saturation: factor on the colors; None takes that of the weights.
-        overwrite: replace results that exist.
+        saturation: factor on the colors; None uses the factor stored with the weights.
+        overwrite: replace results that already exist.
 
     Attributes:
-        done: how many files were colorized.
-        failed: how many could not be, each of which was named on standard error.
-        had_colors: how many of those that are done were color photos.
-        had_pages: how many of those that are done have more pages or frames than the first.
+        done: number of colorized files.
+        failed: number of files that failed; each was reported on standard error.
+        had_colors: number of colorized files that were color photos before.
+        had_pages: number of colorized files with more than one page or frame.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class FileColorizer:
         self.done = self.failed = self.had_colors = self.had_pages = 0
 
     def report(self, path: Path, reason: object) -> None:
-        """Count a file that failed and say why, in one line."""
+        """Count a failed file and print the reason in one line."""
         self.failed += 1
         _say(f'{path}: {reason}')
 
@@ -62,13 +62,13 @@ class FileColorizer:
         """Colorize the files.
 
         Returns:
-            The seconds it took.
+            The elapsed time in seconds.
         """
         start = time.perf_counter()
         outcomes = overlap(
             jobs, self._read, self._predict, self._write, self.pipe.batch_size, lambda j: j.pixels
         )
-        # disable=None: only on a terminal
+        # disable=None shows the bar only on a terminal.
         bar = tqdm(total=len(jobs), unit='image', disable=None)
         with bar, quiet(), closing(outcomes):
             for job, outcome in zip(jobs, outcomes, strict=True):
@@ -89,7 +89,9 @@ class FileColorizer:
             image = self.pipe.finish_image(photo, ab, self.saturation)
             if job.output:
                 if job.format == 'JPEG' and image.mode == 'RGBA':
-                    raise ColorizeError('a JPEG file holds no transparency: name a PNG file')
+                    raise ColorizeError(
+                        'JPEG cannot store transparency: choose an output file that ends in .png'
+                    )
                 write_image(image, job.output, job.format, self.overwrite)
             if job.compare:
                 gray = self.pipe.finish_image(photo, ab, 0.0)
@@ -115,7 +117,7 @@ class FileColorizer:
 
 
 def side_by_side(left: Image.Image, right: Image.Image) -> Image.Image:
-    """Two images of one size and mode in one, each reduced to at most 1024 pixels a side."""
+    """Join two images of the same size and mode, each reduced to at most 1024 pixels per side."""
     left, right = left.copy(), right.copy()
     for image in (left, right):
         image.thumbnail((COMPARE_SIDE, COMPARE_SIDE))

@@ -1,4 +1,4 @@
-"""Parameters and multiply-accumulates (MACs) of what a config describes."""
+"""Count the parameters and multiply-accumulates (MACs) of the model in a config."""
 
 import warnings
 from collections import OrderedDict
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from mmdet.models import BaseDetector
 
 _SCOPES = ('mmengine', 'mmagic', 'mmpretrain', 'mmdet', 'mmdet3d')
-_DETECTION = 800, 1280  # (H, W) that papers count detectors at whose images have no fixed size
+_DETECTION = 800, 1280  # (H, W): papers count detectors at this size if images vary in size
 
 
 class Complexity(NamedTuple):
-    """Of a model or a part of it.
+    """The size and cost of a model or of one of its submodules.
 
     Attributes:
-        parameters: number of all, frozen ones too.
+        parameters: number of parameters, including frozen ones.
         macs: multiply-accumulates for one image.
     """
 
@@ -35,25 +35,25 @@ class Complexity(NamedTuple):
 
 
 def complexity(model: nn.Module, shape: Sequence[int]) -> dict[str, Complexity]:
-    """Count the whole model and its parts, by torch's formulas for its operations.
+    """Count the whole model and its submodules with torch's FLOP formulas.
 
-    What counts are convolutions, linear layers and matrix products, those of attention too. Nothing
-    is computed, so the size costs neither time nor memory.
+    Convolutions, linear layers and matrix products are counted, including those of attention.
+    Nothing is computed, so a large input costs neither time nor memory.
 
     Args:
-        model: takes (1, C, H, W) by its `forward`; is put into eval mode and moved to the meta
-            device, where it has no weights any more.
+        model: its `forward` takes (1, C, H, W). It is put into eval mode and moved to the meta
+            device, which discards its weights.
         shape: (C, H, W) of the image.
 
     Returns:
-        By the modules' dotted names; '' is the whole.
+        The counts by the dotted name of the submodule; '' is the whole model.
     """
-    # The meta device has no fused kernels, which would not be counted: neither for
-    # scaled_dot_product_attention nor, where gradients are wanted, for MultiheadAttention.
-    model.eval()  # on a line of its own: that of mmpretrain's backbones returns nothing
+    # Fused kernels would not be counted. The meta device has none for
+    # scaled_dot_product_attention or for MultiheadAttention with gradients.
+    model.eval()  # not chained: `eval` of mmpretrain's backbones returns None
     model.to('meta')
     with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # torch >= 2.4 finds the modules by itself
+        warnings.simplefilter('ignore')  # torch >= 2.4 warns that the argument is not needed
         counter = FlopCounterMode(model, display=False)
     with counter:
         model(torch.empty(1, *shape, device='meta'))
@@ -66,7 +66,7 @@ def complexity(model: nn.Module, shape: Sequence[int]) -> dict[str, Complexity]:
     def macs(name: str, module: nn.Module) -> int:
         if name in called:
             return called[name]
-        # A list of modules is never called itself.
+        # A ModuleList is never called itself.
         parts = module.named_children()
         return sum(macs(f'{name}.{part}' if name else part, inner) for part, inner in parts)
 
@@ -79,25 +79,27 @@ def complexity(model: nn.Module, shape: Sequence[int]) -> dict[str, Complexity]:
 def complexity_of_config(
     cfg: Config, shape: Sequence[int] | None = None
 ) -> tuple[dict[str, Complexity], tuple[int, int]]:
-    """Build the model of a config and count it.
+    """Build the model of a config and count its parameters and MACs.
 
     Args:
-        cfg: of mmpretrain, of mmagic's colorizer, of a detector of mmdet with one stage or with
-            an RPN and (cascaded) box and mask heads, or of a LiDAR detector of mmdet3d, of which
-            the parts that see the bird's-eye view as a map are counted: backbone and neck.
-        shape: (H, W); None takes what the config tests at.
+        cfg: a config of one of these kinds: an mmpretrain classifier; the colorizer; an mmdet
+            detector that is single-stage or has an RPN and (cascaded) box and mask heads; or an
+            mmdet3d LiDAR detector, of which the 2D backbone and neck are counted.
+        shape: (H, W) of the input; None uses the test size of the config.
 
     Returns:
-        What `complexity` gives, and (H, W).
+        The result of `complexity`, and (H, W).
 
     Raises:
-        UserError: if the config has no model that can be counted, or names no size.
+        UserError: if the model cannot be counted, or the config does not state a size.
     """
     scope = cfg.get('default_scope') or 'mmengine'
     if scope not in _SCOPES:
-        raise UserError(f'configs of {scope} cannot be counted, only those of {_SCOPES}')
+        raise UserError(
+            f'cannot count a model of default_scope {scope!r}: supported are {", ".join(_SCOPES)}'
+        )
     if 'model' not in cfg:
-        raise UserError('the config has no model')
+        raise UserError('the config has no `model`')
     with DefaultScope.overwrite_default_scope(scope):
         if scope == 'mmdet3d':
             with _WithoutWeights():
@@ -105,7 +107,7 @@ def complexity_of_config(
             height, width = shape or size
             return complexity(network, (channels, height, width)), (height, width)
         height, width = _tested_size(cfg) if shape is None else shape
-        colorizes = cfg.model.get('type') == 'Colorizer'  # whose critic and losses are left behind
+        colorizes = cfg.model.get('type') == 'Colorizer'  # only its generator is counted
         with _WithoutWeights():
             model = MODELS.build(cfg.model.generator if colorizes else cfg.model)
         if scope == 'mmdet':
@@ -114,10 +116,10 @@ def complexity_of_config(
 
 
 class _WithoutWeights(TorchFunctionMode):
-    """What layers make room for is on the meta device: nothing is initialized.
+    """Allocate the weights of layers on the meta device, so that nothing is initialized.
 
-    torch.device('meta') would put all else there too, and networks compute with some of it while
-    they are built.
+    torch.device('meta') would move every other tensor there as well, but networks compute with
+    some of those tensors while they are built.
     """
 
     def __torch_function__(
@@ -134,7 +136,7 @@ class _WithoutWeights(TorchFunctionMode):
 
 
 def complexity_table(parts: Mapping[str, Complexity], title: str, depth: int) -> Table:
-    """One row per part, down to `depth` levels of modules, that has parameters or MACs."""
+    """Make a table of the submodules that have parameters or MACs, down to `depth` levels."""
     table = Table(title=title, title_justify='left')
     for heading in ('module', 'parameters', 'MACs', 'GMACs'):
         table.add_column(heading, justify='left' if heading == 'module' else 'right', no_wrap=True)
@@ -146,9 +148,9 @@ def complexity_table(parts: Mapping[str, Complexity], title: str, depth: int) ->
 
 
 def _tested_size(cfg: Config) -> tuple[int, int]:
-    """What the last transform that names a size makes of a test's images."""
+    """Return the size of test images, from the last transform in the pipeline that sets one."""
     pipeline = (cfg.get('test_dataloader') or {}).get('dataset', {}).get('pipeline', [])
-    if cfg.get('default_scope') == 'mmdet':  # Resize alone leaves each image its own size
+    if cfg.get('default_scope') == 'mmdet':  # Resize keeps the aspect ratio, so sizes vary
         padded = [transform.get('size') for transform in pipeline if transform['type'] == 'Pad']
         return next((tuple(size) for size in padded if size), _DETECTION)
     for transform in reversed(pipeline):
@@ -158,28 +160,28 @@ def _tested_size(cfg: Config) -> tuple[int, int]:
                 return size, size
             if size is not None:
                 return tuple(size)
-    raise UserError('the config does not say the size of its test images: pass --shape H W')
+    raise UserError('the config does not state the size of its test images: pass --shape H W')
 
 
 def _birds_eye_view(cfg: Config) -> tuple[nn.Module, tuple[int, int, int]]:
-    """Backbone and neck of a LiDAR detector, and (C, H, W) of the map that they get."""
+    """Build the backbone and neck of a LiDAR detector; return them and (C, H, W) of their input."""
     part = 'pts_' if 'pts_backbone' in cfg.model else ''
     encoder = cfg.model.get(f'{part}middle_encoder', {})
     if encoder.get('type') == 'SparseEncoder':
-        size = [cells // 8 for cells in encoder.sparse_shape[1:]]  # halved by three of its stages
+        size = [cells // 8 for cells in encoder.sparse_shape[1:]]  # three stages halve the size
     elif encoder.get('type') == 'PointPillarsScatter':
         size = encoder.output_shape
     else:
-        raise UserError(f'detectors of mmdet3d with {encoder.get("type")} cannot be counted')
+        raise UserError(f'cannot count mmdet3d detectors with {encoder.get("type")}')
     parts = {name: MODELS.build(cfg.model[part + name]) for name in ('backbone', 'neck')}
     return nn.Sequential(OrderedDict(parts)), (cfg.model[f'{part}backbone'].in_channels, *size)
 
 
 def _detector_forward(detector: 'BaseDetector') -> Callable[[Tensor], None]:
-    """A detector's pass over one image, without what depends on what it sees.
+    """Return a forward pass for one image whose cost does not depend on the image.
 
-    As many boxes as the config lets through are taken for found: 1000 proposals for each stage of
-    the box head, 100 boxes for each of the mask head.
+    It assumes that the largest number of boxes the config allows is found: for example 1000
+    proposals for each stage of the box head and 100 boxes for each stage of the mask head.
     """
     from mmdet.models import CascadeRoIHead, SingleStageDetector, StandardRoIHead
 
@@ -188,7 +190,7 @@ def _detector_forward(detector: 'BaseDetector') -> Callable[[Tensor], None]:
     roi_head = getattr(detector, 'roi_head', None)
     if type(roi_head) not in (StandardRoIHead, CascadeRoIHead):
         what = type(detector if roi_head is None else roi_head).__name__
-        raise UserError(f'detectors of mmdet with {what} cannot be counted')
+        raise UserError(f'cannot count mmdet detectors with {what}')
 
     def forward(image: Tensor) -> None:
         maps = detector.extract_feat(image)
@@ -207,7 +209,7 @@ def _detector_forward(detector: 'BaseDetector') -> Callable[[Tensor], None]:
 
 
 def _listed(part: Any) -> list[Any]:
-    """One head, the heads of a cascade's stages, or none."""
+    """Return the heads as a list: a single head, those of a cascade's stages, or none."""
     if part is None:
         return []
     return list(part) if isinstance(part, nn.ModuleList) else [part]

@@ -1,4 +1,4 @@
-"""A network in evaluation mode, for as long as any thread needs it."""
+"""Keep a network in evaluation mode for as long as any thread needs it."""
 
 import contextlib
 import threading
@@ -11,7 +11,7 @@ from torch import nn
 
 @dataclass
 class _Use:
-    """How many use a network now, and its modules that were in training mode before."""
+    """The number of current users of a network, and its modules that were in training mode."""
 
     users: int = 0
     training: list[nn.Module] = field(default_factory=list)
@@ -23,7 +23,7 @@ _uses: WeakKeyDictionary[nn.Module, _Use] = WeakKeyDictionary()
 
 @contextlib.contextmanager
 def evaluating(network: nn.Module) -> Iterator[None]:
-    """Keep a network in evaluation mode; the last user puts every module back into its mode."""
+    """Keep a network in evaluation mode; the last user restores the mode of every module."""
     with _lock:
         use = _uses.setdefault(network, _Use())
         if not use.users:

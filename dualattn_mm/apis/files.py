@@ -1,4 +1,4 @@
-"""Which files are colorized, and where each result goes; decided before any work."""
+"""Decide which files to colorize and where each result goes, before any work is done."""
 
 import glob
 import mimetypes
@@ -19,10 +19,10 @@ COMPARE_SUFFIX = '.compare.png'
 
 @dataclass(frozen=True)
 class Job:
-    """One input and what is to be written for it.
+    """One input and the files to write for it.
 
-    more_pages: whether the file has more pages than the first, which is colorized.
-    output, compare: None where the file exists already and is left alone, or is not asked for.
+    more_pages: whether the file has more than one page; only the first one is colorized.
+    output, compare: None if the file was not requested, or exists and must not be replaced.
     """
 
     source: Path
@@ -35,12 +35,12 @@ class Job:
 
 @dataclass
 class Plan:
-    """What a run will do.
+    """The jobs of a run.
 
-    folder: where results go, to be made before the first of them.
-    films: (source, output) of films.
-    failed: (path, reason) of inputs that cannot even be looked at.
-    passed_over: files of folders and patterns that are not called like an image.
+    folder: the folder for results; it is created before the first result is written.
+    films: (source, output) of videos.
+    failed: (path, reason) of inputs whose header cannot be read.
+    passed_over: files in folders and patterns whose names do not have an image suffix.
     """
 
     folder: Path
@@ -58,26 +58,27 @@ def plan(
     overwrite: bool,
     max_pixels: int = MAX_PIXELS,
 ) -> Plan:
-    """Find the images and fix every output path.
+    """Find the images and choose every output path.
 
-    An input is a file, a folder (searched with its subfolders; hidden files and folders and linked
-    folders are left out) or a glob pattern ('**' spans folders). The result of a named file goes
-    to the output folder itself; that of a folder keeps the path below the folder; that of a pattern
-    keeps the path from the first wildcard on. Files of folders and patterns that are not called
-    like an image are passed over, and what lies in the output folder is no input.
+    An input is a file, a folder or a glob pattern. Folders are searched with their subfolders;
+    hidden files, hidden folders and linked folders are ignored. In a pattern, '**' matches any
+    number of folders. The result of a file goes directly into the output folder. A result from a
+    folder keeps its path below that folder, and a result from a pattern keeps its path from the
+    first wildcard on. Files in folders and patterns without an image suffix are ignored, and so is
+    everything in the output folder.
 
     Args:
-        inputs: files, folders, patterns.
-        output: the folder for the results; for one photo also the file, whose suffix says the
-            format.
+        inputs: files, folders and patterns.
+        output: the folder for the results. For a single photo it can also be a file; its suffix
+            sets the format.
         compare: also plan `<output name>.compare.png`.
-        overwrite: replace results that exist; otherwise they are skipped.
+        overwrite: replace results that already exist; otherwise they are skipped.
         max_pixels: larger images fail.
 
     Raises:
-        ColorizeError: if an input gives no file, two inputs would give one output, an output would
-            replace an input, or `output` names one file for several photos or a format that cannot
-            be written.
+        ColorizeError: if an input matches no file, two inputs have the same output, an output
+            would replace an input, or `output` is a single file for several photos or has a format
+            that cannot be written.
     """
     file_format = _format_of_file(output)
     one_film = is_film(output) and not os.path.isdir(output)
@@ -86,7 +87,7 @@ def plan(
     sources = _find(inputs, output, result)
     if one_file and len(sources) > 1:
         raise ColorizeError(
-            f'{output} is one file, but there are {len(sources)} photos: name a folder'
+            f'{output} is a single file, but there are {len(sources)} photos: name a folder'
         )
     targets: dict[str, Path] = {}
     identities = {_identity(source) for source in sources}
@@ -111,7 +112,7 @@ def plan(
         format_ = file_format or format_
         for folder in folders:
             target = output if file_format else output / folder / name
-            # the whole name: a.jpg and a.png may stand side by side
+            # Append to the whole name, because a.jpg and a.png can be in the same folder.
             beside = target.with_name(target.name + COMPARE_SUFFIX) if compare else None
             for path in filter(None, (target, beside)):
                 _claim(path, source, targets, identities)
@@ -126,24 +127,26 @@ def plan(
 
 
 def _format_of_file(output: Path) -> str | None:
-    """The format of an output that is named like an image file; None for a folder."""
+    """Return the image format of an output path with an image suffix; None for a folder."""
     suffix = output.suffix.lower()
     kind = mimetypes.guess_type(output.name)[0] or ''
     if os.path.isdir(output) or not (suffix in IMAGE_SUFFIXES or kind.startswith('image/')):
         return None
     written = {name: format_ for format_ in OUTPUT_FORMATS for name in SUFFIXES[format_]}
     if suffix not in written:
-        raise ColorizeError(f'{output} cannot be written: results are {", ".join(written)} files')
+        raise ColorizeError(
+            f'cannot write {output}: the file name must end in one of {", ".join(written)}'
+        )
     return written[suffix]
 
 
 def _claim(target: Path, source: Path, targets: dict[str, Path], inputs: set) -> None:
-    # stat follows links and knows a file under any spelling of its name
+    # stat follows links and recognizes a file under any spelling of its name.
     if os.path.exists(target) and _identity(target) in inputs:
-        raise ColorizeError(f'{target} is an input and would be overwritten: choose another -o')
+        raise ColorizeError(f'{target} is an input and would be overwritten: change -o')
     other = targets.setdefault(os.path.normcase(os.path.abspath(target)), source)
     if other != source:
-        raise ColorizeError(f'{other} and {source} would both be written to {target}')
+        raise ColorizeError(f'{other} and {source} would both be written to {target}: rename one')
 
 
 def _unless_present(target: Path | None, overwrite: bool) -> Path | None:
@@ -153,15 +156,15 @@ def _unless_present(target: Path | None, overwrite: bool) -> Path | None:
 def _identity(path: Path) -> tuple[int, int] | str:
     try:
         status = path.stat()
-    except OSError:  # cannot be read, so cannot be overwritten by a result of its own either
+    except OSError:  # an unreadable file has no result that could overwrite it
         return str(path)
     return status.st_dev, status.st_ino
 
 
 def _find(inputs: Sequence[str], output: Path, result: Plan) -> dict[Path, dict[Path, None]]:
-    """Every source with the folders (relative to the output folder) its result goes to.
+    """Return every source with the folders for its result, relative to the output folder.
 
-    A source that is given twice, also through a link, is one. What fails or is passed over is
+    A source that is given twice, even through a link, counts once. Failed and ignored files are
     added to `result`.
     """
     found: dict[Path, dict[Path, None]] = {}
@@ -170,15 +173,15 @@ def _find(inputs: Sequence[str], output: Path, result: Plan) -> dict[Path, dict[
         seen, failed_before, passed_before = 0, len(result.failed), len(result.passed_over)
         for source, folder in _expand(text, output, result):
             seen += 1
-            # a link with a name of its own gives a result of its own
+            # A link with another name gets a separate result.
             key = (os.path.realpath(source), folder / source.name)
             found.setdefault(known.setdefault(key, source), {})[folder] = None
         if not seen and len(result.failed) == failed_before:
             others = result.passed_over[passed_before:]
             if others or os.path.isdir(text):
-                there = f' (there are {shortened(others)})' if others else ''
+                there = f' (found only {shortened(others)})' if others else ''
                 raise ColorizeError(f'no image in {text}{there}')
-            raise ColorizeError(f'no file {text}')
+            raise ColorizeError(f'{text} does not exist')
     return found
 
 
@@ -220,7 +223,7 @@ def _files_of_folder(folder: Path, result: Plan) -> Iterator[Path]:
 
 
 def _files_of_pattern(pattern: Path) -> Iterator[Path]:
-    """What a pattern matches, in order; '**' does not enter linked folders, which can be loops."""
+    """Yield the matches of a pattern in order; '**' skips linked folders, which can form loops."""
     if '**' not in pattern.parts:
         yield from sorted(map(Path, glob.iglob(str(pattern))))
         return
@@ -234,7 +237,7 @@ def _files_of_pattern(pattern: Path) -> Iterator[Path]:
 
 
 def _matches(names: Sequence[str], parts: Sequence[str]) -> bool:
-    """Whether a path matches a pattern, part by part; wildcards match nothing hidden."""
+    """Return whether a path matches a pattern part by part; wildcards skip hidden names."""
     if not parts or not names:
         return not names and all(part == '**' for part in parts)
     hidden = names[0].startswith('.') and not parts[0].startswith('.')
@@ -244,7 +247,7 @@ def _matches(names: Sequence[str], parts: Sequence[str]) -> bool:
 
 
 def _fixed_part(pattern: Path) -> Path:
-    """The folder of a pattern before its first wildcard."""
+    """Return the folder of a pattern before its first wildcard."""
     parts = pattern.parts
     first = next(index for index, part in enumerate(parts) if glob.has_magic(part))
     return Path(*parts[:first])

@@ -1,7 +1,7 @@
-"""What a weights file may say of its network, checked before any of it is used.
+"""Check the network description in a weights file before any of it is used.
 
-The file can come from anyone. mmengine's registry would import whatever a `type` or a `_scope_`
-names, and an argument can ask for more memory than there is.
+The file can come from anyone. mmengine's registry would import any module named in a `type` or
+`_scope_`, and an argument could request more memory than there is.
 """
 
 import math
@@ -15,21 +15,21 @@ Check = Callable[[str, Any], None]
 
 
 def whole(low: int, high: int) -> Check:
-    """A whole number of a range."""
+    """Accept an integer in a range."""
 
     def check(name: str, value: Any) -> None:
         ok = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-        _require(ok, name, value, f'a whole number from {low} to {high}')
+        _require(ok, name, value, f'an integer from {low} to {high}')
 
     return check
 
 
 def real(low: float, high: float) -> Check:
-    """A finite number of a range."""
+    """Accept a finite number in a range."""
 
     def check(name: str, value: Any) -> None:
         ok = isinstance(value, int | float) and not isinstance(value, bool)
-        # In this order, an integer of any length is no float that overflows.
+        # In this order, a very long integer is not converted to a float, which would overflow.
         ok = ok and low <= value <= high and math.isfinite(value)
         _require(ok, name, value, f'a number from {low} to {high}')
 
@@ -37,7 +37,7 @@ def real(low: float, high: float) -> Check:
 
 
 def one_of(*allowed: Any) -> Check:
-    """One of some texts, or of true and false."""
+    """Accept one of the given strings or booleans."""
 
     def check(name: str, value: Any) -> None:
         ok = isinstance(value, str | bool) and value in allowed
@@ -47,7 +47,7 @@ def one_of(*allowed: Any) -> Check:
 
 
 def several(item: Check, most: int) -> Check:
-    """A list with 1 to `most` items."""
+    """Accept a list of 1 to `most` items."""
 
     def check(name: str, value: Any) -> None:
         ok = isinstance(value, list | tuple) and 1 <= len(value) <= most
@@ -59,7 +59,7 @@ def several(item: Check, most: int) -> Check:
 
 
 def either(first: Check, *others: Check, of: type) -> Check:
-    """The first check for values of a class, the others for all else."""
+    """Apply the first check to values of a class, and the others to all other values."""
 
     def check(name: str, value: Any) -> None:
         for each in (first,) if isinstance(value, of) else others:
@@ -69,7 +69,7 @@ def either(first: Check, *others: Check, of: type) -> Check:
 
 
 def record(required: Mapping[str, Check], optional: Mapping[str, Check] | None = None) -> Check:
-    """A dict with all of the required keys and some of the optional ones."""
+    """Accept a dict with all required keys and any of the optional ones."""
     known = {**required, **(optional or {})}
 
     def check(name: str, value: Any) -> None:
@@ -85,15 +85,15 @@ def record(required: Mapping[str, Check], optional: Mapping[str, Check] | None =
 
 
 def _require(ok: bool, name: str, value: Any, allowed: str) -> None:
-    """Raise UserError unless `ok`, with as much of the value as a line has room for."""
+    """Raise UserError unless `ok`; a long value is shortened to fit in one line."""
     if ok:
         return
     try:
         shown = repr(value)
-    except (ValueError, RecursionError):  # an integer of thousands of digits, or lists in lists
+    except (ValueError, RecursionError):  # an integer with thousands of digits, or nested lists
         shown = type(value).__name__
     shown = shown if len(shown) <= 80 else f'{shown[:77]}...'
-    raise UserError(f'{name}={shown} is not possible: it must be {allowed}')
+    raise UserError(f'{name}={shown} is invalid: it must be {allowed}')
 
 
 _STAGES = 5
@@ -148,7 +148,7 @@ _HEAD = record(
         upscale=whole(1, 16),
     ),
 )
-# By the type of a generator. A program with a network of its own adds what describes it.
+# The check of each generator type. A program with its own network adds a check here.
 GENERATORS: dict[str, Check] = {
     'MultiscalePyramidTransformer': record(
         dict(type=one_of('MultiscalePyramidTransformer')),
@@ -165,10 +165,10 @@ GENERATORS: dict[str, Check] = {
 
 
 def check_generator_cfg(cfg: Any) -> None:
-    """Refuse a description of a generator that is outside of what `GENERATORS` allows.
+    """Reject a generator description that `GENERATORS` does not allow.
 
     Raises:
-        UserError: naming the value and what is allowed.
+        UserError: if a value is invalid; the message names it and the allowed values.
     """
     kind = cfg.get('type') if isinstance(cfg, dict) else None
     known = isinstance(kind, str) and kind in GENERATORS

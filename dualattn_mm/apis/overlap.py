@@ -1,4 +1,4 @@
-"""The overlap of reading, network and writing."""
+"""Overlap reading, inference and writing."""
 
 import os
 import threading
@@ -15,9 +15,9 @@ Loaded = TypeVar('Loaded')
 Result = TypeVar('Result')
 Saved = TypeVar('Saved')
 
-# A batch of larger images in all has fewer of them (one at least), which bounds the memory.
+# The most pixels in a batch, which limits its memory. A larger image is a batch of its own.
 BATCH_PIXELS = 2**25
-# Of all images that are loaded, worked on and saved at once: about 2 GB. A larger image is alone.
+# The most pixels of all images in memory, about 2 GB. A larger image is processed alone.
 FLIGHT_PIXELS = 2**27
 _MOST_WORKERS = 16
 
@@ -30,27 +30,30 @@ def overlap(
     batch_size: int,
     pixels: Callable[[Item], int],
 ) -> Generator[Future[Saved], None, None]:
-    """Work on a batch while threads load the next one and save the one before.
+    """Process one batch while threads load the next batch and save the previous one.
 
-    `items` is consumed and `work` called in the thread that consumes the results. No more than
-    three batches are held: items are taken up to three batches ahead of the outcome that is given.
-    Batches of large images wait for those before them, so that never more than `FLIGHT_PIXELS` are
-    loaded, or one batch.
-    When the iterator ends, is closed or fails (Ctrl-C too), `load` and `save` calls that have begun
-    are completed, the others dropped; afterwards no thread is left. Close it if it is not used up.
+    The thread that consumes the results also consumes `items` and calls `work`. At most three
+    batches are in memory, so items are taken up to three batches ahead of the current result. A
+    batch of large images waits for the batches before it, so that no more than `FLIGHT_PIXELS`, or
+    a single batch, are loaded.
+
+    When the iterator ends, is closed or fails (also by Ctrl-C), running calls of `load` and `save`
+    are completed and the others are dropped. No thread is left afterwards. Close the iterator if
+    it is not exhausted.
 
     Args:
-        items: taken as they are needed.
+        items: the items, taken when they are needed.
         load: called for each item, from several threads at once.
-        work: called with what `load` gave for a batch; one result for each.
-        save: called with what `load` and `work` gave, from several threads at once.
-        batch_size: the most items in a batch.
-        pixels: the size of an item; a batch has `BATCH_PIXELS` at most, or one item.
+        work: called with the loaded items of a batch; returns one result for each of them.
+        save: called with a loaded item and its result, from several threads at once.
+        batch_size: the largest number of items in a batch.
+        pixels: returns the size of an item; a batch has at most `BATCH_PIXELS`, or one item.
 
     Yields:
-        For each item in turn what became of it, a completed future: its `result()` is that of
-        `save`, or raises what stopped the item. An error of `load` or `save` stops that item, one
-        of `work` its batch. An error of `items` is the last outcome, after those of all before.
+        A completed future for each item, in order. Its `result()` returns the value of `save`, or
+        raises the error of the item. An error in `load` or `save` affects only that item, an error
+        in `work` the whole batch. An error of `items` comes last, after the results of all items
+        before it.
     """
     batches = _batches(items, batch_size, pixels)
     pool = ThreadPoolExecutor(
@@ -63,7 +66,7 @@ def overlap(
     def start(batch: _Batch[Item]) -> list[Future[Loaded]]:
         if batch.error is not None:
             return [_failed(batch.error)]
-        # popped, so that nothing else keeps the items
+        # Popped, so that nothing else refers to the items.
         return [pool.submit(load, batch.items.pop(0)) for _ in range(len(batch.items))]
 
     try:
@@ -79,7 +82,7 @@ def overlap(
             early = size + size_ahead <= FLIGHT_PIXELS
             ahead = start(following) if following and early else []
             saving_next = _work_and_save(loading, work, save, pool)
-            loading = ahead  # lets go of what was worked on
+            loading = ahead  # releases the batch that was processed
             yield from _completed(saving)
             saving, size_of_saving = saving_next, size
             if following and not early:
@@ -92,11 +95,11 @@ def overlap(
 
 
 def _use_one_core(others: int) -> None:
-    """Keep PyTorch from spreading this thread's operations over the cores, which the network needs.
+    """Make PyTorch use a single core in this thread, because the network needs the others.
 
-    That also is for threads yet to come; one of them puts it back to `others`.
+    `set_num_threads` also changes the default of new threads, so a new thread restores `others`.
     """
-    torch.get_num_threads()  # the first call in a thread sets it to what is there for new ones
+    torch.get_num_threads()  # the first call in a thread applies the default of new threads
     torch.set_num_threads(1)
     restore = threading.Thread(target=torch.set_num_threads, args=(others,))
     restore.start()
@@ -105,7 +108,7 @@ def _use_one_core(others: int) -> None:
 
 @dataclass
 class _Batch(Generic[Item]):
-    """Items to load, and how many pixels they have; or the error of the iterable of items."""
+    """Items to load and their number of pixels, or the error that the iterable of items raised."""
 
     items: list[Item] = field(default_factory=list)
     pixels: int = 0
@@ -142,7 +145,7 @@ def _work_and_save(
     save: Callable[[Loaded, Result], Saved],
     pool: ThreadPoolExecutor,
 ) -> deque[Future[Saved]]:
-    """The outcome of each item of a batch, `save` still under way."""
+    """Process a batch and start saving it; return one future per item."""
     loaded = [future.result() for future in loading if future.exception() is None]
     try:
         results = work(loaded) if loaded else []

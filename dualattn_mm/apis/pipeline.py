@@ -1,4 +1,4 @@
-"""The one way from an image to its colorized version; every front end calls it.
+"""The colorization pipeline, which every front end calls.
 
 Color is predicted at a small square size, enlarged, and joined to the lightness of the original,
 which is never resampled.
@@ -39,10 +39,10 @@ AnyImage = Image.Image | np.ndarray
 ImageT = TypeVar('ImageT', Image.Image, np.ndarray)
 
 MIN_SIZE = 32
-DEFAULT_SIZE = 256  # of a network that does not say what it was trained at
-_NETWORK_PIXELS = 2**21  # of a batch, where the weights say the size
-_DARK, _BRIGHT = 14.0, 5.0  # the distances from black and from white at which colors fade, in L
-# Full-resolution conversions go in bands of about this many pixels, which stay in the cache.
+DEFAULT_SIZE = 256  # for a network that does not state its training size
+_NETWORK_PIXELS = 2**21  # the most pixels in a batch if the size comes from the weights
+_DARK, _BRIGHT = 14.0, 5.0  # colors fade within these distances from black and from white, in L
+# Full-resolution conversions process bands of about this many pixels, which fit in the cache.
 _BAND_PIXELS = 2**15
 
 
@@ -51,11 +51,11 @@ class Photo:
     """An image between `prepare` and `finish`.
 
     Attributes:
-        lightness: (H, W) float32, L in [0, 100], of the original at full resolution.
-        square: (1, size, size) float32, the same as the network sees it.
+        lightness: (H, W) float32, L in [0, 100], the original at full resolution.
+        square: (1, size, size) float32, the same lightness as the network sees it.
         alpha: (H, W) uint8, or None.
-        info: what a PIL result gets as `info`; None where the image came as an array.
-        remark: what of the image was left out because it is damaged; empty if nothing.
+        info: the `info` of a PIL result; None if the image was an array.
+        remark: names the damaged metadata that was not copied; empty if there is none.
     """
 
     lightness: Tensor
@@ -66,7 +66,7 @@ class Photo:
 
 
 class _Taken(NamedTuple):
-    """What is needed of an image, and `info` and `remark` as in `Photo`."""
+    """The pixels of an image, and its `info` and `remark` as in `Photo`."""
 
     pixels: Pixels
     info: dict | None = None
@@ -81,28 +81,29 @@ class ColorizationPipeline:
     pipe(Image.open('old.jpg')).save('new.jpg')
     ```
 
-    An image is a PIL image of any mode but 32-bit and LAB (its EXIF orientation and ICC profile
-    are applied), or a uint8 or uint16 array: (H, W) gray, (H, W, 3) sRGB or (H, W, 4) sRGB and
-    alpha. Color in the input is replaced: only its lightness counts.
+    An image is a PIL image of any mode except 32-bit and LAB, or a uint8 or uint16 array: (H, W)
+    gray, (H, W, 3) sRGB or (H, W, 4) sRGB and alpha. The EXIF orientation and the ICC profile of a
+    PIL image are applied. Only the lightness of the input is used; its color is replaced.
 
-    The result is of the same kind and size: a PIL image of mode RGB or RGBA with `info` holding
-    'exif' (without orientation) and 'dpi' where the input had them, or an array (H, W, 3) or
-    (H, W, 4), uint8. Alpha is kept as it is. Colors fade out towards black and white, and those
-    outside the sRGB gamut lose chroma; the lightness stays that of the input.
+    The result has the same type and size as the input. It is a PIL image of mode RGB or RGBA whose
+    `info` holds 'exif' (without orientation) and 'dpi' if the input had them, or a uint8 array of
+    shape (H, W, 3) or (H, W, 4). Alpha is kept unchanged. The lightness is that of the input.
+    Colors fade out towards black and white, and the chroma of colors outside the sRGB gamut is
+    reduced.
 
     Args:
-        weights: see `load_generator`; None takes those that come with the package.
-        config: config file for weights that do not describe their network.
-        device: 'auto' (CUDA where there is one), 'cpu', 'cuda' or 'cuda:N'.
-        size: side of the square in which color is predicted, in pixels, at least 32. The image
-            is squashed to it. None: what the weights were trained at (`generator.image_size`; 256
-            unless they say otherwise).
-        batch_size: how many images go through the network at once; fewer if the weights were
-            trained above 512 pixels and there is no `size`.
-        max_pixels: larger images are refused, before they are decoded.
+        weights: see `load_generator`; None uses the bundled weights.
+        config: the config file, needed for weights that do not describe their network.
+        device: 'auto' (a GPU if there is one), 'cpu', 'cuda' or 'cuda:N'.
+        size: side in pixels of the square at which color is predicted, at least 32. The image is
+            resized to this square. None uses the size at which the weights were trained
+            (`generator.image_size`, or 256 if it is not set).
+        batch_size: number of images per batch of the network; smaller if the weights were trained
+            at more than 512 pixels and `size` is None.
+        max_pixels: larger images are rejected before they are decoded.
 
     Raises:
-        ColorizeError: for a wrong argument, unusable weights or a missing device.
+        ColorizeError: if an argument is wrong, the weights cannot be used or the device is missing.
     """
 
     def __init__(
@@ -125,12 +126,12 @@ class ColorizationPipeline:
         batch_size: int = 8,
         max_pixels: int = MAX_PIXELS,
     ) -> 'ColorizationPipeline':
-        """Wrap a ready network, as training tools do.
+        """Wrap an existing network, as training tools do.
 
         Args:
-            generator: lightness (B, 1, H, W), L in [0, 100], to ab (B, 2, H, W), CIELAB units. It
-                stays on its device. It is in evaluation mode while a batch is predicted, in any
-                thread, and in its own mode otherwise.
+            generator: maps lightness (B, 1, H, W), L in [0, 100], to ab (B, 2, H, W) in CIELAB
+                units. It stays on its device. It is in evaluation mode only while any thread
+                predicts a batch.
             size, batch_size, max_pixels: as in the constructor.
         """
         pipe = cls.__new__(cls)
@@ -148,7 +149,7 @@ class ColorizationPipeline:
         self.generator = generator
         if size is None:
             self.size = getattr(generator, 'image_size', DEFAULT_SIZE)
-            # Weights that ask for large squares get fewer of them at once.
+            # Weights with a large training size get smaller batches.
             self.batch_size = min(self.batch_size, max(1, _NETWORK_PIXELS // self.size**2))
 
     @overload
@@ -164,15 +165,15 @@ class ColorizationPipeline:
 
         Args:
             images: see the class.
-            saturation: factor on ab, finite, >= 0; 0 gives the gray image. None: what suits the
-                weights (`generator.saturation`; 1 unless they say otherwise).
+            saturation: factor on ab, finite, >= 0; 0 gives the gray image. None uses the factor
+                stored with the weights (`generator.saturation`, or 1 if it is not set).
 
         Returns:
-            The colorized image, or a list of them.
+            The colorized image, or a list of colorized images.
 
         Raises:
-            ColorizeError: for an image of another kind, shape or dtype, a wrong saturation, a
-                network that gives NaN or infinity, or too little memory.
+            ColorizeError: if an image has another type, shape or dtype, the saturation is wrong,
+                the network returns NaN or infinity, or there is too little memory.
         """
         several: Sequence[Any] = images if isinstance(images, list | tuple) else [images]
         results = list(self.stream(several, saturation))
@@ -181,13 +182,13 @@ class ColorizationPipeline:
     def stream(
         self, images: Iterable[AnyImage], saturation: float | None = None
     ) -> Iterator[AnyImage]:
-        """Colorize one image after the other, holding no more than three batches of them in memory.
+        """Colorize one image after the other, with at most three batches in memory.
 
-        Color conversion of the next and the last batch overlaps with the network. `images` is
-        consumed and the network run in the thread that asks for results; images are taken up to
-        three batches ahead, and may be changed once the next one is asked for. Arguments, results
-        and errors as in `__call__`; an error, one of `images` too, comes after the results of all
-        images before it.
+        Color conversion of the next and the previous batch overlaps with inference. The thread
+        that consumes the results also consumes `images` and runs the network. Images are taken up
+        to three batches ahead, and an image may be modified once the next one is requested.
+        Arguments, results and errors are those of `__call__`. An error, also one that `images`
+        raises, comes after the results of all earlier images.
         """
         if saturation is not None:
             check_saturation(saturation)
@@ -204,11 +205,11 @@ class ColorizationPipeline:
                 yield outcome.result()
 
     def prepare(self, image: AnyImage) -> Photo:
-        """First of the three steps of `stream`: take what is needed of an image."""
+        """Run the first of the three steps of `stream`: convert the image to lightness."""
         return self._prepare(self._take(image))
 
     def _take(self, image: AnyImage, copy: bool = False) -> _Taken:
-        """`copy`: of an array too, which the caller may change."""
+        """Read the pixels of an image; `copy` also copies an array, which the caller may modify."""
         if isinstance(image, Image.Image):
             check_size(*image.size, self.max_pixels)
             metadata = read_metadata(image)
@@ -235,7 +236,7 @@ class ColorizationPipeline:
 
     @torch.inference_mode()
     def predict(self, photos: Sequence[Photo]) -> Tensor:
-        """Second step: the network, on one batch.
+        """Run the second step: the network, on one batch.
 
         Returns:
             ab: (B, 2, size, size), CIELAB units, float32 on the CPU.
@@ -244,14 +245,14 @@ class ColorizationPipeline:
         device = next(self.generator.parameters(), batch).device
         what = f'the network at size {self.size}, batch size {len(photos)}'
         with evaluating(self.generator), _memory_errors(what):
-            # The CPU finishes: a thread's work on the GPU would wait for the next batch's.
+            # Finished on the CPU: on the GPU, another thread's work would wait for the next batch.
             ab = self.generator(batch.to(device)).float().cpu()
         if not torch.isfinite(ab).all():
-            raise ColorizeError('the network gives NaN or infinity: its weights are unusable')
+            raise ColorizeError('the network returned NaN or infinity: its weights are unusable')
         return ab
 
     def finish(self, photo: Photo, ab: Tensor, saturation: float | None = None) -> AnyImage:
-        """Third step: join the color (2, size, size) to the lightness of the original."""
+        """Run the third step: join the color (2, size, size) and the lightness of the original."""
         if photo.info is None:
             return self._join(photo, ab, saturation)
         return self.finish_image(photo, ab, saturation)
@@ -259,7 +260,7 @@ class ColorizationPipeline:
     def finish_image(
         self, photo: Photo, ab: Tensor, saturation: float | None = None
     ) -> Image.Image:
-        """The same for a photo that was a PIL image."""
+        """Do the same for a photo that was a PIL image."""
         image = Image.fromarray(self._join(photo, ab, saturation))
         image.info.update(photo.info or {})
         return image
@@ -280,7 +281,7 @@ def check_saturation(saturation: float) -> None:
 
 def _whole_number(name: str, value: int, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
-        raise ColorizeError(f'{name} must be a whole number >= {least}, got {value!r}')
+        raise ColorizeError(f'{name} must be an integer >= {least}, got {value!r}')
     return int(value)
 
 
@@ -294,7 +295,7 @@ def _resolve_device(device: str) -> torch.device:
     if resolved is None or resolved.type not in ('cpu', 'cuda'):
         raise ColorizeError(f"device must be 'auto', 'cpu', 'cuda' or 'cuda:N', got {device!r}")
     if resolved.type == 'cuda' and (resolved.index or 0) >= torch.cuda.device_count():
-        raise ColorizeError(f'device {device} asked for, but this machine or PyTorch has none')
+        raise ColorizeError(f'there is no device {device}: see torch.cuda.is_available()')
     return resolved
 
 
@@ -319,7 +320,7 @@ def _split_array(image: np.ndarray) -> Pixels:
 
 @torch.inference_mode()
 def _lightness(color: np.ndarray) -> Tensor:
-    """L of every pixel, (H, W) float32, in the full precision of the input."""
+    """Return L of every pixel, (H, W) float32, at the full precision of the input."""
     table = linear_table(256 if color.itemsize == 1 else 65536)
     if color.ndim == 2:
         return torch.from_numpy(lightness_of(table).numpy().take(color))
@@ -333,9 +334,9 @@ def _lightness(color: np.ndarray) -> Tensor:
 
 
 def _join(photo: Photo, ab: Tensor, saturation: float) -> np.ndarray:
-    """The colorized image, (H, W, 3 or 4) uint8."""
+    """Return the colorized image, (H, W, 3 or 4) uint8."""
     height, width = photo.lightness.shape
-    # Only the width at once: at full height the color alone would be larger than the photo.
+    # Resize only the width at once; color at full height would be larger than the photo.
     ab = _resize(ab, (min(height, ab.shape[1]), width))
     above, below, share = _between(ab.shape[1], height)
     table = encoding_table()
@@ -352,16 +353,16 @@ def _join(photo: Photo, ab: Tensor, saturation: float) -> np.ndarray:
 
 
 def _fade(lightness: Tensor) -> Tensor:
-    """Factor on the color near black and white, where the network's colors are too strong.
+    """Return the factor that reduces color near black and white, where it is too strong.
 
-    Measured on 460 photos left out of training: the factor with the least squared error of ab falls
-    about linearly from L = 14 down to 0, and from L = 95 up to 100.
+    On 460 photos that were not used for training, the factor with the smallest squared error of ab
+    falls almost linearly from L = 14 to 0, and from L = 95 to 100.
     """
     return torch.minimum(lightness / _DARK, (100 - lightness) / _BRIGHT).clamp(0, 1)
 
 
 def _between(rows: int, height: int) -> tuple[Tensor, Tensor, Tensor]:
-    """For each of `height` rows: the two of fewer rows that it lies between, the second's share."""
+    """Return the two source rows for each of `height` rows, and the weight of the second one."""
     place = ((torch.arange(height) + 0.5) * (rows / height) - 0.5).clamp(0, rows - 1)
     above = place.long()
     return above, (above + 1).clamp(max=rows - 1), place - above
@@ -373,7 +374,7 @@ def _bands(height: int, width: int) -> Iterator[slice]:
 
 
 def _resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize (C, H, W); where it shrinks, every pixel counts."""
+    """Resize (C, H, W), with antialiasing if it shrinks."""
     return F.interpolate(
         maps[None], size, mode='bilinear', align_corners=False, antialias=True
     ).squeeze(0)
@@ -381,13 +382,13 @@ def _resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
 
 @contextlib.contextmanager
 def _memory_errors(what: str) -> Iterator[None]:
-    """Turn an allocation that fails into one clear line; every other error passes."""
+    """Turn a failed allocation into a ColorizeError; let every other error pass."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        # CUDA has a class for it; the CPU's allocator tells by its words.
+        # CUDA has an exception class for it. On the CPU, only the message tells.
         if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or (
             'allocate memory' in str(error) or 'not enough memory' in str(error)
         ):
-            raise ColorizeError(f'too little memory for {what}') from error
+            raise ColorizeError(f'not enough memory for {what}') from error
         raise

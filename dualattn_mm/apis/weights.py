@@ -1,8 +1,8 @@
-"""Weights of the generator: a safetensors file that describes its own network, or a checkpoint.
+"""Read and write weights of the generator: a self-describing safetensors file or a checkpoint.
 
-A safetensors file holds the generator's state dict under its own keys and, as metadata, the
-configuration to build it from. An mmengine checkpoint (.pth) holds the whole `Colorizer`; its
-`generator.*` is taken, and a config file says what network that is.
+A safetensors file holds the state dict of the generator under its own keys, and the config to build
+it from as metadata. An mmengine checkpoint (.pth) holds the whole `Colorizer`. Only its
+`generator.*` part is used, and a config file describes the network.
 """
 
 import json
@@ -30,8 +30,8 @@ from ..utils.errors import ColorizeError, UserError, first_line, summarize
 from .generator_schema import check_generator_cfg
 
 FORMAT = 'dualattn_mm.generator.v1'
-_LONGEST = 100_000  # characters of a description; those of our networks have some hundred
-# The mini preset, trained on photos; docs/model_card.md says how and what it can do.
+_LONGEST = 100_000  # characters in a description; those of our networks have a few hundred
+# The mini preset, trained on photos. docs/model_card.md describes the training and the quality.
 DEFAULT_WEIGHTS = Path(__file__).resolve().parents[1] / 'assets' / 'mpt_mini.safetensors'
 
 
@@ -43,18 +43,19 @@ def save_generator(
 ) -> None:
     """Write a generator as a safetensors file that describes its own network.
 
-    The file appears whole or not at all (temporary name, then rename); missing folders are made.
+    The file is written under a temporary name and then renamed, so it is never incomplete. Missing
+    folders are created.
 
     Args:
         path: the file to write.
         generator: the module, or its state dict.
-        generator_cfg: what MODELS builds it from: dict(type='MultiscalePyramidTransformer', ...),
-            of JSON values.
-        dtype: stored type of the floating tensors (torch.float16 halves the file; loading casts
-            up); None keeps theirs.
+        generator_cfg: the config that MODELS builds it from, with JSON values only:
+            dict(type='MultiscalePyramidTransformer', ...).
+        dtype: type in which floating-point tensors are stored; torch.float16 halves the file, and
+            loading casts back to float32. None keeps their types.
 
     Raises:
-        ColorizeError: if `generator_cfg` has no `type` or holds what JSON cannot.
+        ColorizeError: if `generator_cfg` has no `type`, or holds a value that JSON cannot store.
         OSError: if the file cannot be written.
     """
     state = generator.state_dict() if isinstance(generator, nn.Module) else generator
@@ -65,12 +66,12 @@ def save_generator(
     if 'type' not in generator_cfg:
         raise ColorizeError('generator_cfg has no `type`')
     stored = {key: _plain_copy(value, dtype) for key, value in state.items()}
-    # not save_file: its files can be read by their owner alone
+    # Not save_file, because only the owner can read the files that it writes.
     atomic_write_bytes(Path(path), save(stored, {'format': FORMAT, 'generator': description}))
 
 
 def _plain_copy(value: Tensor, dtype: torch.dtype | None) -> Tensor:
-    """On the CPU, dense in NCHW order, of its own memory: all that safetensors accepts."""
+    """Copy to the CPU as a dense NCHW tensor with its own memory, which safetensors requires."""
     value = value.detach().to('cpu', dtype if value.is_floating_point() else None)
     return value.clone(memory_format=torch.contiguous_format)
 
@@ -80,24 +81,24 @@ def load_generator(
     config: str | os.PathLike | None = None,
     device: str | torch.device = 'cpu',
 ) -> nn.Module:
-    """Build the generator that a weights file belongs to and load it, strictly.
+    """Build the generator that a weights file describes, and load the weights strictly.
 
     Args:
-        weights: a file of `save_generator`, or an mmengine checkpoint of a `Colorizer` (read with
-            weights_only: nothing in it is executed). None: `DEFAULT_WEIGHTS`, which come with the
-            package.
-        config: an mmengine config file whose `model.generator` describes the network. It is
-            Python code that runs: use files you trust. Needed for a checkpoint; goes before the
-            description inside a safetensors file.
-        device: where the module is put.
+        weights: a file of `save_generator`, or an mmengine checkpoint of a `Colorizer`. Checkpoints
+            are read with weights_only, so nothing in them is executed. None uses
+            `DEFAULT_WEIGHTS`, the bundled weights.
+        config: an mmengine config file whose `model.generator` describes the network. It is Python
+            code that is executed, so use only files that you trust. A checkpoint needs it; for a
+            safetensors file it replaces the stored description.
+        device: the device of the module.
 
     Returns:
-        The module in eval mode, float32: lightness (B, 1, H, W), L in [0, 100], to
-        ab (B, 2, H, W), CIELAB units.
+        The module in eval mode and float32. It maps lightness (B, 1, H, W), L in [0, 100], to
+        ab (B, 2, H, W) in CIELAB units.
 
     Raises:
-        ColorizeError: if a file is missing, cannot be read, or weights and network do not match
-            (naming the first keys).
+        ColorizeError: if a file is missing or cannot be read, or the weights do not match the
+            network; the message names the first keys that differ.
     """
     path = Path(DEFAULT_WEIGHTS if weights is None else weights)
     _require_file(path, 'weights file')
@@ -106,13 +107,12 @@ def load_generator(
         generator_cfg = read_generator_cfg(config)
     elif description is not None:
         generator_cfg = _parse_description(description, path)
-        # A sketch without memory: what the file describes must be as large as what it holds.
+        # Built without memory, to check that the tensors fit the description.
         with torch.device('meta'):
             require_fit(build_network(generator_cfg, path), state, path)
     else:
         raise ColorizeError(
-            f'{path} does not describe its network: pass the config file it was trained with '
-            '(--config)'
+            f'{path} does not describe its network: pass the config of its training (--config)'
         )
     generator = build_network(generator_cfg, config or path)
     load_strictly(generator, state, path)
@@ -125,34 +125,34 @@ def _require_file(path: Path, what: str) -> None:
     try:
         if path.is_file():
             return
-    except OSError as error:  # a folder on the way that is closed, or a loop of links
+    except OSError as error:  # a parent folder is not readable, or links form a loop
         raise ColorizeError(f'cannot read {path}: {error.strerror}') from None
-    raise ColorizeError(f'no {what} {path}')
+    raise ColorizeError(f'{what} {path} does not exist')
 
 
 @torch.no_grad()
 def _require_colors(generator: nn.Module, source: str | os.PathLike) -> None:
-    """Try a network on a small image: parts that exist need not fit each other."""
+    """Run the network on a small image, because its parts may not fit together."""
     try:
         ab = generator(torch.zeros(1, 1, 32, 32))
         problem = '' if ab.shape == (1, 2, 32, 32) else f'it returns the shape {tuple(ab.shape)}'
-    except Exception as error:  # a network is a program: it can fail in any way
+    except Exception as error:  # any network can be described, so any error is possible
         problem = f'{type(error).__name__}: {first_line(error)}'
     if problem:
         raise ColorizeError(f'the network that {source} describes cannot colorize: {problem}')
 
 
 def read_generator_cfg(config: str | os.PathLike) -> dict[str, Any]:
-    """The `model.generator` of a config file, which is Python code that runs.
+    """Return the `model.generator` of a config file, which is Python code that is executed.
 
     Raises:
-        ColorizeError: if there is none.
+        ColorizeError: if the file does not exist, cannot be read or has no `model.generator`.
     """
     path = Path(config)
     _require_file(path, 'config file')
     try:
         cfg = Config.fromfile(path, format_python_code=False)
-    except Exception as error:  # a config is a program: it can fail in any way
+    except Exception as error:  # a config is a program, so any error is possible
         reason = f'{type(error).__name__}: {first_line(error)}'
         raise ColorizeError(f'cannot read the config {path}: {reason}') from error
     generator_cfg = (cfg.get('model') or {}).get('generator')
@@ -162,7 +162,7 @@ def read_generator_cfg(config: str | os.PathLike) -> dict[str, Any]:
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], str | None]:
-    """The generator's state dict and, where the file has one, the description of its network."""
+    """Return the state dict of the generator and the description of its network, if stored."""
     try:
         if not is_safetensors(path):
             return _generator_of(read_checkpoint(path), path), None
@@ -173,7 +173,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], str | None]:
 
 
 def _parse_description(text: str, path: Path) -> dict[str, Any]:
-    """The config of a network that this package can build, and nothing else."""
+    """Parse the stored config and check that this package can build the network."""
     try:
         if len(text) > _LONGEST:
             raise UserError(f'it has {len(text):,} characters, more than {_LONGEST:,}')
@@ -182,13 +182,13 @@ def _parse_description(text: str, path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise ColorizeError(
             f'the description of the network in {path} cannot be used: {first_line(error)}; pass '
-            'the config file it was trained with (--config)'
+            'the config of its training (--config)'
         ) from None
     return cfg
 
 
 def _generator_of(checkpoint: Any, path: Path) -> dict[str, Tensor]:
-    """The `generator.*` part of an mmengine checkpoint, without that prefix.
+    """Return the `generator.*` part of an mmengine checkpoint, without that prefix.
 
     With an EMAHook, `state_dict` already holds the averaged weights.
     """
@@ -202,12 +202,14 @@ def _generator_of(checkpoint: Any, path: Path) -> dict[str, Tensor]:
         if isinstance(value, Tensor) and isinstance(key, str) and (match := pattern.fullmatch(key))
     }
     if not state:
-        raise ColorizeError(f'{path} holds no generator.* weights: not a checkpoint of a Colorizer')
+        raise ColorizeError(
+            f'{path} has no generator.* weights, so it is not a checkpoint of a Colorizer'
+        )
     return state
 
 
 class _NoDraws(TorchFunctionMode):
-    """Leaves out the initial values of a network, which loading replaces: most of building it."""
+    """Skip the random initialization of a network: it is slow, and loading replaces the values."""
 
     _DRAWS = (
         Tensor.uniform_,
@@ -228,14 +230,14 @@ class _NoDraws(TorchFunctionMode):
 
 
 def build_network(network_cfg: Mapping[str, Any], source: str | os.PathLike) -> nn.Module:
-    """Build a network that weights are loaded into next: it has no initial values.
+    """Build a network without initializing it, for loading weights into it.
 
     Args:
-        network_cfg: its config.
-        source: the file that describes it, for messages.
+        network_cfg: the config of the network.
+        source: the file that describes it, for error messages.
 
     Raises:
-        ColorizeError: if it cannot be built.
+        ColorizeError: if the network cannot be built.
     """
     try:
         with _NoDraws():
@@ -247,20 +249,20 @@ def build_network(network_cfg: Mapping[str, Any], source: str | os.PathLike) -> 
 
 
 def load_strictly(network: nn.Module, state: Mapping[str, Tensor], path: str | os.PathLike) -> None:
-    """Load a state dict that has all of the network's names and shapes, and no others.
+    """Load a state dict whose names and shapes match those of the network exactly.
 
     Raises:
-        ColorizeError: if it does not, with the first names and the path it is from.
+        ColorizeError: if they do not match; the message names the file and the first names.
     """
     require_fit(network, state, path)
     network.load_state_dict(state, strict=True)
 
 
 def require_fit(network: nn.Module, state: Mapping[str, Tensor], path: str | os.PathLike) -> None:
-    """Refuse a state dict that `load_strictly` would not load.
+    """Check that `load_strictly` can load a state dict.
 
     Raises:
-        ColorizeError: with the first names and the path it is from.
+        ColorizeError: if it cannot; the message names the file and the first names that differ.
     """
     if differences := summarize(state_differences(network.state_dict(), state)):
         raise ColorizeError(f'{path} does not fit the network: {differences}')
@@ -273,18 +275,18 @@ def publish(
     saturation: float | None = None,
     half: bool = False,
 ) -> None:
-    """Write the generator of an mmengine checkpoint as a file that describes itself.
+    """Write the generator of an mmengine checkpoint as a self-describing safetensors file.
 
     Args:
-        config: the config file of the training; Python code that runs.
-        checkpoint: the checkpoint, or a file of `save_generator` to change.
+        config: the config file of the training, which is Python code that is executed.
+        checkpoint: the checkpoint, or a file of `save_generator` whose settings should change.
         output: the safetensors file to write.
-        saturation: the factor on the colors that front ends use by default; None keeps the
-            config's.
-        half: store float16, half the size.
+        saturation: the default factor on the colors for front ends; None keeps the factor in the
+            config.
+        half: store float16, which halves the file size.
 
     Raises:
-        ColorizeError: if a file is missing, cannot be read, or the weights do not fit the config.
+        ColorizeError: if a file is missing or cannot be read, or the weights do not fit the config.
         OSError: if `output` cannot be written.
     """
     generator_cfg = read_generator_cfg(config)

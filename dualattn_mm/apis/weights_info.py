@@ -1,4 +1,4 @@
-"""What a file of weights says of itself."""
+"""Describe the content of a weights file."""
 
 import json
 import os
@@ -12,27 +12,27 @@ from torch import Tensor
 from ..utils.checkpoint_file import is_safetensors, read_checkpoint, read_safetensors
 from ..utils.errors import ColorizeError
 
-# What mmengine stores beside the weights, as far as it tells about the training.
+# The part of mmengine's metadata that describes the training.
 _META = ('experiment_name', 'epoch', 'iter', 'time', 'mmengine_version')
 
 
 def weights_info(path: str | os.PathLike) -> dict[str, str]:
-    """What a file of weights holds: a safetensors file, or an mmengine checkpoint.
+    """Describe the content of a safetensors file or an mmengine checkpoint.
 
     Args:
         path: the file.
 
     Returns:
-        By name: 'file', 'file size', 'tensors', 'values' (how many numbers they hold), 'stored as'
-        (their types); of a generator that says so 'network', 'image size' and 'saturation'; then
-        the metadata.
+        A dict with the keys 'file', 'file size', 'tensors', 'values' (how many numbers the tensors
+        hold) and 'stored as' (their types); then 'network', 'image size' and 'saturation' if the
+        file stores them; then the metadata.
 
     Raises:
-        UserError: if it is missing or cannot be read.
+        UserError: if the file is missing or cannot be read.
     """
     path = Path(path)
     if not path.is_file():
-        raise ColorizeError(f'no weights file {path}')
+        raise ColorizeError(f'weights file {path} does not exist')
     size = f'{path.stat().st_size / 1e6:.1f} MB'
     if is_safetensors(path):
         tensors, metadata = read_safetensors(path)

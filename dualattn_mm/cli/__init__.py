@@ -1,1 +1,1 @@
-"""The command `dualattn`: a thin module per subcommand, listed in `main.COMMANDS`."""
+"""The command `dualattn`. Each subcommand is a thin module, listed in `main.COMMANDS`."""

@@ -1,4 +1,4 @@
-"""`dualattn colorize`: photos in, colorized photos out."""
+"""`dualattn colorize`: colorize photos."""
 
 import argparse
 import sys
@@ -13,26 +13,28 @@ if TYPE_CHECKING:
     from ..apis.colorize_files import FileColorizer
 
 EPILOG = (
-    'Exit status: 0 all done or skipped, 1 some files failed, 2 nothing was done because something '
-    'about the call is wrong, 130 interrupted (the files written so far are whole).'
+    'Exit status: 0 if all files were colorized or skipped; 1 if some files failed; 2 if an '
+    'argument is wrong and nothing was done; 130 if interrupted (every file written so far is '
+    'complete).'
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.description = (
-        'Colorize photos. Results keep the size, the lightness, the name and the format of the '
-        'input (BMP, transparent and 16-bit images become PNG).'
+        'Colorize photos. Each result keeps the size, lightness, name and format of its input. '
+        'BMP, AVIF, transparent and 16-bit images are saved as PNG.'
     )
     add = parser.add_argument
     add(
         'inputs',
         nargs='+',
         metavar='INPUT',
-        help='image file, folder (with its subfolders; hidden ones are left out) or glob pattern '
-        "('**' spans folders). Results of a folder keep their path below it, those of a pattern "
-        'their path from the first wildcard on. JPEG, PNG, WebP, TIFF, BMP; the first page or '
-        'frame of a file is colorized',
+        help='image file (JPEG, PNG, WebP, TIFF or BMP; AVIF with Pillow >= 11.3), folder or glob '
+        'pattern. Folders are searched with all subfolders that are not hidden, and a result keeps '
+        "its path below the folder. In a pattern, '**' matches any number of folders, and a result "
+        'keeps its path from the first wildcard on. Only the first page or frame of a file is '
+        'colorized',
     )
     add(
         '-o',
@@ -40,46 +42,57 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default='colorized',
         type=Path,
         metavar='OUTPUT',
-        help='folder for the results, or for one photo the file to write (default: %(default)s)',
+        help='folder for the results; for a single photo it can also be the file to write '
+        '(default: %(default)s)',
     )
     add(
         '--weights',
         metavar='FILE',
-        help='safetensors file, or an mmengine checkpoint with --config '
-        '(default: the weights that come with the package)',
+        help='safetensors file, or an mmengine checkpoint together with --config '
+        '(default: the bundled weights)',
     )
     add(
         '--config',
         metavar='CONFIG',
-        help='config that describes the network of --weights: a file, which is Python code that '
-        "runs, or the name of one that comes with the package (see 'dualattn info --configs')",
+        help='config that describes the network of --weights: a config file, or the name of a '
+        "bundled config (see 'dualattn info --configs'). A config file is Python code that is "
+        'executed, so use only files that you trust',
     )
-    add('--device', default='auto', help='auto, cpu, cuda or cuda:N (default: %(default)s)')
+    add(
+        '--device',
+        default='auto',
+        help='auto, cpu, cuda or cuda:N; auto uses a GPU if there is one (default: %(default)s)',
+    )
     add(
         '--size',
         type=int,
-        help='side of the square in which color is predicted, in pixels, at least 32 (default: '
-        'the one stored with the weights)',
+        help='side in pixels of the square at which color is predicted, at least 32 (default: '
+        'the size stored with the weights)',
     )
-    add('--batch-size', type=int, default=8, help='images at once (default: %(default)s)')
+    add('--batch-size', type=int, default=8, help='images per batch (default: %(default)s)')
     add(
         '--saturation',
         type=float,
-        help='factor on the colors: 0 gives gray, 1 the colors that the network predicts (default: '
-        "the one stored with the weights, which 'dualattn info --weights' shows)",
+        help='factor applied to the colors: 0 gives gray, 1 keeps the predicted colors (default: '
+        "the factor stored with the weights, which 'dualattn info --weights' shows)",
     )
     add(
         '--compare',
         action='store_true',
-        help='also write NAME.compare.png: gray beside colorized, at most 1024 pixels a side',
+        help='also write NAME.compare.png, which shows the gray and the colorized image side by '
+        'side, each at most 1024 pixels per side',
     )
     add(
         '--max-pixels',
         type=natural,
         metavar='N',
-        help='refuse larger photos, which would take too much memory (default: 100 million)',
+        help='reject larger photos, because they need too much memory (default: 100 million)',
     )
-    add('--overwrite', action='store_true', help='replace results that exist (never inputs)')
+    add(
+        '--overwrite',
+        action='store_true',
+        help='replace results that already exist; inputs are never replaced',
+    )
     films = parser.add_argument_group('films')
     add = films.add_argument
     add(
@@ -87,27 +100,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         metavar='STRENGTH',
         default=0.85,
-        help='how steady colors are over time, from 0 (each frame is colorized alone) to below 1 '
+        help='temporal smoothing of colors, from 0 (frames are colorized independently) to below 1 '
         '(default: %(default)s)',
     )
-    add(
-        '--no-smooth', action='store_const', dest='smooth', const=0.0, help='the same as --smooth 0'
-    )
+    add('--no-smooth', action='store_const', dest='smooth', const=0.0, help='same as --smooth 0')
     add(
         '--crf',
         type=float,
-        help='quality of the encoder, where lower is better (default: 17 for H.264, 20 for HEVC, '
+        help='encoder quality; a lower value is better (default: 17 for H.264, 20 for HEVC, '
         '24 for VP9 and AV1)',
     )
     add(
         '--preset',
-        help='speed of the encoder: ultrafast to veryslow for H.264 and HEVC, a number for VP9 '
-        'and AV1 (default: medium, 4 and 8)',
+        help='encoder speed: ultrafast to veryslow for H.264 and HEVC, a number for VP9 and AV1 '
+        '(default: medium, 4 and 8)',
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Colorize the files that `args` names, and sum up in the last line what became of them."""
+    """Colorize the files named in `args` and print a summary line."""
     from ..apis.colorize_files import FileColorizer
     from ..apis.files import plan
     from ..apis.pipeline import ColorizationPipeline, check_saturation
@@ -132,7 +143,8 @@ def run(args: argparse.Namespace) -> int:
     check_writable(todo.folder)
     if todo.skipped:
         print_line(
-            f'{todo.skipped} skipped: the result exists (--overwrite replaces it)', sys.stderr
+            f'{todo.skipped} skipped: the result already exists (use --overwrite to replace it)',
+            sys.stderr,
         )
     files = FileColorizer(pipe, args.saturation, args.overwrite)
     for path, reason in todo.failed:
@@ -140,12 +152,12 @@ def run(args: argparse.Namespace) -> int:
     seconds = files.colorize(todo.jobs)
     films = _colorize_films(args, todo.films, files)
     if files.had_colors:
-        warn(f'{files.had_colors} had colors of their own, which the new ones replace')
+        warn(f'{files.had_colors} of the photos had color, which was replaced')
     if files.had_pages:
-        warn(f'{files.had_pages} had more pages or frames than the first, which alone is colorized')
+        warn(f'{files.had_pages} of the files had several pages or frames; the first was colorized')
     counts = [f'{files.done} done', f'{todo.skipped} skipped', f'{files.failed} failed']
     if others := todo.passed_over:
-        kind = 'passed over as no image of a known format'
+        kind = 'ignored because they are not images of a known format'
         counts.append(f'{len(others)} {kind} ({shortened(others)})')
     if files.done:
         counts.append(f'{seconds / files.done:.2f} s per image')

@@ -1,4 +1,4 @@
-"""`dualattn info`: the environment, the configs, a model's size and cost, a weights file."""
+"""`dualattn info`: show the environment, the configs, the cost of a model or a weights file."""
 
 import argparse
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from ..utils.arguments import natural
 from ..utils.terminal import print_line
 
-EPILOG = 'Without arguments it prints the environment, which belongs in every bug report.'
+EPILOG = 'Without arguments it prints the environment. Please include it in every bug report.'
 _BUNDLED = ''  # --weights without a file
 
 
@@ -17,19 +17,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'config',
         nargs='?',
         metavar='CONFIG',
-        help='print the parameters and multiply-accumulates (MACs) of the model of this config: a '
-        'file, or a name of --configs',
+        help='print the number of parameters and multiply-accumulates (MACs) of the model in this '
+        'config: a config file, or a name that --configs lists',
     )
-    what.add_argument(
-        '--configs', action='store_true', help='list the configs that come with the package'
-    )
+    what.add_argument('--configs', action='store_true', help='list the bundled configs')
     what.add_argument(
         '--weights',
         nargs='?',
         const=_BUNDLED,
         metavar='FILE',
-        help='print what a weights file says of itself (default: the one that comes with the '
-        'package)',
+        help='print the metadata of a weights file (default: the bundled weights)',
     )
     add = parser.add_argument
     add(
@@ -37,14 +34,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=natural,
         nargs=2,
         metavar=('H', 'W'),
-        help='size of the image, or of the map of a LiDAR detector, to count CONFIG at (default: '
-        'the one that the config tests at)',
+        help="size of the input image, or of a LiDAR detector's bird's-eye-view map, for which "
+        'MACs are counted (default: the test size of the config)',
     )
-    add('--depth', type=natural, default=2, help='levels of modules to list (default: %(default)s)')
+    add(
+        '--depth',
+        type=natural,
+        default=2,
+        help='how many levels of submodules to list (default: %(default)s)',
+    )
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print what is asked for."""
+    """Print the requested information."""
     if args.config is not None:
         _print_complexity(args)
     elif args.configs:

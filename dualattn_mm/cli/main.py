@@ -1,4 +1,4 @@
-"""The command `dualattn`. It imports nothing heavy: `--help` answers at once."""
+"""The command `dualattn`. It imports nothing heavy, so `--help` answers at once."""
 
 import argparse
 import importlib
@@ -10,19 +10,19 @@ from ..utils.command import WRONG_USE, run_command
 from ..utils.terminal import printable
 from ..version import __version__
 
-# Each is a module of this package with `add_arguments(parser)` and `run(args)`, which returns the
-# exit status (None is 0) and imports what it needs when it is called.
+# Each command is a module of this package with `add_arguments(parser)` and `run(args)`. `run`
+# returns the exit status (None means 0) and imports what it needs when it is called.
 COMMANDS = {
     'colorize': 'Colorize photos.',
-    'train': 'Train what a config describes.',
-    'test': 'Test a checkpoint as its config describes.',
-    'publish': "Turn a checkpoint of the colorizer into the file that 'colorize' takes.",
-    'info': 'Show versions, configs, weights, or the size and cost of a model.',
+    'train': 'Train a model from a config.',
+    'test': 'Test a checkpoint and print its metrics.',
+    'publish': "Convert a colorizer checkpoint to a weights file for 'dualattn colorize'.",
+    'info': 'Show versions, bundled configs, weights, or the size and cost of a model.',
 }
 
 
 class Parser(argparse.ArgumentParser):
-    """Says an error in one line."""
+    """An argument parser that reports errors in one line."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(WRONG_USE, f'error: {printable(message)} (see {self.prog} --help)\n')
@@ -32,11 +32,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Args:
-        argv: the arguments; None takes those of the process.
+        argv: the arguments; None uses `sys.argv`.
 
     Returns:
-        The exit status: 0 done, 1 failed, 2 wrong use, 130 interrupted, 141 when the reader of
-        the output is gone.
+        The exit status: 0 for success, 1 for a failure, 2 for wrong usage, 130 if interrupted, 141
+        if the output pipe was closed.
     """
     return run_command(lambda: _run(sys.argv[1:] if argv is None else list(argv)))
 
@@ -46,7 +46,7 @@ def _run(argv: list[str]) -> int | None:
         if argv[:1] and argv[0] in COMMANDS:
             return _run_subcommand(*argv)
         _top_parser().parse_args(argv)
-    except SystemExit as end:  # of argparse, after --help or an error
+    except SystemExit as end:  # argparse exits after --help or an error
         return int(end.code or 0)
     return None
 

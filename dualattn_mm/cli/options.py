@@ -1,16 +1,16 @@
-"""Options that several commands share; those of OpenMMLab's tools."""
+"""The options that several commands share. They are those of OpenMMLab's tools."""
 
 import argparse
 from typing import Any
 
 CONFIG = (
-    'config file, or the name of a config that comes with the package, such as '
-    "mmagic/color_dualattn_mini ('dualattn info --configs' lists them)"
+    'config file, or the name of a bundled config such as mmagic/color_dualattn_mini '
+    "('dualattn info --configs' lists them)"
 )
 
 
 class CfgOptions(argparse.Action):
-    """Reads KEY=VALUE ... into a dict, as mmengine's DictAction does, which brings in PyTorch."""
+    """Parse KEY=VALUE pairs with mmengine's DictAction, which is imported late: it loads torch."""
 
     def __call__(
         self,
@@ -24,38 +24,38 @@ class CfgOptions(argparse.Action):
         try:
             DictAction(self.option_strings, self.dest)(parser, namespace, values, option_string)
         except (ValueError, AssertionError):
-            parser.error(f'{option_string} takes KEY=VALUE ..., not {" ".join(values)}')
+            parser.error(f'{option_string} expects KEY=VALUE pairs, got {" ".join(values)}')
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add `config` and the options that training and testing share."""
+    """Add `config` and the options shared by training and testing."""
     add = parser.add_argument
     add('config', metavar='CONFIG', help=CONFIG)
     add(
         '--work-dir',
         metavar='FOLDER',
-        help="where logs and checkpoints go (default: the config's work_dir, or work_dirs/NAME)",
+        help='folder for logs and checkpoints (default: work_dir of the config, or work_dirs/NAME)',
     )
     add(
         '--cfg-options',
         nargs='+',
         action=CfgOptions,
         metavar='KEY=VALUE',
-        help='replace values of the config, for example train_dataloader.batch_size=4; lists are '
-        'key="[a,b]" or key=a,b',
+        help='override values of the config, for example train_dataloader.batch_size=4; write '
+        'lists as key="[a,b]" or key=a,b',
     )
     add(
         '--launcher',
         choices=['none', 'pytorch', 'slurm', 'mpi'],
         default='none',
-        help='what starts the processes; tools/dist_*.sh and tools/slurm_*.sh set it',
+        help='job launcher; tools/dist_*.sh and tools/slurm_*.sh set it (default: %(default)s)',
     )
-    # Some launchers pass it; what counts is the environment variable.
+    # Some launchers pass this option. Only the environment variable is used.
     add('--local_rank', '--local-rank', type=int, help=argparse.SUPPRESS)
 
 
 def run_arguments(args: argparse.Namespace) -> dict[str, Any]:
-    """The arguments by name, as `engine.run.train` and `evaluate` take them."""
+    """Return the keyword arguments for `engine.run.train` and `engine.run.evaluate`."""
     given = dict(vars(args))
     del given['local_rank']
     return given

@@ -1,4 +1,4 @@
-"""`dualattn publish`: a checkpoint in, a file for `dualattn colorize --weights` out."""
+"""`dualattn publish`: convert a checkpoint to a file for `dualattn colorize --weights`."""
 
 import argparse
 
@@ -9,23 +9,24 @@ from .options import CONFIG
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     add = parser.add_argument
-    add('config', metavar='CONFIG', help=f'{CONFIG}; the one of the training')
+    add('config', metavar='CONFIG', help=f'{CONFIG}; use the config of the training')
     add(
         'checkpoint',
         metavar='CHECKPOINT',
-        help='the checkpoint of the training, or a safetensors file to change',
+        help='the checkpoint to convert, or a safetensors file whose settings should change',
     )
     add('-o', '--output', required=True, metavar='FILE', help='the safetensors file to write')
     add(
         '--saturation',
         type=float,
-        help="factor on the colors that colorizing uses by default (default: the config's, or 1)",
+        help='default factor for the colors, stored with the weights (default: the factor in the '
+        'config, or 1)',
     )
-    add('--half', action='store_true', help='store float16: half the size')
+    add('--half', action='store_true', help='store float16, which halves the file size')
 
 
 def run(args: argparse.Namespace) -> None:
-    """Publish, and say what was written."""
+    """Publish the weights and print a summary."""
     from ..apis.pipeline import check_saturation
     from ..apis.weights import publish
     from ..apis.weights_info import weights_info

@@ -1,4 +1,4 @@
-"""`dualattn test`: a checkpoint, as its config describes."""
+"""`dualattn test`: test a checkpoint with its config."""
 
 import argparse
 
@@ -8,22 +8,22 @@ from .options import add_run_arguments, run_arguments
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.description = (
-        'Test a checkpoint as its config describes, and print the metrics. A colorizer is measured '
-        'on the colors that it predicts: at saturation 1, whatever is stored with its weights.'
+        'Test a checkpoint with its config and print the metrics. A colorizer is always tested at '
+        'saturation 1, whatever factor is stored with its weights.'
     )
     add_run_arguments(parser)
     add = parser.add_argument
     add(
         'checkpoint',
         metavar='CHECKPOINT',
-        help='checkpoint file or URL; for the colorizer also a safetensors file of its generator',
+        help='checkpoint file or URL; a colorizer also accepts a safetensors file',
     )
-    add('--out', metavar='FILE', help='write the metrics as JSON')
-    add('--show-dir', metavar='FOLDER', help='save the predictions as PNG (colorizer)')
+    add('--out', metavar='FILE', help='write the metrics to this JSON file')
+    add('--show-dir', metavar='FOLDER', help='save the predictions as PNG files (colorizer only)')
 
 
 def run(args: argparse.Namespace) -> None:
-    """Test."""
+    """Run the test."""
     from ..engine.run import evaluate
 
     evaluate(**run_arguments(args))

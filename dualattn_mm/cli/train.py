@@ -1,4 +1,4 @@
-"""`dualattn train`: what a config of any of the four libraries describes."""
+"""`dualattn train`: train a model from a config of any of the four libraries."""
 
 import argparse
 
@@ -14,18 +14,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs='?',
         const='auto',
         metavar='CHECKPOINT',
-        help='continue from a checkpoint; without a name from the last one of the work folder',
+        help='resume from this checkpoint; without CHECKPOINT, from the latest one in the work_dir',
     )
-    add('--amp', action='store_true', help='automatic mixed precision (needs a GPU)')
+    add('--amp', action='store_true', help='use automatic mixed precision (needs a GPU)')
     add(
         '--auto-scale-lr',
         action='store_true',
-        help="scale the learning rate with the batch size, by the config's auto_scale_lr",
+        help='scale the learning rate with the batch size, as auto_scale_lr in the config says',
     )
 
 
 def run(args: argparse.Namespace) -> None:
-    """Train."""
+    """Run the training."""
     from ..engine.run import train
 
     train(**run_arguments(args))

@@ -1,4 +1,4 @@
-"""Photos for training the colorizer. Importing this registers data set and transforms."""
+"""Photos for training the colorizer. Importing this registers the dataset and its transforms."""
 
 from .photos import ColorizationDataset
 from .transforms import (

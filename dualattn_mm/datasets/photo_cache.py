@@ -1,4 +1,4 @@
-"""Decoded photos in memory that all workers of a data loader share."""
+"""A cache of decoded photos in memory, shared by all workers of a data loader."""
 
 import mmap
 import multiprocessing
@@ -11,29 +11,29 @@ _GIB = 1 << 30
 
 
 class PhotoCache:
-    """Keeps decoded photos, so that each file is read and decoded once.
+    """Keep decoded photos, so that each file is read and decoded only once.
 
-    The memory is an anonymous shared mapping: every process that is forked after this object was
-    made (mmengine forks the workers of a data loader) reads and fills the same pages, and a page
-    that nothing was written to costs nothing.
+    The memory is an anonymous shared mapping. All processes that are forked after this object was
+    created (mmengine forks the workers of a data loader) read and fill the same pages. Pages that
+    are never written take no memory.
 
     Args:
         count: number of photos.
-        gib: memory limit in GiB. Photos that no longer fit are not kept.
+        gib: memory limit in GiB. Photos that do not fit are not cached.
     """
 
     def __init__(self, count: int, gib: float) -> None:
         self.limit = int(gib * _GIB)
         self._pixels = np.frombuffer(mmap.mmap(-1, self.limit), dtype=np.uint8)
-        # Per photo: offset, height, width. The width is written last and 0 until then.
+        # Offset, height and width of each photo. The width is written last and is 0 until then.
         table = mmap.mmap(-1, count * 3 * 8)
         self._places = np.frombuffer(table, dtype=np.int64).reshape(count, 3)
-        # The offset of the first free byte, and whether a photo was turned away.
+        # The offset of the first free byte, and whether a photo did not fit.
         self._state = np.frombuffer(mmap.mmap(-1, 2 * 8), dtype=np.int64)
         self._lock = multiprocessing.get_context('fork').Lock()
 
     def get(self, index: int) -> Tensor | None:
-        """The photo (3, H, W) uint8, or None if it is not here."""
+        """Return a photo as (3, H, W) uint8, or None if it is not cached."""
         start, height, width = self._places[index].tolist()
         if not width:
             return None
@@ -41,10 +41,10 @@ class PhotoCache:
         return torch.from_numpy(pixels).permute(2, 0, 1)
 
     def put(self, index: int, image: Tensor) -> bool:
-        """Keep a photo (3, H, W) uint8, if it fits.
+        """Cache a photo (3, H, W) uint8 if it fits.
 
         Returns:
-            False for the first photo that does not fit, to be reported; otherwise True.
+            False for the first photo that does not fit, so that it is reported; otherwise True.
         """
         with self._lock:
             start = int(self._state[0])

@@ -1,4 +1,4 @@
-"""Photos as a data set: every photo is its own ground truth."""
+"""A dataset of photos, in which every photo is its own ground truth."""
 
 import logging
 import os
@@ -19,39 +19,38 @@ from ..utils.terminal import printable
 from ..utils.walk import files_below
 from .photo_cache import PhotoCache
 
-_LOOKED_FOR = 100  # photos of a list: a list can have millions
+_LOOKED_FOR = 100  # number of checked photos in a list, which can have millions
 
 
 @DATASETS.register_module()
 class ColorizationDataset(BaseDataset):
-    """All photos below a folder and its subfolders, in order of their paths, or those of a list.
+    """All photos in a folder and its subfolders, sorted by path, or the photos in a list.
 
-    Hidden files and folders are left out. Linked folders count, each of them once.
+    Hidden files and folders are ignored. Linked folders are searched once each.
 
-    Takes the arguments of mmengine's BaseDataset: `data_root` is the folder, `pipeline` the
-    transforms, `ann_file` a text file with one path per line, relative to `data_root` (as is its
-    own path).
+    The dataset takes the arguments of mmengine's BaseDataset: `data_root` is the folder, `pipeline`
+    the transforms, and `ann_file` a text file with one path per line. These paths, and the path of
+    the text file itself, are relative to `data_root`.
 
-    In training, an unreadable file is named once and replaced by another photo. In a test
-    (`test_mode`) it is an error, because the test would measure something else without it.
+    In training, an unreadable file is reported once and replaced by another photo. In a test
+    (`test_mode`) it is an error, because the metrics would not be comparable without it.
 
     Args:
-        max_broken: training stops once more files than this are damaged.
-        cache_gib: memory in GiB for decoded photos, which the workers of a data loader share; 0
-            reads the file each time. Photos beyond the limit are read each time, after a warning.
-            Each process of a distributed training has a cache of its own.
-        cache_side: photos are shrunk to at most this shorter side before they are kept, in pixels;
-            0 keeps their size.
-        cache_square: photos are squashed to squares of `cache_side` pixels instead, as they are in
-            use. They then form batches without a crop, which
-            `ColorizationBatchCrop` takes for all of
-            them at once.
+        max_broken: training stops if more files than this are damaged.
+        cache_gib: memory in GiB for a cache of decoded photos, which the workers of a data loader
+            share; 0 disables it. Photos that do not fit are read from their files each time, after
+            a warning. In distributed training, each process has its own cache.
+        cache_side: photos are shrunk to a shorter side of at most this many pixels before they are
+            cached; 0 keeps their size.
+        cache_square: cache photos resized to squares of `cache_side` pixels instead. They then
+            form batches without a crop in the pipeline, and `ColorizationBatchCrop` crops the whole
+            batch.
 
     Raises:
-        FileNotFoundError: if there is no photo below `data_root`, or no list, or nothing in it, or
-            the list names files that do not exist: one of them in a test, and the first 100 in
-            training.
-        ValueError: if `cache_square` is set without a cache or its side.
+        FileNotFoundError: if `data_root` contains no photo, the list does not exist or is empty, or
+            photos in the list do not exist. A test requires all of them; training only fails if
+            the first 100 are all missing.
+        ValueError: if `cache_square` is set without `cache_gib` or `cache_side`.
     """
 
     def __init__(
@@ -76,7 +75,7 @@ class ColorizationDataset(BaseDataset):
         """Read the list of photos, unless that is done."""
         if not self._fully_initialized:
             super().full_init()
-            # In memory that the data loader's workers share, so that they count together.
+            # In memory that the workers of the data loader share, so that they count together.
             self._broken = torch.zeros(len(self), dtype=torch.bool).share_memory_()
             self._cache = PhotoCache(len(self), self.cache_gib) if self.cache_gib else None
 
@@ -87,19 +86,21 @@ class ColorizationDataset(BaseDataset):
         else:
             folder = self.data_root or '.'
             if not os.path.isdir(folder):
-                raise FileNotFoundError(f'no folder of photos {folder}')
+                raise FileNotFoundError(f'the folder of photos {folder} does not exist')
             found = map(str, files_below(folder))
             paths = sorted(path for path in found if path.lower().endswith(IMAGE_SUFFIXES))
             if not paths:
-                raise FileNotFoundError(f'no {"/".join(FORMATS)} image below {self.data_root}')
+                raise FileNotFoundError(
+                    f'no {"/".join(FORMATS)} image in {self.data_root} or its subfolders'
+                )
         return [dict(img_path=path) for path in paths]
 
     def prepare_data(self, idx: int) -> dict | None:
-        """The sample, or None for mmengine to take another one.
+        """Return the sample, or None so that mmengine loads another one.
 
         Raises:
-            ColorizeError: if the photo cannot be read, in a test; in training if that makes more
-                than `max_broken`, with all their names, or all photos.
+            ColorizeError: in a test, if the photo cannot be read; in training, if more than
+                `max_broken` or all photos cannot be read. The message names them.
         """
         info = self.get_data_info(idx)
         try:
@@ -116,7 +117,7 @@ class ColorizationDataset(BaseDataset):
         broken = self._broken.nonzero().flatten().tolist()
         if len(broken) == len(self):
             raise ColorizeError(
-                f'none of the {len(broken)} photos can be read, such as {path}: {reason}'
+                f'none of the {len(broken)} photos can be read, for example {path}: {reason}'
             )
         if len(broken) > self.max_broken:
             names = ', '.join(self.get_data_info(i)['img_path'] for i in broken)
@@ -141,21 +142,21 @@ class ColorizationDataset(BaseDataset):
         return image
 
     def _listed(self, path: Path) -> list[str]:
-        """The photos of a list, some of which are looked for at once (in a test, all of them)."""
+        """Read a list of photos and check that the first ones (in a test, all of them) exist."""
         if not path.is_file():
-            raise FileNotFoundError(f'no list of photos {path}')
-        # Names of files need not be text; some editors begin it with a byte order mark.
+            raise FileNotFoundError(f'the list of photos {path} does not exist')
+        # File names can contain any bytes, and some editors start a file with a byte order mark.
         text = path.read_text(encoding='utf-8-sig', errors='surrogateescape')
         names = [line.strip() for line in text.splitlines() if line.strip()]
         if not names:
-            raise FileNotFoundError(f'no photo is listed in {path}')
+            raise FileNotFoundError(f'the list of photos {path} is empty')
         paths = [os.path.join(self.data_root, name) for name in names]
         looked_for = paths if self.test_mode else paths[:_LOOKED_FOR]
         missing = [photo for photo in looked_for if not os.path.lexists(photo)]
         if missing and (self.test_mode or len(missing) == len(looked_for)):
             hint = ''
             if all(os.path.lexists(photo.rpartition(' ')[0]) for photo in missing):
-                hint = '; the lines must be paths alone, without labels'
+                hint = '; each line must be only a path, without a label'
             raise FileNotFoundError(
                 f'{len(missing)} of the first {len(looked_for)} photos of the list {path} do not '
                 f'exist ({shortened(missing)}){hint}'
@@ -164,7 +165,7 @@ class ColorizationDataset(BaseDataset):
 
 
 def _shrunk(image: Tensor, short_side: int) -> Tensor:
-    """An image (3, H, W) uint8, whose shorter side is at most `short_side` unless that is 0."""
+    """Shrink an image (3, H, W) uint8 to a shorter side of at most `short_side`; 0 keeps it."""
     if not short_side or min(image.shape[1:]) <= short_side:
         return image
     factor = short_side / min(image.shape[1:])

@@ -1,4 +1,4 @@
-"""From a photo's path to what the colorizer takes: uint8 RGB tensors."""
+"""Transforms from the path of a photo to the uint8 RGB tensor that the colorizer expects."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from ..utils.tensors import read_photo, squash
 
 @TRANSFORMS.register_module()
 class LoadPhoto:
-    """Read `img_path` (upright, sRGB) to `img`: (3, H, W) uint8 RGB, unless the data set did."""
+    """Read `img_path` to `img`, (3, H, W) uint8 upright sRGB, unless the dataset has done so."""
 
     def __call__(self, results: dict) -> dict:
         image = results.get('img')
@@ -23,11 +23,11 @@ class LoadPhoto:
 
 @TRANSFORMS.register_module()
 class SkipNearGray:
-    """Replace photos with little color, which teach that gray is right, by other photos.
+    """Replace photos with little color, which teach the network to stay gray, by other photos.
 
     Args:
-        min_colorfulness: the smallest `colorfulness` to keep,
-            measured on the photo subsampled to about 128 pixels each way.
+        min_colorfulness: the smallest `colorfulness` to keep, measured on the photo subsampled to
+            about 128 pixels per side.
     """
 
     def __init__(self, min_colorfulness: float) -> None:
@@ -42,11 +42,11 @@ class SkipNearGray:
 
 @TRANSFORMS.register_module()
 class ColorizationCrop:
-    """Random resized crop and horizontal flip of `img` (Sec. IV-A), by torchvision.
+    """Apply torchvision's random resized crop and horizontal flip to `img` (Sec. IV-A).
 
     Args:
         size: side of the square crop.
-        scale: range of the crop's area over the photo's.
+        scale: range of the area of the crop relative to the photo.
     """
 
     def __init__(self, size: int, scale: Sequence[float] = (0.08, 1.0)) -> None:
@@ -65,7 +65,7 @@ class ColorizationCrop:
 
 @TRANSFORMS.register_module()
 class ColorizationCenterSquare:
-    """Cut the largest square out of the middle of `img`."""
+    """Crop the largest centered square of `img`."""
 
     def __call__(self, results: dict) -> dict:
         from torchvision.transforms.v2 import functional
@@ -76,7 +76,7 @@ class ColorizationCenterSquare:
 
 @TRANSFORMS.register_module()
 class ColorizationSquash:
-    """Resize `img` to a square whatever its shape, as the published figures are measured.
+    """Resize `img` to a square and ignore its aspect ratio, as in the published evaluation.
 
     Args:
         size: side of the square.
@@ -91,11 +91,11 @@ class ColorizationSquash:
 
 @TRANSFORMS.register_module()
 class PackColorization:
-    """Pack `img` as `inputs` and, in the sample, as `gt_img` (mmagic's field names).
+    """Pack `img` as `inputs`, and as `gt_img` in the sample (mmagic's field names).
 
     Args:
-        ground_truth: whether the sample gets its `gt_img`, which metrics and visualizers read.
-            Training does not need it, so the workers of the data loader send it only once.
+        ground_truth: whether to store `gt_img` in the sample, which metrics and visualizers read.
+            Training does not need it. Without it, data loader workers send the image only once.
     """
 
     def __init__(self, ground_truth: bool = True) -> None:

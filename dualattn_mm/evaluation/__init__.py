@@ -1,4 +1,4 @@
-"""Metrics of colorization. Importing this registers them; what they need is imported in use."""
+"""Metrics of colorization. Importing this registers them; their libraries are imported later."""
 
 from ..utils.colorfulness import VARIANTS, colorfulness, mean_colorfulness
 from .color import (

@@ -1,4 +1,4 @@
-"""How colorful results are, and how far their colors are from the truth."""
+"""Metrics of colorfulness and of color errors."""
 
 import math
 from abc import abstractmethod
@@ -17,16 +17,16 @@ from .image_metric import ImageMetric, MeanOverImages
 class ColorizationCF(ImageMetric):
     """Colorfulness of predictions (CF) and originals (CF_truth), and their distance (Delta_CF).
 
-    Delta_CF = |mean CF(prediction) - mean CF(truth)| over the data set, so that single images may
-    differ. The definition is that of `colorfulness`.
+    Delta_CF = |mean CF(prediction) - mean CF(truth)| over the dataset, so errors of single images
+    can cancel. See `colorfulness` for the definition.
 
     Args:
         variant: 'signed' is the published protocol; 'absolute' and 'colorformer' are those of the
-            peers' scripts.
-        **kwargs: those of `ImageMetric`.
+            scripts of other methods.
+        **kwargs: arguments of `ImageMetric`.
 
     Raises:
-        ValueError: for another variant.
+        ValueError: if the variant is unknown.
     """
 
     def __init__(self, variant: str = 'signed', **kwargs) -> None:
@@ -51,7 +51,7 @@ class ColorizationCF(ImageMetric):
 
 @METRICS.register_module()
 class ColorizationABError(MeanOverImages):
-    """Mean of |Delta a| and |Delta b| over pixels, CIELAB units; then the mean over images."""
+    """Mean of |Delta a| and |Delta b| over pixels in CIELAB units, then the mean over images."""
 
     name = 'ab_error'
 
@@ -61,8 +61,7 @@ class ColorizationABError(MeanOverImages):
 
 
 class _PixelShare(ImageMetric):
-    """Of certain pixels of all images together, the share that has a property (not a number if
-    there is no such pixel)."""
+    """The share of selected pixels of all images that has a property; NaN if none is selected."""
 
     name: str
 
@@ -76,7 +75,11 @@ class _PixelShare(ImageMetric):
 
     @abstractmethod
     def select(self, ab: Tensor, true_ab: Tensor) -> tuple[Tensor, Tensor]:
-        """Which pixels have the property, and which are looked at: (H, W) bool, from (2, H, W)."""
+        """Return the pixels with the property and the selected pixels, (H, W) bool each.
+
+        Args:
+            ab, true_ab: (2, H, W), CIELAB units.
+        """
 
     def compute_metrics(self, results: list[tuple[int, int]]) -> dict[str, float]:
         found, among = (sum(counts) for counts in zip(*results, strict=True))
@@ -85,17 +88,17 @@ class _PixelShare(ImageMetric):
 
 @METRICS.register_module()
 class ColorizationHue(_PixelShare):
-    """Share of the colorful pixels of all images whose hue is correct (`hue`); 1/6 by chance.
+    """Share of the colorful pixels of all images with a correct hue (`hue`); 1/6 by chance.
 
     A sepia tone can have a better PSNR and a smaller ab error than correct hues with too much
-    chroma. This metric therefore counts, among the pixels whose true chroma is at least
-    `least_chroma`, those whose predicted hue angle (CIELAB) is within `tolerance` of the true one,
-    however pale they are. Gray counts as wrong.
+    chroma. Therefore this metric only looks at pixels with a true chroma of at least
+    `least_chroma`. It counts those whose predicted hue angle (CIELAB) is within `tolerance` of the
+    true one, however pale they are. Gray is always wrong.
 
     Args:
-        tolerance: in degrees, to either side.
-        least_chroma: of the truth, CIELAB units.
-        **kwargs: those of `ImageMetric`.
+        tolerance: largest difference in degrees, in both directions.
+        least_chroma: smallest true chroma, CIELAB units.
+        **kwargs: arguments of `ImageMetric`.
     """
 
     name = 'hue'
@@ -106,7 +109,7 @@ class ColorizationHue(_PixelShare):
         self.least_chroma = least_chroma
 
     def select(self, ab: Tensor, true_ab: Tensor) -> tuple[Tensor, Tensor]:
-        # Below a chroma of 1 a pixel is gray, and its hue is rounding.
+        # A pixel with a chroma below 1 is gray, and its hue is only a rounding error.
         right = (F.cosine_similarity(ab, true_ab, dim=0) >= self.cosine) & (ab.norm(dim=0) >= 1)
         return right, true_ab.norm(dim=0) >= self.least_chroma
 
@@ -116,9 +119,9 @@ class ColorizationTinge(_PixelShare):
     """Share of the truly neutral pixels of all images that get a visible color (`tinge`).
 
     Args:
-        neutral: pixels with a true chroma below this are neutral, CIELAB units.
-        visible: a predicted chroma above this is visible, CIELAB units.
-        **kwargs: those of `ImageMetric`.
+        neutral: pixels with a true chroma below this value are neutral, CIELAB units.
+        visible: a predicted chroma above this value is visible, CIELAB units.
+        **kwargs: arguments of `ImageMetric`.
     """
 
     name = 'tinge'
@@ -137,9 +140,9 @@ class ColorizationDull(_PixelShare):
     """Share of the truly vivid pixels of all images that stay nearly gray (`dull`).
 
     Args:
-        vivid: pixels with a true chroma above this are vivid, CIELAB units.
-        gray: a predicted chroma below this is nearly gray, CIELAB units.
-        **kwargs: those of `ImageMetric`.
+        vivid: pixels with a true chroma above this value are vivid, CIELAB units.
+        gray: a predicted chroma below this value is nearly gray, CIELAB units.
+        **kwargs: arguments of `ImageMetric`.
     """
 
     name = 'dull'

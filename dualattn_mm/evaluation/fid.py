@@ -1,4 +1,4 @@
-"""Frechet inception distance, with torch-fidelity's Inception and torchmetrics' distance."""
+"""Frechet inception distance with torch-fidelity's Inception and torchmetrics' distance."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,25 +18,26 @@ WEIGHTS = (
 )
 _DIGEST = '6726825d'
 _WHAT = "FID's Inception"
-_AT_ONCE = 1000  # features that are summed in float64
+_AT_ONCE = 1000  # number of features that are summed at once in float64
 
 
 @METRICS.register_module()
 class ColorizationFID(ImageMetric):
     """FID (Heusel et al. 2017) between the predictions and the originals.
 
-    It needs the weights of Inception when it is built, before any image is processed. The sums are
-    float64. With fewer than about 2048 images (one per feature) the FID is not reliable.
+    The weights of Inception are loaded when the metric is built, before any image is processed. The
+    sums are computed in float64. With fewer than about 2048 images (one per feature), the FID is
+    not reliable.
 
     Args:
         weights: file with the weights of torch-fidelity's Inception
             (weights-inception-2015-12-05-6726825d.pth); None downloads them once.
-        network: another feature network, or its config: (B, 3, H, W) uint8 RGB to (B, features).
-            `weights` is not used then.
-        **kwargs: those of `ImageMetric`.
+        network: another feature network, or its config, that maps (B, 3, H, W) uint8 RGB to
+            (B, features). `weights` is then not used.
+        **kwargs: arguments of `ImageMetric`.
 
     Raises:
-        FileNotFoundError: if there is no such file of weights.
+        FileNotFoundError: if the weights file does not exist.
         UserError: if the weights cannot be used or downloaded, or a library is missing.
     """
 
@@ -62,7 +63,7 @@ class ColorizationFID(ImageMetric):
         if len(results) < 2:
             raise UserError('FID needs at least two images')
         given = PrecomputedFeatures(results[0].shape[1])
-        # It would wait for the other processes, which are not here.
+        # Without this, it would wait for the other processes, which do not call it.
         distance = self._distance(feature=given, sync_on_compute=False)
         for start in range(0, len(results), _AT_ONCE):
             pairs = torch.stack(results[start : start + _AT_ONCE]).double()
@@ -71,7 +72,7 @@ class ColorizationFID(ImageMetric):
         return dict(FID=float(distance.compute()))
 
     def _features(self, images: list[Tensor]) -> list[Tensor]:
-        """One (features,) per image."""
+        """Compute the features of each image, (features,) each."""
         network = self.network.to(images[0].device)
         alike = len({image.shape for image in images}) == 1
         batches = [torch.stack(images)] if alike else [image[None] for image in images]
@@ -79,7 +80,7 @@ class ColorizationFID(ImageMetric):
 
 
 class PrecomputedFeatures(nn.Module):
-    """Tells torchmetrics that what it is given are the features: they come from many processes."""
+    """Pass features through to torchmetrics, because they come from several processes."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__()
@@ -90,7 +91,7 @@ class PrecomputedFeatures(nn.Module):
 
 
 class _Inception(nn.Module):
-    """torch-fidelity's network, of which one output is wanted."""
+    """torch-fidelity's network with only the output that is needed."""
 
     def __init__(self, extractor: nn.Module) -> None:
         super().__init__()
@@ -104,7 +105,7 @@ def _inception(weights: str | None) -> nn.Module:
     extractor = library('torch_fidelity.feature_extractor_inceptionv3').FeatureExtractorInceptionV3
     argument = 'weights=FILE of ColorizationFID, or --fid-weights FILE of tools/measure.py'
     path = weights_file(weights, WEIGHTS, _DIGEST, _WHAT, argument)
-    # It reads the file by itself, and would execute what is hidden in it: looked at before.
+    # The extractor would execute code in the file that it loads, so the file is checked first.
     read_weights(path, _WHAT, 'FID')
     try:
         return _Inception(extractor('inception-v3-compat', ['2048'], str(path)))

@@ -1,4 +1,4 @@
-"""PSNR and SSIM of every image, by torchmetrics."""
+"""PSNR and SSIM of every image, computed with torchmetrics."""
 
 from mmengine.registry import METRICS
 from torch import Tensor
@@ -14,10 +14,11 @@ _WINDOW = 11
 
 @METRICS.register_module()
 class ColorizationPSNR(MeanOverImages):
-    """Peak signal-to-noise ratio over the three channels, dB; the mean over images.
+    """Peak signal-to-noise ratio over the three channels in dB, then the mean over images.
 
-    No image counts more than 100 dB (chosen): without a limit, one gray photo that a method leaves
-    gray would make the mean infinite. The smallest possible difference is 101 dB at 256 x 256.
+    The value of an image is limited to 100 dB, which we chose. Without a limit, a single gray photo
+    that a method leaves gray would make the mean infinite. The smallest possible difference is
+    101 dB at 256 x 256.
     """
 
     name = 'PSNR'
@@ -33,9 +34,9 @@ class ColorizationPSNR(MeanOverImages):
 
 @METRICS.register_module()
 class ColorizationPSNROverGray(ColorizationPSNR):
-    """How much better the PSNR is than that of the photo without its color, dB; mean over images.
+    """Improvement of the PSNR over the gray photo in dB, then the mean over images.
 
-    The gray photo is what the network sees: the CIELAB lightness of the original.
+    The gray photo is the input of the network, which is the CIELAB lightness of the original.
     """
 
     name = 'PSNR_over_gray'
@@ -47,10 +48,11 @@ class ColorizationPSNROverGray(ColorizationPSNR):
 
 @METRICS.register_module()
 class ColorizationSSIM(MeanOverImages):
-    """Structural similarity (Wang et al. 2004: Gaussian window of 11, sigma 1.5); mean over images.
+    """Structural similarity (Wang et al. 2004: Gaussian window of 11, sigma 1.5), mean over images.
 
-    The mean is over the three channels, each compared alone, and over the windows that lie within
-    the image, as in the authors' program (torchmetrics' own mean counts mirrored borders, too).
+    The value of an image is the mean over the three channels, each compared separately, and over
+    the windows inside the image, as in the authors' program. torchmetrics' own mean also includes
+    mirrored borders.
     """
 
     name = 'SSIM'
@@ -62,7 +64,7 @@ class ColorizationSSIM(MeanOverImages):
     def of_image(self, prediction: Tensor, truth: Tensor) -> Tensor:
         if min(truth.shape[1:]) < _WINDOW:
             size = 'x'.join(map(str, truth.shape[1:]))
-            raise UserError(f'SSIM needs images of at least {_WINDOW} pixels a side, not {size}')
+            raise UserError(f'SSIM needs images of at least {_WINDOW} pixels per side, got {size}')
         pair = prediction[None].double(), truth[None].double()
         _, whole = self._ssim(*pair, data_range=255.0, return_full_image=True)
         border = _WINDOW // 2

@@ -1,4 +1,4 @@
-"""Folders of saved pictures, measured with the metrics of a test."""
+"""Compute the metrics of a test for folders of saved images."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -19,23 +19,23 @@ def measure(
     size: int | None = None,
     device: str | torch.device = 'cpu',
 ) -> dict[str, dict[str, float]]:
-    """Measure saved results of any methods against the originals.
+    """Compare the saved results of any methods with the originals.
 
-    A result belongs to the original whose path below its folder is the same but for the suffix.
+    A result and its original have the same path below their folders, except for the suffix.
 
     Args:
-        truth: the folder of the originals, searched with subfolders.
-        methods: by name, the folder of a method's results.
-        metrics: makes the metrics, anew for every method.
-        size: squash results and originals to this square first; None compares them as they are.
-        device: where networks among the metrics run.
+        truth: the folder of the originals, searched with its subfolders.
+        methods: the folder of the results of each method, by name.
+        metrics: returns new metrics for each method.
+        size: resize results and originals to a square of this size first; None keeps their sizes.
+        device: the device for metrics with networks.
 
     Returns:
-        By method, the figures by name.
+        The figures by name, for each method.
 
     Raises:
-        UserError: if a folder lacks pictures or has others, a file cannot be read, or, without
-            `size`, a result has another size than its original.
+        UserError: if a folder has missing or additional images, a file cannot be read, or the
+            sizes of a result and its original differ and `size` is None.
     """
     originals = pictures_by_name(truth)
     results = {method: pictures_by_name(folder) for method, folder in methods.items()}
@@ -49,8 +49,8 @@ def measure(
             if pred_img.shape != gt_img.shape:
                 sizes = [f'{i.shape[2]}x{i.shape[1]}' for i in (pred_img, gt_img)]
                 raise UserError(
-                    f'{pictures[name]} is {sizes[0]}, and {original} is {sizes[1]}: '
-                    '--size squashes both to one size'
+                    f'{pictures[name]} is {sizes[0]}, but {original} is {sizes[1]}: '
+                    'use --size to resize both'
                 )
             for metric in metrics_of[method]:
                 metric.process(None, [dict(pred_img=pred_img, gt_img=gt_img)])
@@ -63,18 +63,18 @@ def measure(
 def colorfulness_of_folder(
     folder: Path, variant: str = 'signed', size: int | None = None
 ) -> tuple[float, int, list[str]]:
-    """CF of the pictures below a folder.
+    """Compute the CF of the images in a folder.
 
     Args:
-        folder: searched with subfolders.
+        folder: the folder, searched with its subfolders.
         variant: see `colorfulness`.
-        size: squash the pictures to this square first.
+        size: resize the images to a square of this size first.
 
     Returns:
-        The mean, the number of pictures it is of, and a line for each that cannot be read.
+        The mean, the number of images in it, and one line for each unreadable image.
 
     Raises:
-        UserError: if there is no folder, or no picture that can be read.
+        UserError: if the folder does not exist or has no readable image.
     """
     values, failed = [], []
     for path in tqdm(pictures_below(folder), unit='image', disable=None):
@@ -85,7 +85,7 @@ def colorfulness_of_folder(
         else:
             values.append(colorfulness(pixels, variant))
     if not values:
-        raise UserError(f'no picture of {folder} can be read: {failed[0]}')
+        raise UserError(f'no image in {folder} can be read: {failed[0]}')
     return mean_colorfulness(values, variant), len(values), failed
 
 

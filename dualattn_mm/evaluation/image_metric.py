@@ -1,4 +1,4 @@
-"""What all metrics of colorization share: which images they compare, and how results are joined."""
+"""Base classes of the colorization metrics: which images to compare, and how to join results."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -13,36 +13,36 @@ from ..utils.errors import UserError
 
 
 def to_bytes(image: Tensor) -> Tensor:
-    """The image as a saved PNG would hold it; every metric and saved picture passes through here.
+    """Convert an image to the values of a saved PNG; all metrics and saved images use this.
 
     Args:
-        image: any shape, values in [0, 255], floating (rounded and clamped) or uint8.
+        image: any shape, values in [0, 255], either floating-point (rounded and clamped) or uint8.
 
     Returns:
-        The same shape, uint8.
+        A uint8 tensor of the same shape.
 
     Raises:
-        UserError: if a value is not a number, as of a network whose training diverged.
+        UserError: if a value is NaN, for example because training diverged.
     """
     if image.dtype == torch.uint8:
         return image
     if image.isnan().any():
-        raise UserError('the prediction holds values that are not numbers (NaN)')
+        raise UserError('the prediction contains NaN: check whether the training diverged')
     return image.round().clamp(0, 255).to(torch.uint8)
 
 
 class ImageMetric(BaseMetric):
-    """Compares `pred_img` with `gt_img` of every data sample.
+    """Compare `pred_img` with `gt_img` in every data sample.
 
-    Both are (3, H, W) RGB in [0, 255]. Little is kept of each image, and one process computes the
-    figures from all of it, so the number of processes does not matter: mmengine's padding of an
-    uneven data set is dropped.
+    Both are (3, H, W) RGB in [0, 255]. Each image is reduced to a few values, and one process
+    computes the figures from the values of all images. The figures therefore do not depend on the
+    number of processes, because the samples with which mmengine pads an uneven dataset are dropped.
 
     Args:
-        prefix: goes before the names of the figures, as 'prefix/CF'; needed where an evaluator has
+        prefix: prefix of the names of the figures, as in 'prefix/CF'; required if an evaluator has
             the same metric twice.
-        collect_device: 'gpu' sends results through the process group, which is also right for gloo
-            on the CPU; 'cpu' through files in the working folder.
+        collect_device: 'gpu' collects results through the process group, also with gloo on the
+            CPU; 'cpu' collects them through files in the current folder.
     """
 
     default_prefix = ''
@@ -58,7 +58,7 @@ class ImageMetric(BaseMetric):
             data_samples: with `pred_img` and `gt_img`.
 
         Raises:
-            UserError: if a prediction has another size than its truth.
+            UserError: if the sizes of a prediction and its ground truth differ.
         """
         predictions, truths = (
             [to_bytes(sample[key]) for sample in data_samples] for key in ('pred_img', 'gt_img')
@@ -66,13 +66,13 @@ class ImageMetric(BaseMetric):
         for prediction, truth in zip(predictions, truths, strict=True):
             if prediction.shape != truth.shape:
                 shapes = f'{tuple(prediction.shape)} and {tuple(truth.shape)}'
-                raise UserError(f'prediction and truth cannot be compared: they are {shapes}')
+                raise UserError(f'prediction and ground truth differ in shape: {shapes}')
         with torch.inference_mode():
             self.results += self.compare(predictions, truths)
 
     @abstractmethod
     def compare(self, predictions: list[Tensor], truths: list[Tensor]) -> list[Any]:
-        """What the figures need of each image: one value per image, none of them None.
+        """Reduce each image to the value that the figures need; a value must not be None.
 
         Args:
             predictions, truths: each (3, H, W) uint8 RGB, on the model's device.
@@ -80,7 +80,7 @@ class ImageMetric(BaseMetric):
 
 
 class MeanOverImages(ImageMetric):
-    """A figure of a data set that is the mean over its images."""
+    """A figure of a dataset that is the mean over its images."""
 
     name: str
 
@@ -90,7 +90,7 @@ class MeanOverImages(ImageMetric):
 
     @abstractmethod
     def of_image(self, prediction: Tensor, truth: Tensor) -> Tensor | float:
-        """The figure of one image; both are (3, H, W) uint8 RGB."""
+        """Compute the figure of one image; both arguments are (3, H, W) uint8 RGB."""
 
     def compute_metrics(self, results: list[float]) -> dict[str, float]:
         return {self.name: fmean(results)}

@@ -1,4 +1,4 @@
-"""LPIPS of every image, by the package of its authors."""
+"""LPIPS of every image, computed with the package of its authors."""
 
 import re
 import warnings
@@ -20,16 +20,16 @@ _WHAT = "LPIPS' AlexNet"
 class ColorizationLPIPS(MeanOverImages):
     """Learned perceptual image patch similarity (Zhang et al. 2018: v0.1, AlexNet), mean of images.
 
-    It needs the weights of AlexNet when it is built, before any image is processed. The learned
-    factors come with the package. Smaller is more similar; equal images have 0.
+    The weights of AlexNet are loaded when the metric is built, before any image is processed. The
+    learned factors come with the lpips package. Smaller is more similar; equal images have 0.
 
     Args:
         weights: file with the state dict of torchvision's `alexnet()`
             (alexnet-owt-7be5be79.pth); None downloads it once.
-        **kwargs: those of `ImageMetric`.
+        **kwargs: arguments of `ImageMetric`.
 
     Raises:
-        FileNotFoundError: if there is no such file of weights.
+        FileNotFoundError: if the weights file does not exist.
         UserError: if the weights cannot be used or downloaded, or a library is missing.
     """
 
@@ -42,11 +42,11 @@ class ColorizationLPIPS(MeanOverImages):
         path = weights_file(weights, WEIGHTS, _DIGEST, _WHAT, argument)
         state = read_weights(path, _WHAT, 'LPIPS')
         with warnings.catch_warnings():
-            warnings.simplefilter('ignore')  # it uses an argument that torchvision renamed
-            # pnet_rand: AlexNet's weights are those of the file, no download of its own.
+            warnings.simplefilter('ignore')  # lpips uses an argument that torchvision renamed
+            # pnet_rand: do not download AlexNet, because its weights come from the file.
             self.network = lpips.LPIPS(net='alex', pnet_rand=True, verbose=False)
         trunk = self.network.net
-        # It numbers layers as torchvision does, within slices of its own.
+        # lpips numbers layers as torchvision does, but groups them in slices.
         names = {key: re.sub(r'^slice\d+', 'features', key) for key in trunk.state_dict()}
         missing = [name for name in names.values() if name not in state]
         if missing:

@@ -1,9 +1,9 @@
-"""The networks. Importing this registers them in mmengine's root MODELS."""
+"""The networks. Importing this package registers them in mmengine's root MODELS."""
 
 import warnings
 
 with warnings.catch_warnings():
-    # mmengine imports transformers where it is installed; the release that mmagic needs warns.
+    # mmengine imports transformers if it is installed; the release that mmagic needs warns.
     warnings.simplefilter('ignore', FutureWarning)
     from .backbones import DualAttention, DualAttentionBEV
     from .colorizers import Colorizer, MultiscalePyramidTransformer

@@ -1,4 +1,4 @@
-"""The former place of `detectors3d.point_clouds`, which saved configs import by this name."""
+"""The former location of `detectors3d.point_clouds`, which saved configs still import."""
 
 from .detectors3d.point_clouds import (
     CheckedCenterPoint,

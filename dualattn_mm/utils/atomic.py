@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Write files atomically: completely or not at all."""
 
 import contextlib
 import errno
@@ -11,39 +11,40 @@ from pathlib import Path
 
 from .errors import ColorizeError, first_line
 
-_STALE = 3600  # seconds; a file that is written changes more often
+_STALE = 3600  # seconds; a file that is being written changes more often
 
 
 @contextlib.contextmanager
 def atomic_file(path: Path, overwrite: bool = True) -> Iterator[Path]:
     """Gives a temporary file in the folder of `path`, which gets this name at the end.
 
-    Missing folders are made. Whatever happens, there is a whole file at `path` afterwards, or what
-    was there before. Temporary files that killed processes left in the folder are removed.
+    Missing folders are created. Whatever happens, `path` afterwards holds either the complete new
+    file or its previous content. Temporary files that killed processes left in the folder are
+    removed.
 
     Args:
         path: the file.
-        overwrite: whether to replace a file that exists.
+        overwrite: whether to replace an existing file.
 
     Raises:
-        FileExistsError: if there is a file by now and `overwrite` is false.
+        FileExistsError: if the file exists now and `overwrite` is false.
         OSError: if the folder or the file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_stale(path.parent, hour=int(time.monotonic() // _STALE))
-    # Short, since a file name may already be as long as the system allows; hidden, so that no
-    # other program takes it for a file of its own kind.
+    # The name is short, because `path` may be as long as the system allows. It is hidden, so that
+    # other programs ignore it.
     temporary = path.parent / f'.colorize-{uuid.uuid4().hex}.tmp'
     try:
         temporary.touch(exist_ok=False)
         yield temporary
         with temporary.open('rb+') as file:
             written = os.fstat(file.fileno()).st_size
-            os.fsync(file.fileno())  # some disks tell only now that they are full
+            os.fsync(file.fileno())  # some disks report only now that they are full
             if os.fstat(file.fileno()).st_size != written:
-                raise OSError(errno.EIO, 'the disk took only a part of the file')
+                raise OSError(errno.EIO, 'only a part of the file was written')
         if not overwrite and os.path.lexists(path):
-            raise FileExistsError('appeared while working; not overwritten')
+            raise FileExistsError('the file was created by another program and is not overwritten')
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -61,7 +62,7 @@ def atomic_write_bytes(path: Path, data: bytes | memoryview, overwrite: bool = T
 
 @lru_cache(maxsize=256)
 def _remove_stale(folder: Path, hour: int) -> None:
-    """Remove old temporary files, once per folder and hour: a folder can hold very many files."""
+    """Remove old temporary files, once per folder and hour, because a folder can be very large."""
     for path in folder.glob('.colorize-*.tmp'):
         with contextlib.suppress(OSError):
             if time.time() - path.lstat().st_mtime > _STALE:
@@ -69,10 +70,10 @@ def _remove_stale(folder: Path, hour: int) -> None:
 
 
 def check_writable(outdir: Path) -> None:
-    """Make the output folder and try it.
+    """Create the output folder and check that files can be written there.
 
     Raises:
-        ColorizeError: if no file can be written there.
+        ColorizeError: if the folder cannot be created or written to.
     """
     probe = outdir / f'.colorize-{os.getpid()}.tmp'
     try:

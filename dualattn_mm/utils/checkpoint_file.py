@@ -1,4 +1,4 @@
-"""Files of weights that others wrote: read without running anything that is in them."""
+"""Read weights files from untrusted sources without executing anything in them."""
 
 import contextlib
 import os
@@ -26,21 +26,21 @@ def read_checkpoint(
     map_location: Any = 'cpu',
     mmap: bool = True,
 ) -> Any:
-    """What `torch.save` wrote; nothing in it is executed (weights_only).
+    """Read a file of `torch.save` with weights_only, so nothing in it is executed.
 
     Args:
         path: the file.
-        training_log: whether the log of mmengine's own hooks may be in it (torch >= 2.5).
-        map_location: torch.load's.
-        mmap: leave on the disk what is not asked for, such as the optimizer's state. The file must
-            then not be overwritten while its tensors are in use.
+        training_log: whether the file may contain the log of mmengine's hooks (torch >= 2.5).
+        map_location: as in torch.load.
+        mmap: leave parts that are not used, such as the optimizer state, on the disk. The file must
+            not be overwritten while its tensors are in use.
 
     Raises:
-        UserError: if it is damaged, is something else, or holds objects that could run code.
+        UserError: if the file is damaged, not a checkpoint, or holds objects that could run code.
     """
     log: ModuleType | None = None
     if training_log and READS_TRAINING_LOGS:
-        from . import training_log as log  # `import dualattn_mm` does without it
+        from . import training_log as log  # `import dualattn_mm` does not need it
     try:
         mapped = zipfile.is_zipfile(path)
         if mapped:
@@ -54,14 +54,14 @@ def read_checkpoint(
         found = re.search(r'(?:GLOBAL|class) ([\w.]+)', str(error))
         reason, remedy = f' ({found[1]})' if found else '', _REMEDY if found else ''
         raise UserError(
-            f'{path} is not loaded: it is damaged, or holds objects other than weights{reason}, '
+            f'cannot load {path}: it is damaged, or holds objects other than weights{reason}, '
             f'which could run code{remedy}'
         ) from None
     except UserError:
         raise
-    except Exception as error:  # a pickle that anyone may have made can fail in any way
+    except Exception as error:  # anyone may have made the pickle, so any error is possible
         raise UserError(
-            f'{path} is not loaded: it is damaged, or no checkpoint ({first_line(error)})'
+            f'cannot load {path}: it is damaged or not a checkpoint ({first_line(error)})'
         ) from None
 
 
@@ -72,8 +72,9 @@ _REMEDY = (
 
 
 def _require_stored(path: str | os.PathLike) -> None:
-    """Refuse compressed entries, which torch.save never writes: four megabytes can hold eight
-    gigabytes.
+    """Reject compressed entries, which torch.save never writes.
+
+    A compressed file of 4 MB can expand to 8 GB.
     """
     size = os.path.getsize(path)
     with zipfile.ZipFile(path) as archive:
@@ -81,19 +82,19 @@ def _require_stored(path: str | os.PathLike) -> None:
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries) or (
         sum(entry.file_size for entry in entries) > size
     ):
-        raise UserError(f'{path} is not loaded: it is compressed, which torch.save does not do')
+        raise UserError(f'cannot load {path}: it is compressed, so torch.save did not write it')
 
 
 def require_checkpoint(checkpoint: Any, path: str | os.PathLike, resume: bool = False) -> None:
-    """Refuse what mmengine could not load, or not go on from.
+    """Check that mmengine can load a checkpoint or resume from it.
 
     Args:
-        checkpoint: what `read_checkpoint` returned.
-        path: its file, for errors.
-        resume: whether it must have the state of a training.
+        checkpoint: the result of `read_checkpoint`.
+        path: its file, for error messages.
+        resume: whether the checkpoint must have the state of a training.
 
     Raises:
-        UserError: naming the part that is wrong.
+        UserError: if a part has a wrong type; the message names it.
     """
     parts: list[tuple[str, Any, type]] = [('', checkpoint, dict)]
     if isinstance(checkpoint, dict):
@@ -105,16 +106,16 @@ def require_checkpoint(checkpoint: Any, path: str | os.PathLike, resume: bool = 
     for name, value, kind in parts:
         if not isinstance(value, kind):
             raise UserError(
-                f'{path} is no checkpoint: {name or "it"} is a {type(value).__name__} where a '
-                f'{kind.__name__} belongs'
+                f'{path} is not a checkpoint: {name or "its content"} is a '
+                f'{type(value).__name__}, expected a {kind.__name__}'
             )
 
 
 def is_safetensors(path: str | os.PathLike) -> bool:
-    """Whether a file is of the format of safetensors: a length of 8 bytes, then JSON.
+    """Return whether a file has the safetensors format: a length of 8 bytes, then JSON.
 
     Raises:
-        UserError: if there is no such file, or it cannot be opened.
+        UserError: if the file does not exist or cannot be opened.
     """
     try:
         with Path(path).open('rb') as file:
@@ -124,12 +125,12 @@ def is_safetensors(path: str | os.PathLike) -> bool:
 
 
 def read_safetensors(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors by name and the metadata of a safetensors file.
+    """Return the tensors by name and the metadata of a safetensors file.
 
     Raises:
-        UserError: if it is damaged.
+        UserError: if the file is damaged.
     """
-    from safetensors import SafetensorError, safe_open  # `import dualattn_mm` does without it
+    from safetensors import SafetensorError, safe_open  # `import dualattn_mm` does not need it
 
     try:
         with safe_open(path, 'pt') as file:
@@ -140,14 +141,15 @@ def read_safetensors(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict[s
 
 
 def read_state_dict(path: str | os.PathLike, training_log: bool = True) -> dict[str, Tensor]:
-    """The tensors by name in a safetensors file, a checkpoint of mmengine or timm, or a state dict.
+    """Read the tensors by name from a safetensors file, an mmengine or timm checkpoint, or a state
+    dict.
 
     Args:
         path: the file.
-        training_log: whether mmengine's log may be in it.
+        training_log: whether the file may contain mmengine's training log.
 
     Raises:
-        UserError: if there is no such file, or it cannot be read.
+        UserError: if the file does not exist or cannot be read.
     """
     if is_safetensors(path):
         return read_safetensors(path)[0]
@@ -156,38 +158,38 @@ def read_state_dict(path: str | os.PathLike, training_log: bool = True) -> dict[
         if isinstance(checkpoint, dict) and isinstance(checkpoint.get(name), dict):
             checkpoint = checkpoint[name]
     if not isinstance(checkpoint, dict):
-        raise UserError(f'{path} holds no state dict')
+        raise UserError(f'{path} does not contain a state dict')
     return {str(key): value for key, value in checkpoint.items() if isinstance(value, Tensor)}
 
 
 def read_weights(file: str | os.PathLike, network: str, user: str) -> dict[str, Tensor]:
-    """The state dict of a network that others trained.
+    """Read the state dict of a third-party network.
 
     Args:
-        file: its path.
-        network: its name, for errors.
-        user: what needs it, for errors.
+        file: path of the weights file.
+        network: name of the network, for error messages.
+        user: the component that needs the network, for error messages.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        UserError: if it cannot be read, or holds anything but tensors and plain values.
+        FileNotFoundError: if the file does not exist.
+        UserError: if it cannot be read, or holds anything except tensors and plain values.
     """
     path = Path(file).expanduser()
     if not path.is_file():
-        raise FileNotFoundError(f'no file {path}: {user} needs the weights of {network}')
+        raise FileNotFoundError(f'{path} does not exist: {user} needs the weights of {network}')
     try:
         return read_state_dict(path, training_log=False)
     except UserError as error:
-        raise UserError(f'no weights of {network}: {error}') from None
+        raise UserError(f'the weights of {network} cannot be used: {error}') from None
 
 
 def load_frozen(
     network: nn.Module, state: Mapping[str, Tensor], file: str | os.PathLike, name: str
 ) -> None:
-    """Give a network on the meta device its weights, in float32, and freeze it.
+    """Load float32 weights into a network on the meta device, and freeze it.
 
     Raises:
-        UserError: if they do not fit, exactly.
+        UserError: if the names or shapes do not match exactly.
     """
     try:
         network.load_state_dict(state, strict=True, assign=True)
@@ -197,15 +199,15 @@ def load_frozen(
 
 
 def misfit(file: str | os.PathLike, network: str, error: RuntimeError) -> UserError:
-    """The error for weights that `load_state_dict` refused."""
+    """Return the UserError for weights that `load_state_dict` rejected."""
     reason = ' '.join(str(error).split())[:200]
-    return UserError(f'{file} does not hold the weights of {network}: {reason}')
+    return UserError(f'{file} does not contain the weights of {network}: {reason}')
 
 
 def state_differences(
     own: Mapping[str, Tensor], given: Mapping[str, Tensor]
 ) -> dict[str, list[str]]:
-    """Which of the given weights do not fit a network's own: names by kind of difference."""
+    """Compare a network's weights with the given ones; return the names by kind of difference."""
     return {
         'missing': [name for name in own if name not in given],
         'unexpected': [name for name in given if name not in own],
@@ -223,7 +225,7 @@ def state_differences(
 
 
 def _can_replace(own: Tensor, given: Tensor) -> bool:
-    """Whether a tensor holds real numbers where ours does, or whole ones, and all of them."""
+    """Return whether a tensor is dense, has data and is of the same kind of number as `own`."""
     return (
         given.layout == torch.strided
         and not (given.is_quantized or given.is_meta or given.is_nested)
@@ -239,17 +241,17 @@ def _kind(tensor: Tensor) -> str:
 
 
 def weights_file(given: str | None, url: str, digest: str, network: str, argument: str) -> Path:
-    """Where a network's weights lie on this machine; they are downloaded once if they do not.
+    """Return the local path of a network's weights, and download them on first use.
 
     Args:
-        given: a local file; None takes the one in torch's cache, or downloads it.
-        url: where the file is published; its name is kept.
+        given: a local file; None uses the file in torch's cache, or downloads it.
+        url: the URL of the published file; its name is kept.
         digest: the first letters of its SHA-256.
-        network: what the weights are of, for errors.
-        argument: how the user passes a local file, for errors: "weights=FILE of ...".
+        network: name of the network, for error messages.
+        argument: how the user passes a local file, for error messages: "weights=FILE of ...".
 
     Raises:
-        UserError: if the file cannot be downloaded, in one line.
+        UserError: if the file cannot be downloaded.
     """
     if given is not None:
         return Path(given).expanduser()
@@ -261,9 +263,9 @@ def weights_file(given: str | None, url: str, digest: str, network: str, argumen
         torch.hub.download_url_to_file(
             url, os.fspath(path), hash_prefix=digest, progress=sys.stderr.isatty()
         )
-    except (OSError, RuntimeError) as error:  # no network, no such page; another file than expected
+    except (OSError, RuntimeError) as error:  # no network, no such page, or a wrong digest
         raise UserError(
-            f'the weights of {network} could not be downloaded ({first_line(error)}): '
-            f'fetch {url} elsewhere and pass it as {argument}'
+            f'cannot download the weights of {network} ({first_line(error)}): '
+            f'download {url} elsewhere and pass it as {argument}'
         ) from None
     return path

@@ -1,4 +1,4 @@
-"""One clear line for an argument that cannot be."""
+"""Check arguments, and report invalid ones in one line."""
 
 from collections.abc import Sequence
 
@@ -6,43 +6,43 @@ from .errors import UserError
 
 
 def require(ok: bool, name: str, value: object, allowed: str) -> None:
-    """Raise UserError, naming the argument, its value and what is allowed, unless `ok`."""
+    """Raise UserError unless `ok`; it names the argument, its value and the allowed values."""
     if not ok:
         raise _refusal(name, value, allowed)
 
 
 def _refusal(name: str, value: object, allowed: str) -> UserError:
-    return UserError(f'{name}={value!r} is not possible: it must be {allowed}')
+    return UserError(f'{name}={value!r} is invalid: it must be {allowed}')
 
 
 def require_natural(**arguments: object) -> None:
-    """Raise UserError, a ValueError, unless every argument is a whole number of at least 1."""
+    """Raise UserError, a ValueError, unless every argument is a positive integer."""
     for name, value in arguments.items():
-        require(_is_natural(value), name, value, 'a whole number of at least 1')
+        require(_is_natural(value), name, value, 'a positive integer')
 
 
 def natural_numbers(name: str, value: object, length: int | None = None) -> tuple[int, ...]:
-    """Check a sequence (config files have lists) of whole numbers of at least 1.
+    """Check a sequence of positive integers; config files have lists.
 
     Returns:
-        It as a tuple.
+        The sequence as a tuple.
 
     Raises:
-        ValueError: if it is something else, empty, or not of the length given.
+        ValueError: if it is not such a sequence, is empty, or does not have the given length.
     """
     numbers = as_tuple(name, value)
     require(
         bool(numbers) and all(map(_is_natural, numbers)),
         name,
         numbers,
-        'a sequence of whole numbers of at least 1',
+        'a sequence of positive integers',
     )
     require(length in (None, len(numbers)), name, numbers, f'{length} numbers, one per stage')
     return numbers
 
 
 def as_tuple(name: str, value: object) -> tuple:
-    """Check that an argument is a sequence and no string."""
+    """Check that an argument is a sequence but not a string."""
     if isinstance(value, Sequence) and not isinstance(value, str):
         return tuple(value)
     raise _refusal(name, value, 'a sequence')

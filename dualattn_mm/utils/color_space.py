@@ -1,7 +1,8 @@
-"""Differentiable sRGB <-> CIELAB (D65, 2 degree observer) in torch.
+"""Differentiable conversion between sRGB and CIELAB (D65, 2 degree observer) in torch.
 
-Always float32 (float64 stays), also under autocast: half precision cannot hold the powers. Every
-power acts on a clamped argument, so gradients are finite at black, white and out of gamut.
+Everything is computed in float32 (or float64), also under autocast, because half precision is too
+coarse for the powers. The argument of every power is clamped, so gradients are finite at black, at
+white and out of gamut.
 """
 
 from contextlib import AbstractContextManager, nullcontext
@@ -10,23 +11,23 @@ from functools import cache
 import torch
 from torch import Tensor
 
-# IEC 61966-2-1 primaries; the same constants as scikit-image, so that results agree.
+# IEC 61966-2-1 primaries, with the constants of scikit-image so that results agree.
 _XYZ_FROM_RGB = (
     (0.412453, 0.357580, 0.180423),
     (0.212671, 0.715160, 0.072169),
     (0.019334, 0.119193, 0.950227),
 )
 _WHITE = (0.95047, 1.0, 1.08883)
-# From X, Y and Z relative to white to linear RGB.
+# Converts X, Y and Z relative to white to linear RGB.
 _RGB_FROM_XYZ = torch.linalg.inv(
     torch.tensor(_XYZ_FROM_RGB, dtype=torch.float64)
     / torch.tensor(_WHITE, dtype=torch.float64)[:, None]
 ).tolist()
-_EPSILON = 0.008856  # CIE threshold below which the cube root is replaced by a line
+_EPSILON = 0.008856  # CIE threshold: a line replaces the cube root below it
 _SLOPE, _OFFSET = 7.787, 16.0 / 116.0
-_F_KNEE, _LINEAR_KNEE = 0.2068966, 0.0031308  # the same on the way back, and that of sRGB
+_F_KNEE, _LINEAR_KNEE = 0.2068966, 0.0031308  # thresholds of the inverse, and of sRGB
 
-# ab beyond this is no color: peers that do not clamp it show artefacts.
+# Values of ab outside this range are not colors; methods that do not clamp them show artifacts.
 AB_LIMITS = (-128.0, 127.0)
 
 
@@ -45,36 +46,36 @@ def _mix(matrix: Tensor, image: Tensor) -> Tensor:
 
 
 def _decode(rgb: Tensor) -> Tensor:
-    """sRGB to linear light, both in [0, 1]."""
+    """Convert sRGB to linear light, both in [0, 1]."""
     power = ((rgb.clamp(min=0.04045) + 0.055) / 1.055) ** 2.4
     return torch.where(rgb > 0.04045, power, rgb / 12.92)
 
 
 def _compress(xyz: Tensor) -> Tensor:
-    """CIELAB's f."""
+    """Compute CIELAB's function f."""
     root = xyz.clamp(min=_EPSILON) ** (1 / 3)
     return torch.where(xyz > _EPSILON, root, _SLOPE * xyz + _OFFSET)
 
 
-# The way back is walked at full resolution. There, a curve and the line below its knee are added,
-# each held where the other one rules, in a third of the time of `torch.where`.
+# The inverse runs at full resolution. Instead of using `torch.where`, it adds the curve and the
+# line, each clamped to a constant on the other side of the threshold: a third of the time.
 
 
 def _expand(f: Tensor) -> Tensor:
-    """The inverse of `_compress`."""
+    """Invert `_compress`."""
     knee = _F_KNEE**3 + _OFFSET / _SLOPE
     return f.clamp(min=_F_KNEE) ** 3 - torch.relu(knee - f / _SLOPE)
 
 
 def _encode(linear: Tensor) -> Tensor:
-    """The inverse of `_decode`, clamped to [0, 1]."""
+    """Invert `_decode`, clamped to [0, 1]."""
     power = 1.055 * linear.clamp(min=_LINEAR_KNEE) ** (1 / 2.4) - 0.055
     knee = 1.055 * _LINEAR_KNEE ** (1 / 2.4) - 0.055
     return (power + (12.92 * linear - knee).clamp(max=0)).clamp(0, 1)
 
 
 def _without_autocast(x: Tensor) -> AbstractContextManager:
-    """The meta device, on which networks are counted, has no autocast to switch off."""
+    """Disable autocast; the meta device, on which networks are counted, does not have it."""
     return nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)
 
 
@@ -116,15 +117,15 @@ def lab_to_rgb(lab: Tensor) -> Tensor:
 
 
 def _lab_to_xyz(lightness: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """X, Y and Z relative to white, stacked before the last two axes."""
+    """Return X, Y and Z relative to white, stacked before the last two axes."""
     fy = (lightness + 16) / 116
-    # A strongly negative b would make Z negative: scikit-image clips it, so do we.
+    # A strongly negative b would make Z negative. It is clipped, as in scikit-image.
     fz = torch.relu(torch.sub(fy, b, alpha=1 / 200))
     return _expand(torch.stack((torch.add(fy, a, alpha=1 / 500), fy, fz), dim=-3))
 
 
 def join_lightness(lightness: Tensor, ab: Tensor) -> Tensor:
-    """Join lightness and color (eq. 11) to sRGB.
+    """Join lightness and color (eq. 11) and convert them to sRGB.
 
     Args:
         lightness: (..., 1, H, W), L in [0, 100].
@@ -137,27 +138,27 @@ def join_lightness(lightness: Tensor, ab: Tensor) -> Tensor:
 
 
 def luminance_weights() -> Tensor:
-    """(3,) float32: what linear red, green and blue contribute to the luminance Y."""
+    """Return the weights of linear red, green and blue in the luminance Y, (3,) float32."""
     return torch.tensor(_XYZ_FROM_RGB[1])
 
 
 @cache
 def linear_table(levels: int) -> Tensor:
-    """(levels,) float32: the linear light of every value of an sRGB channel."""
+    """Return the linear light of every value of an sRGB channel, (levels,) float32."""
     return _decode(torch.arange(levels) / (levels - 1))
 
 
 def lightness_of(luminance: Tensor) -> Tensor:
-    """CIELAB L of the luminance Y in [0, 1]: the first channel of `rgb_to_lab`, any shape."""
+    """Convert luminance Y in [0, 1] to CIELAB L, the first channel of `rgb_to_lab`; any shape."""
     return 116 * _compress(luminance) - 16
 
 
 @cache
 def encoding_table() -> Tensor:
-    """(65536,) uint8: the sRGB value for each step of linear light.
+    """Return the sRGB value for each of 65536 steps of linear light, uint8.
 
-    A step is at most 0.05 of an sRGB value, so that of the darkest pixels one in forty, and of all
-    far fewer, may come out a value beside the nearest.
+    A step is at most 0.05 of an sRGB value. Therefore one in forty of the darkest pixels, and far
+    fewer of all pixels, can differ by one from the nearest value.
     """
     return (_encode((torch.arange(65536) + 0.5) / 65536) * 255 + 0.5).to(torch.uint8)
 
@@ -166,8 +167,8 @@ def join_lightness_to_bytes(lightness: Tensor, ab: Tensor, table: Tensor) -> Ten
     """Join lightness and color to images for storing, without gradient.
 
     Unlike `join_lightness`, which clips each channel, this keeps the luminance of colors outside
-    the sRGB gamut: they are mixed with the gray of their luminance, in linear light, until they lie
-    in the gamut.
+    the sRGB gamut. They are mixed in linear light with the gray of the same luminance until they
+    are in the gamut.
 
     Args:
         lightness: (H, W) float32, L in [0, 100].
@@ -187,11 +188,11 @@ def join_lightness_to_bytes(lightness: Tensor, ab: Tensor, table: Tensor) -> Ten
 
 
 def _into_gamut(linear: Tensor, luminance: Tensor) -> Tensor:
-    """Mix linear RGB (3, N) with the gray of its luminance Y (N,) as little as is needed."""
+    """Mix linear RGB (3, N) with the gray of its luminance Y (N,) as little as needed."""
     red, green, blue = linear
     least = torch.minimum(torch.minimum(red, green), blue)
     greatest = torch.maximum(torch.maximum(red, green), blue)
-    # Equal where a channel lies on the bound; gray, for which both differences are 0, stays.
+    # A channel on the bound stays unchanged, and so does gray, for which both differences are 0.
     tiny = torch.finfo(linear.dtype).tiny
     share = torch.minimum(
         (1 - luminance) / (greatest - luminance).clamp(min=tiny),

@@ -10,21 +10,25 @@ _LEAST_OF_COLORFORMER = 1.0
 
 
 def colorfulness(image: np.ndarray, variant: str = 'signed') -> float:
-    """Hasler and Suesstrunk, "Measuring colourfulness in natural images", 2003, eq. 7 (M^(3)).
+    """Compute the colorfulness of an image.
+
+    The definition is eq. 7 (M^(3)) of Hasler and Suesstrunk, "Measuring colourfulness in natural
+    images", 2003.
 
     Args:
         image: (H, W, 3), uint8 sRGB.
-        variant: 'signed' takes the differences R - G and (R + G) / 2 - B as they are, which is the
-            published definition and that of the paper's figures. 'absolute' takes their absolute
-            values, as the scripts of DDColor and ColorFormer do; it is never larger in the spread
-            and never smaller in the mean, so its figures cannot be compared with the former.
-            'colorformer' is 'absolute' for one image; see `mean_colorfulness`.
+        variant: 'signed' uses the differences R - G and (R + G) / 2 - B as they are; this is the
+            published definition, which the paper uses. 'absolute' uses their absolute values, as
+            the scripts of DDColor and ColorFormer do. Its standard deviation is never larger and
+            its mean never smaller, so its figures are not comparable with 'signed'. 'colorformer'
+            equals 'absolute' for a single image; see `mean_colorfulness`.
 
     Returns:
-        0 for gray, about 15 for slightly, 33 moderately, 59 quite, 109 extremely colorful.
+        The colorfulness: 0 is gray, about 15 slightly, 33 moderately, 59 quite and 109 extremely
+        colorful.
 
     Raises:
-        ValueError: if the shape or dtype is not as above, or for another variant.
+        ValueError: if the shape, dtype or variant is not as above.
     """
     check_variant(variant)
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
@@ -38,47 +42,48 @@ def colorfulness(image: np.ndarray, variant: str = 'signed') -> float:
 
 
 def mean_colorfulness(values: Iterable[float], variant: str = 'signed') -> float:
-    """CF of a data set: the mean over its images.
+    """Compute the CF of a dataset, which is the mean over its images.
 
     Args:
         values: `colorfulness` of every image.
-        variant: 'colorformer' leaves images of at most 1 out, as ColorFormer's script does; the
-            others leave none out.
+        variant: 'colorformer' skips images with a value of at most 1, as ColorFormer's script
+            does; the other variants use all images.
 
     Returns:
-        The mean; 0 if 'colorformer' leaves no image.
+        The mean; 0 if 'colorformer' skips all images.
 
     Raises:
-        ValueError: for another variant, or if there is no value.
+        ValueError: if the variant is unknown or there is no value.
     """
     check_variant(variant)
     values = list(values)
     if not values:
-        raise ValueError('there is no image to take the mean of')
+        raise ValueError('cannot compute the mean colorfulness of no images')
     if variant == 'colorformer':
         values = [value for value in values if value > _LEAST_OF_COLORFORMER] or [0.0]
     return float(np.mean(values))
 
 
 def check_variant(variant: str) -> None:
-    """Raise ValueError for a variant that is none of `VARIANTS`."""
+    """Raise ValueError unless the variant is one of `VARIANTS`."""
     if variant not in VARIANTS:
-        raise ValueError(f'variant={variant!r} is not possible: it must be one of {VARIANTS}')
+        raise ValueError(f'variant={variant!r} is invalid: it must be one of {VARIANTS}')
 
 
 _SAMPLED, _AVERAGED = 256, 64  # pixels a side
 _LIGHTNESS_LEVELS = 16
-_LEAST_SPREAD = 9.0  # noisy toned prints have up to 8, 98 of 100 color photos have more than 9
+_LEAST_SPREAD = 9.0  # noisy toned prints reach 8; 98 of 100 color photos exceed 9
 
 
 def has_colors(image: Image.Image) -> bool:
-    """Whether an image is a color photo; gray ones and toned ones, as sepia, are not.
+    """Return whether an image is a color photo and not gray or toned (for example sepia).
 
-    A toned print has one color per lightness, and a color photo has many. So what counts is how far
-    the differences R - G and (R + G) / 2 - B spread among pixels of one lightness.
+    A toned print has one color per lightness, and a color photo has many. The test is therefore how
+    much the differences R - G and (R + G) / 2 - B vary among pixels of similar lightness.
 
     Args:
-        image: of any mode that can be converted to RGB, and of any size, which costs no time.
+        image: an image of any mode that can be converted to RGB. The time does not depend on its
+            size.
     """
     if image.mode.startswith(('1', 'L', 'I', 'F')):
         return False
@@ -86,7 +91,7 @@ def has_colors(image: Image.Image) -> bool:
         image = image.convert('RGBA')
     size = min(_SAMPLED, image.width), min(_SAMPLED, image.height)
     sampled = image.resize(size, Image.Resampling.NEAREST).convert('RGB')
-    # The mean of some pixels, in which the noise of a scanner disappears.
+    # Averaging a few pixels removes the noise of a scanner.
     small = sampled.resize((_AVERAGED, _AVERAGED), Image.Resampling.BOX)
     red, green, blue = np.asarray(small, np.float64).reshape(-1, 3).T
     by_lightness = np.argsort(red + green + blue)

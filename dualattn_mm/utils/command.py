@@ -1,4 +1,4 @@
-"""What every command does alike: exit statuses, errors of use in one line, Ctrl-C, closed pipes."""
+"""Common behavior of all commands: exit statuses, one-line errors, Ctrl-C and closed pipes."""
 
 import contextlib
 import os
@@ -12,21 +12,21 @@ from .errors import UserError
 from .terminal import accept_any_text, discard_output, print_line
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
-INTERRUPTED, CLOSED_PIPE = 130, 141  # as a shell reports SIGINT and SIGPIPE
+INTERRUPTED, CLOSED_PIPE = 130, 141  # the statuses with which a shell reports SIGINT and SIGPIPE
 
-# The variable that each launcher sets to the number of the process.
+# The variable that each launcher sets to the rank of the process.
 RANK_VARIABLES = dict(pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_RANK')
 
 
 def run_command(call: Callable[[], object]) -> int:
-    """Call it, and turn what the user can put right into one line on standard error.
+    """Run a command, and print errors that the user can fix in one line on standard error.
 
     Args:
-        call: returns the exit status, or None for 0.
+        call: the command; it returns the exit status, or None for 0.
 
     Returns:
-        The exit status: that of `call`, 2 after an error of use, 1 after one of the system (a full
-        disk), 130 when interrupted, 141 when the reader of the output is gone.
+        The exit status: that of `call`; 2 after a usage error; 1 after a system error, such as a
+        full disk; 130 if interrupted; 141 if the output pipe was closed.
     """
     accept_any_text()
     try:
@@ -38,7 +38,7 @@ def run_command(call: Callable[[], object]) -> int:
         except BrokenPipeError:
             raise
         except ModuleNotFoundError as error:
-            where = f'the module {error.name} is missing in {sys.executable}'
+            where = f'the module {error.name} is not installed for {sys.executable}'
             status = _fail(
                 f'{where}: install dualattn_mm with pip, or run tools/env.sh in its clone'
             )
@@ -49,7 +49,7 @@ def run_command(call: Callable[[], object]) -> int:
         except Exception:
             if not pressed:
                 raise
-            status = _interrupted()  # libraries make other errors of it while they are imported
+            status = _interrupted()  # libraries can turn Ctrl-C into another error during import
         sys.stdout.flush()
     except BrokenPipeError:
         discard_output()
@@ -59,7 +59,7 @@ def run_command(call: Callable[[], object]) -> int:
 
 @contextlib.contextmanager
 def _noted_ctrl_c() -> Iterator[list[int]]:
-    """Gives a list that is no longer empty once Ctrl-C has been pressed."""
+    """Provide a list that is not empty once Ctrl-C has been pressed."""
     pressed: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
@@ -90,19 +90,19 @@ def _fail(message: str, status: int = WRONG_USE) -> int:
 
 
 def process_rank() -> str:
-    """The number that a launcher gave this process; '0' where there is none."""
+    """Return the rank that a launcher gave this process; '0' without a launcher."""
     names = RANK_VARIABLES.values()
     return next((os.environ[name] for name in names if name in os.environ), '0')
 
 
 def error_line(error: BaseException) -> str:
-    """An error in one line; one that was not written for the user has its class before it."""
+    """Return an error as one line; errors not written for users start with their class name."""
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f'{os.fsdecode(error.filename)}: {error.strerror}'
     lines = str(error).strip().splitlines()
     if not isinstance(error, UserError | OSError):
         return ': '.join((type(error).__name__, *lines[:1]))
     if lines and lines[0].startswith('Caught ') and lines[0].endswith('.'):
-        # Of a data loader's worker: torch puts its whole traceback into the message.
+        # Raised in a data loader's worker: torch puts the whole traceback into the message.
         return lines[-1].partition(': ')[2]
     return str(error) or type(error).__name__

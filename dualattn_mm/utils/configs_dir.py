@@ -1,4 +1,4 @@
-"""The configs that come with the package: where they are, and their names."""
+"""Find the bundled configs by name."""
 
 import difflib
 from pathlib import Path
@@ -9,38 +9,40 @@ _CLOSE = 3  # names in a message
 
 
 def configs_dir() -> Path:
-    """The folder that holds `mmagic/`, `mmpretrain/`, `mmdet/`, `mmdet3d/` and `_base_/`.
+    """Return the folder that holds `mmagic/`, `mmpretrain/`, `mmdet/`, `mmdet3d/` and `_base_/`.
 
     Raises:
-        FileNotFoundError: The package was copied without its configs.
+        FileNotFoundError: if the package was copied without its configs.
     """
     package = Path(__file__).resolve().parents[1]
     installed = package / '.mim' / 'configs'
     if installed.is_dir():
         return installed
-    # setup.py tells a checkout from a site-packages into which another package put `configs`.
+    # setup.py distinguishes a checkout from a site-packages where another package put `configs`.
     checkout = package.parent / 'configs'
     if checkout.is_dir() and (package.parent / 'setup.py').is_file():
         return checkout
-    raise FileNotFoundError(f'no configs at {installed} or {checkout}: reinstall dualattn_mm')
+    raise FileNotFoundError(
+        f'there are no configs in {installed} or {checkout}: reinstall dualattn_mm'
+    )
 
 
 def config_names() -> list[str]:
-    """The names that `find_config` knows, such as 'mmagic/color_dualattn_mini', in their order."""
+    """Return the sorted names that `find_config` knows, such as 'mmagic/color_dualattn_mini'."""
     root = configs_dir()
     paths = (path.relative_to(root).with_suffix('') for path in root.glob('[!_]*/*.py'))
     return sorted(path.as_posix() for path in paths)
 
 
 def find_config(config: str) -> Path:
-    """The file of a config.
+    """Find the file of a config.
 
     Args:
-        config: a path, or the name of a config that comes with the package, with or without
-            'configs/' before it and '.py' behind it. A file of the current folder goes first.
+        config: a path, or the name of a bundled config, with or without the prefix 'configs/' and
+            the suffix '.py'. An existing file takes precedence.
 
     Raises:
-        RunError: if there is none, with the names that are closest.
+        RunError: if there is no such config; the message suggests the closest names.
     """
     if Path(config).is_file():
         return Path(config)
@@ -53,4 +55,4 @@ def find_config(config: str) -> Path:
     hint = (
         f'did you mean {" or ".join(close)}?' if close else "'dualattn info --configs' lists them"
     )
-    raise RunError(f'no config file {config}, and no config of this name in the package: {hint}')
+    raise RunError(f'{config} is neither a config file nor the name of a bundled config: {hint}')

@@ -1,4 +1,4 @@
-"""What this package runs on, for reports of problems."""
+"""Describe the environment, for bug reports."""
 
 import os
 import platform
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..version import __version__
 
-# By the names that are imported; forks install some of them under names of their own.
+# The import names. Forks install some of these libraries under other distribution names.
 _LIBRARIES = (
     'torch',
     'torchvision',
@@ -28,7 +28,7 @@ _LIBRARIES = (
 
 
 def environment() -> dict[str, str]:
-    """Versions by name: of the system, of Python, of this package and of each library."""
+    """Return the versions of this package, Python, the system and each library by name."""
     found = {
         'dualattn_mm': f'{__version__} in {Path(__file__).resolve().parents[1]}',
         'Python': f'{platform.python_version()} in {sys.prefix}',

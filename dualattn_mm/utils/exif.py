@@ -1,8 +1,8 @@
-"""EXIF data of a photo, copied to its colorized version.
+"""Copy the EXIF data of a photo to its colorized version.
 
-EXIF data holds offsets, sizes and notes of the camera's maker that are wrong in another file. Only
-what describes the photo is copied, byte by byte, and everything else is left out. The tables give
-the type and the number of values of each tag, from Exif 2.32 (CIPA DC-008-2019).
+EXIF data contains offsets, sizes and maker notes that would be wrong in another file. Only tags
+that describe the photo are copied, byte by byte. The tables give the type and the number of values
+of each of them, from Exif 2.32 (CIPA DC-008-2019).
 """
 
 import io
@@ -13,19 +13,19 @@ from typing import BinaryIO, NamedTuple
 from PIL import ExifTags, Image
 
 _BYTE, _TEXT, _SHORT, _LONG, _RATIO, _BYTES, _SIGNED_RATIO = 1, 2, 3, 4, 5, 7, 10
-# Bytes per value of each type of TIFF 6.0 and BigTIFF.
+# Bytes per value for each type of TIFF 6.0 and BigTIFF.
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8}
 _WHOLE_NUMBERS = {_SHORT: 'H', _LONG: 'I', 13: 'I', 16: 'Q'}
 _EXIF, _GPS = 0x8769, 0x8825
 _VERSION, _COLOR_SPACE, _WIDTH, _HEIGHT = 0x9000, 0xA001, 0xA002, 0xA003
 _SRGB = 1
-# What fits into the segment of a JPEG file, beside its length and "Exif\0\0".
+# The space in a segment of a JPEG file, without its length and "Exif\0\0".
 _MOST_BYTES = 65_527
 _ANY = range(1, _MOST_BYTES)
 
 
 class _Entry(NamedTuple):
-    """Values of a tag: their type, how many there are, and their bytes in the file's order."""
+    """The values of a tag: their type, their number, and their bytes in the order of the file."""
 
     type: int
     length: int
@@ -40,7 +40,7 @@ def _forms(*groups: tuple[int, Container[int], str]) -> _Forms:
     return {int(tag, 16): (kind, counts) for kind, counts, tags in groups for tag in tags.split()}
 
 
-# By tag: the type, and how many values there may be.
+# The type and the allowed numbers of values of each tag.
 _OF_IMAGE = _forms(
     # document name, description, make, model, page, software, date, artist, host, copyright
     (_TEXT, _ANY, '010D 010E 010F 0110 011D 0131 0132 013B 013C 8298'),
@@ -61,7 +61,7 @@ _OF_EXIF = _forms(
     (_RATIO, (4,), 'A432'),  # lens specification
     (_SIGNED_RATIO, (1,), '9201 9203 9204 9400 9403 9405'),
     (_BYTES, (4,), '9000 A000'),  # versions
-    (_BYTES, (1,), 'A300 A301'),  # kinds of file source and scene
+    (_BYTES, (1,), 'A300 A301'),  # file source, scene type
     (_BYTES, _ANY, '9286'),  # user comment
 )
 _OF_GPS = _forms(
@@ -79,7 +79,7 @@ class Exif(NamedTuple):
     """The values to copy, by directory.
 
     order: '<' or '>', the byte order.
-    unreadable: names of what should be copied, but is damaged.
+    unreadable: names of tags that should be copied but are damaged.
     """
 
     order: str
@@ -89,13 +89,13 @@ class Exif(NamedTuple):
     unreadable: tuple[str, ...] = ()
 
     def to_bytes(self, width: int, height: int) -> bytes:
-        """The EXIF data of an upright sRGB image, which begins with "Exif" and two zero bytes.
+        """Return the EXIF data for an upright sRGB image, starting with "Exif" and two zero bytes.
 
-        The longest values are left out until the others fit into a JPEG file. The result is empty
-        if no value is left.
+        The longest values are dropped until the rest fits into a JPEG file. The result is empty if
+        no value is left.
 
         Args:
-            width, height: of the image, in pixels.
+            width, height: size of the image in pixels.
         """
         image, exif, gps = parts = [dict(part) for part in self[1:4]]
         while any(parts):
@@ -118,13 +118,13 @@ class Exif(NamedTuple):
 
 
 def read_exif(image: Image.Image) -> Exif | None:
-    """What can be copied of an image's EXIF data; None if it has none.
+    """Read the EXIF data of an image that can be copied; None if it has none.
 
-    A TIFF's own directory counts as EXIF data. It is read from the file, which Pillow closes once
-    it has read the pixels.
+    The directory of a TIFF file counts as EXIF data. It is read from the file, which Pillow closes
+    after it has read the pixels.
 
     Raises:
-        ValueError: if the data is damaged as a whole.
+        ValueError: if all of the data is damaged.
     """
     data = image.info.get('exif')
     text = image.info.get('Raw profile type exif')  # ImageMagick's, in PNG
@@ -147,7 +147,7 @@ def add_to_tiff(tiff: bytes, exif: bytes) -> bytes:
 
     Args:
         tiff: the file.
-        exif: what `Exif.to_bytes` returned.
+        exif: the result of `Exif.to_bytes`.
 
     Returns:
         The file with a new directory at its end, in the byte order of the EXIF data.
@@ -165,7 +165,7 @@ def add_to_tiff(tiff: bytes, exif: bytes) -> bytes:
 
 
 class TiffKind(NamedTuple):
-    """How a TIFF file stores pixels: its tags BitsPerSample, SampleFormat and Photometric."""
+    """The pixel format of a TIFF file: its tags BitsPerSample, SampleFormat and Photometric."""
 
     bits: tuple[int, ...]
     formats: tuple[int, ...]
@@ -173,10 +173,10 @@ class TiffKind(NamedTuple):
 
 
 def read_tiff_kind(file: BinaryIO) -> TiffKind:
-    """Look at the first directory of a TIFF file; a tag that it lacks is empty.
+    """Read the first directory of a TIFF file; the value of a missing tag is empty.
 
     Raises:
-        ValueError: if it is damaged.
+        ValueError: if the directory is damaged.
     """
     reader, tags = _Reader(file), (0x0102, 0x0153, 0x0106)
     entries = reader.entries(reader.first, tags)
@@ -184,10 +184,10 @@ def read_tiff_kind(file: BinaryIO) -> TiffKind:
 
 
 class _Reader:
-    """The directories of EXIF data, TIFF and BigTIFF, which are of one format.
+    """Read the directories of EXIF data, TIFF and BigTIFF, which share one format.
 
     Raises:
-        ValueError: if the file is of another format or ends too early.
+        ValueError: if the file has another format or is cut off.
     """
 
     def __init__(self, file: BinaryIO):
@@ -202,17 +202,18 @@ class _Reader:
         self.first = self._unpack(self._word, self._bytes(8, 8) if self._big else head[4:])
 
     def entries(self, at: int, tags: Container[int] | None = None) -> _Entries:
-        """Those of a directory. A value that lies outside of the file is empty.
+        """Read the entries of a directory. A value outside the file is empty.
 
         Args:
-            at: the directory's offset.
-            tags: which ones, none of them longer than EXIF data can be; None takes all.
+            at: the offset of the directory.
+            tags: the tags to read, for which longer values than EXIF allows are empty; None reads
+                all tags.
         """
         counts, step, inline = ('Q', 20, 8) if self._big else ('H', 12, 4)
         start = at + struct.calcsize(counts)
         count = self._unpack(counts, self._bytes(at, start - at))
         if at < 8 or start + step * count > self._size:
-            raise ValueError('a directory lies outside of the EXIF data')
+            raise ValueError('a directory is outside the EXIF data')
         found: _Entries = {}
         for i in range(count):
             raw = self._bytes(start + step * i, step)
@@ -232,14 +233,14 @@ class _Reader:
     def entries_behind(
         self, entries: _Entries, pointer: int, tags: Container[int] | None = None
     ) -> _Entries:
-        """Those of the directory that an entry points to; none where that entry is missing."""
+        """Read the directory that an entry points to; it is empty if that entry is missing."""
         if pointer not in entries:
             return {}
         [at] = self.numbers(entries[pointer])
         return self.entries(at, tags)
 
     def numbers(self, entry: _Entry) -> tuple[int, ...]:
-        """The whole numbers of an entry; none if it has others."""
+        """Return the integers of an entry; empty if it has other values."""
         letter = _WHOLE_NUMBERS.get(entry.type)
         if letter is None or not entry.data:
             return ()
@@ -277,7 +278,7 @@ def _read(file: BinaryIO) -> Exif:
 def _copied(
     entries: _Entries, forms: _Forms, names: Mapping[int, str], unreadable: list[str]
 ) -> _Entries:
-    """The entries that are as the standard says, with texts that end in a single zero."""
+    """Return the entries that conform to the standard; texts get a single terminating zero."""
     copied = {}
     for tag, entry in entries.items():
         if tag not in forms:
@@ -298,7 +299,7 @@ def _number(order: str, kind: int, value: int) -> _Entry:
 
 
 def _swapped(entry: _Entry) -> _Entry:
-    """The same values in the other byte order; a ratio has two numbers."""
+    """Return the same values in the other byte order; a ratio consists of two numbers."""
     size = 4 if entry.type in (_RATIO, _SIGNED_RATIO) else _SIZES[entry.type]
     numbers = (entry.data[i : i + size][::-1] for i in range(0, len(entry.data), size))
     return entry._replace(data=b''.join(numbers))
@@ -309,7 +310,7 @@ def _header(order: str, first: int) -> bytes:
 
 
 def _directories(whole: Exif, at: int) -> bytes:
-    """The directory of the image and, after it, the others, `at` bytes into a file."""
+    """Return the image's directory followed by the others, for the offset `at` in a file."""
     order, image = whole.order, dict(whole.image)
     others = {tag: part for tag, part in ((_EXIF, whole.exif), (_GPS, whole.gps)) if part}
     image.update(dict.fromkeys(others, _number(order, _LONG, 0)))

@@ -1,4 +1,4 @@
-"""ICC color profiles: from what a file's numbers mean to sRGB."""
+"""Convert images with an ICC color profile to sRGB."""
 
 import io
 import struct
@@ -6,7 +6,7 @@ import struct
 import numpy as np
 from PIL import Image, ImageCms
 
-# Rounding of two profiles that mean the same, in steps of 8 bits.
+# The largest 8-bit difference between equivalent profiles, due to rounding.
 _ROUNDING = 1
 
 
@@ -14,14 +14,14 @@ def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     """Apply the ICC profile of a color image, with Little CMS.
 
     Args:
-        image: of mode RGB or CMYK.
-        profile: of that color space.
+        image: an image of mode RGB or CMYK.
+        profile: a profile of that color space.
 
     Returns:
-        An RGB image; the image itself if its profile is sRGB but for rounding.
+        An RGB image; the image itself if its profile is sRGB up to rounding.
 
     Raises:
-        ValueError: if the profile cannot be read or is of another color space.
+        ValueError: if the profile cannot be read or belongs to another color space.
     """
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
@@ -36,7 +36,7 @@ def to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
 
 
 def _is_identity(transform: ImageCms.ImageCmsTransform) -> bool:
-    """Whether a transform of RGB leaves all grays, and a grid of colors, as they are."""
+    """Return whether an RGB transform leaves all grays and a grid of colors unchanged."""
     levels = np.linspace(0, 255, 9).astype(np.uint8)
     grid = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(-1, 3)
     grays = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
@@ -48,18 +48,19 @@ def _is_identity(transform: ImageCms.ImageCmsTransform) -> bool:
 def gray_to_srgb(values: np.ndarray, profile: bytes) -> np.ndarray:
     """Apply the ICC profile of a gray image.
 
-    The profile's curve (the tag kTRC of ICC.1:2022, 8.4) gives the luminance, whose sRGB value is
-    the result. Little CMS has 8 bits in Pillow, and is up to ten levels wrong in the shadows.
+    The curve of the profile (tag kTRC in ICC.1:2022, 8.4) gives the luminance, which is then
+    encoded as sRGB. Little CMS is not used, because Pillow limits it to 8 bits and its results are
+    up to ten levels wrong in the shadows.
 
     Args:
         values: uint8 or uint16, of any shape.
-        profile: of a gray image.
+        profile: a profile for gray images.
 
     Returns:
-        The same type and shape.
+        An array of the same type and shape.
 
     Raises:
-        ValueError: if the profile cannot be read or is not one of gray with a curve.
+        ValueError: if the profile cannot be read, or is not a gray profile with a curve.
     """
     full_scale = np.iinfo(values.dtype).max
     try:
@@ -73,9 +74,9 @@ def gray_to_srgb(values: np.ndarray, profile: bytes) -> np.ndarray:
 
 
 def _gray_luminance(profile: bytes, x: np.ndarray) -> np.ndarray:
-    """The luminance in [0, 1] of values in [0, 1]."""
+    """Return the luminance in [0, 1] of values in [0, 1]."""
     if profile[16:20] != b'GRAY':
-        raise ValueError('the profile is not one of gray')
+        raise ValueError('the profile is not a gray profile')
     (count,) = struct.unpack('>I', profile[128:132])
     for i in range(count):
         name, at, size = struct.unpack('>4sII', profile[132 + 12 * i : 144 + 12 * i])
@@ -93,7 +94,7 @@ def _gray_luminance(profile: bytes, x: np.ndarray) -> np.ndarray:
 
 
 def _curve(data: bytes, x: np.ndarray) -> np.ndarray:
-    """A curve of type 'curv' or 'para' (ICC.1:2022, 10.6 and 10.18)."""
+    """Evaluate a curve of type 'curv' or 'para' (ICC.1:2022, 10.6 and 10.18)."""
     if data[:4] == b'curv':
         (count,) = struct.unpack('>I', data[8:12])
         if count == 0:
@@ -105,7 +106,7 @@ def _curve(data: bytes, x: np.ndarray) -> np.ndarray:
             return x ** (points[0] / 256)
         return np.interp(x, np.linspace(0, 1, count), points / 65535)
     if data[:4] != b'para':
-        raise ValueError('the curve of the profile is of an unknown type')
+        raise ValueError('the curve of the profile has an unknown type')
     (kind,) = struct.unpack('>H', data[8:10])
     count = (1, 3, 4, 5, 7)[kind]
     numbers = struct.unpack(f'>{count}i', data[12 : 12 + 4 * count])
@@ -115,5 +116,5 @@ def _curve(data: bytes, x: np.ndarray) -> np.ndarray:
     elif kind in (1, 2):
         # The second pieces of these two are constant.
         d, e, f, c = (-b / a if a else 0.0), c, c, 0.0
-    with np.errstate(all='ignore'):  # what is not finite is refused
+    with np.errstate(all='ignore'):  # values that are not finite are rejected later
         return np.where(x >= d, np.maximum(a * x + b, 0) ** g + e, c * x + f)

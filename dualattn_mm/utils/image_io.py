@@ -1,4 +1,4 @@
-"""Image files: what is in them, reading and writing."""
+"""Inspect, read and write image files."""
 
 import io
 import logging
@@ -15,13 +15,13 @@ from .exif import Exif, add_to_tiff, read_exif, read_tiff_kind
 from .libtiff import silence_libtiff
 from .pixels import ADVICE, MAX_PIXELS, check_size, decoding, has_alpha, quiet
 
-# Without a handler, Python would print what Pillow logs; the reasons of a ColorizeError say it.
+# Without a handler, Python would print Pillow's log; a ColorizeError already states the reason.
 logging.getLogger('PIL').addHandler(logging.NullHandler())
 
 FORMATS: tuple[str, ...] = ('JPEG', 'PNG', 'WEBP', 'TIFF', 'BMP')
-if find_spec('PIL._avif'):  # Pillow has it since 11.3, unless it was built without
+if find_spec('PIL._avif'):  # in Pillow since 11.3, unless it was built without AVIF
     FORMATS += ('AVIF',)
-# Per format: the suffixes it is known by, the first one for files that are called otherwise.
+# The suffixes of each format. Files with another suffix get the first one.
 SUFFIXES = {
     'JPEG': ('.jpg', '.jpeg', '.jpe', '.jfif'),
     'PNG': ('.png',),
@@ -32,10 +32,10 @@ SUFFIXES = {
 }
 IMAGE_SUFFIXES = tuple(suffix for format_ in FORMATS for suffix in SUFFIXES[format_])
 _SAVE_OPTIONS = {
-    'JPEG': {'quality': 95, 'subsampling': 0},  # 4:4:4: color is what this program adds
-    'WEBP': {'quality': 95, 'method': 2},  # half the time of the default, no larger
-    'TIFF': {},  # uncompressed: libtiff's encoders refuse EXIF data
-    'PNG': {'compress_level': 3},  # half the time of the default, 6% larger
+    'JPEG': {'quality': 95, 'subsampling': 0},  # 4:4:4, because color is what this program adds
+    'WEBP': {'quality': 95, 'method': 2},  # takes half the time of the default, no larger
+    'TIFF': {},  # uncompressed, because libtiff's encoders reject EXIF data
+    'PNG': {'compress_level': 3},  # takes half the time of the default, 6% larger
 }
 OUTPUT_FORMATS = tuple(_SAVE_OPTIONS)
 _MAGIC = {
@@ -45,17 +45,17 @@ _MAGIC = {
     'BMP': b'BM',
 }
 _TIFF_MAGIC = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
-# Of `info`: the metadata of a TIFF, which is in the file that Pillow closes.
+# Key in `info` for the metadata of a TIFF file, which is read before Pillow closes the file.
 _METADATA = 'dualattn_metadata'
 
 
 class Header(NamedTuple):
-    """What a file's header tells.
+    """The content of a file's header.
 
     format: `output_format` of the image.
-    pixels: how many it has.
-    more_pages: whether it has more pages or frames than the first; not those of a phone's
-        multi-picture JPEG.
+    pixels: number of pixels.
+    more_pages: whether the file has more than one page or frame; the additional pictures in a
+        phone's multi-picture JPEG do not count.
     """
 
     format: str
@@ -64,11 +64,11 @@ class Header(NamedTuple):
 
 
 def output_format(image: Image.Image) -> str:
-    """The format that the colorized image is stored in: 'JPEG', 'PNG', 'WEBP' or 'TIFF'.
+    """Return the format in which the colorized image is stored: 'JPEG', 'PNG', 'WEBP' or 'TIFF'.
 
-    The image's own, except PNG for BMP and AVIF, for transparency, for 16-bit gray and for an image
-    that was not read from a file. Looks at the header alone. A phone's multi-picture JPEG (MPO) is
-    a JPEG of its first picture.
+    It is the format of the image, except that PNG replaces BMP and AVIF and is used for transparent
+    images, 16-bit gray and images that were not read from a file. Only the header is read. A
+    phone's multi-picture JPEG (MPO) is stored as a JPEG of its first picture.
     """
     format_ = 'JPEG' if image.format == 'MPO' else image.format
     if format_ in (None, 'BMP', 'AVIF') or has_alpha(image) or image.mode.startswith('I'):
@@ -77,17 +77,17 @@ def output_format(image: Image.Image) -> str:
 
 
 def output_name(path: Path, format_: str) -> str:
-    """The file name for `path` stored in a format: the suffix stays where it is right."""
+    """Return the file name of `path` for a format; a suffix of that format is kept."""
     suffix = path.suffix if path.suffix.lower() in SUFFIXES[format_] else SUFFIXES[format_][0]
     return path.stem + suffix
 
 
 def read_header(path: Path, max_pixels: int = MAX_PIXELS) -> Header:
-    """The output format and size of a file, and whether it has more pages, without decoding it.
+    """Read the header of an image file without decoding it.
 
     Raises:
-        ColorizeError: if it is not an image of one of `FORMATS`, or has more pixels than
-            `max_pixels`; the message is the reason alone.
+        ColorizeError: if the file is not an image of one of `FORMATS`, or has more pixels than
+            `max_pixels`. The message does not name the file.
     """
 
     def look(image: Image.Image) -> Header:
@@ -100,18 +100,18 @@ def _has_more_pages(image: Image.Image) -> bool:
     if image.format != 'TIFF':
         return image.format != 'MPO' and getattr(image, 'n_frames', 1) > 1
     try:
-        image.seek(1)  # counting them all can take long
+        image.seek(1)  # counting all pages can take long
         return True
-    except Exception:  # no second page, or a damaged one; what matters is the first
+    except Exception:  # there is no second page, or it is damaged; only the first one is used
         return False
 
 
 def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Decode a file: its first frame, with `info` as Pillow gives it.
+    """Decode the first frame of an image file, with `info` as Pillow returns it.
 
     Raises:
-        ColorizeError: if it cannot be read, or has more pixels than `max_pixels`; the message is
-            the reason alone, in one line.
+        ColorizeError: if the file cannot be read, or has more pixels than `max_pixels`. The message
+            is one line and does not name the file.
     """
 
     def load(image: Image.Image) -> Image.Image:
@@ -125,7 +125,7 @@ def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
 
 
 def _opened(path: Path, max_pixels: int, use: Callable[[Image.Image], Any]) -> Any:
-    # An open file, not a path: Pillow maps the latter into memory, and turned TIFFs go wrong.
+    # Pass an open file, because Pillow memory-maps a path, and rotated TIFFs are then read wrong.
     with decoding(), path.open('rb') as file:
         if not file.read(1):
             raise ColorizeError('the file is empty')
@@ -142,7 +142,7 @@ def _opened(path: Path, max_pixels: int, use: Callable[[Image.Image], Any]) -> A
 
 
 def _why_unidentified(path: Path) -> str:
-    """What kept Pillow, which does not tell, from opening a file."""
+    """Return the reason why Pillow could not open a file, which Pillow does not report."""
     with path.open('rb') as file:
         head = file.read(12)
         if head[:4] in _TIFF_MAGIC:
@@ -161,19 +161,19 @@ def _why_unidentified(path: Path) -> str:
 
 
 def write_image(image: Image.Image, path: Path, format_: str, overwrite: bool) -> None:
-    """Write a file, whole or not at all; missing folders are made.
+    """Write a file atomically and create missing folders.
 
-    `image.info` may hold 'exif' (bytes) and 'dpi', which go into the file.
+    'exif' (bytes) and 'dpi' in `image.info` are written to the file.
 
     Raises:
-        FileExistsError: if there is a file by now and `overwrite` is false.
+        FileExistsError: if the file exists now and `overwrite` is false.
         OSError: if the folder or the file cannot be written.
     """
     metadata = {key: image.info[key] for key in ('exif', 'dpi') if key in image.info}
     exif = metadata.pop('exif', b'')
     if format_ != 'TIFF' and exif:
         metadata['exif'] = exif
-    # In memory: Pillow does not notice when a disk takes less than the whole of a file.
+    # Encode in memory, because Pillow does not notice if the disk is full.
     buffer = io.BytesIO()
     image.save(buffer, format_, **_SAVE_OPTIONS[format_], **metadata)
     data = buffer.getvalue()
@@ -183,11 +183,11 @@ def write_image(image: Image.Image, path: Path, format_: str, overwrite: bool) -
 
 
 class Metadata(NamedTuple):
-    """What of a photo's metadata goes into its colorized version.
+    """The metadata of a photo that is copied to its colorized version.
 
-    dpi: the resolution, in pixels per inch.
-    exif: None if there is none.
-    remark: what was left out because it is damaged; empty if nothing.
+    dpi: the resolution in pixels per inch.
+    exif: the EXIF data, or None.
+    remark: names the damaged metadata that was not copied; empty if there is none.
     """
 
     dpi: tuple[float, float] | None
@@ -195,13 +195,13 @@ class Metadata(NamedTuple):
     remark: str
 
     def to_info(self, width: int, height: int) -> dict:
-        """As `info` of an image of this size, upright and in sRGB: 'exif' (bytes) and 'dpi'."""
+        """Return 'exif' (bytes) and 'dpi' for the `info` of an upright sRGB image of this size."""
         exif = self.exif.to_bytes(width, height) if self.exif else b''
         return {**({'dpi': self.dpi} if self.dpi else {}), **({'exif': exif} if exif else {})}
 
 
 def read_metadata(image: Image.Image) -> Metadata:
-    """The metadata of an image, before its pixels are decoded or of `read_image`."""
+    """Return the metadata of an image from `read_image`, or of one that is not decoded yet."""
     if _METADATA in image.info:
         return image.info[_METADATA]
     with quiet():
@@ -209,15 +209,15 @@ def read_metadata(image: Image.Image) -> Metadata:
         try:
             exif = read_exif(image)
         except (ValueError, OSError) as error:
-            return Metadata(dpi, None, f'its EXIF data is left out ({first_line(error)})')
+            return Metadata(dpi, None, f'its EXIF data was not copied ({first_line(error)})')
     remark = ''
     if exif and exif.unreadable:
-        remark = f'damaged EXIF data is left out ({shortened(exif.unreadable)})'
+        remark = f'damaged EXIF data was not copied ({shortened(exif.unreadable)})'
     return Metadata(dpi, exif, remark)
 
 
 def _dpi(image: Image.Image) -> tuple[float, float] | None:
-    """The resolution in dots per inch; None if the image has none, or an impossible one."""
+    """Return the resolution in dots per inch; None if it is missing or invalid."""
     try:
         x, y = (float(value) for value in image.info.get('dpi', ()))
     except (TypeError, ValueError, ArithmeticError):

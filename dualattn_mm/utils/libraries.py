@@ -1,4 +1,4 @@
-"""Optional libraries, imported where they are used."""
+"""Import optional libraries where they are used."""
 
 import importlib
 from types import ModuleType
@@ -9,15 +9,15 @@ from .errors import UserError, first_line
 def library(
     name: str, user: str = 'the metrics', install: str = '-r requirements/evaluation.txt'
 ) -> ModuleType:
-    """Import a module of a library that may be missing.
+    """Import a module of an optional library.
 
     Args:
-        name: the module's.
-        user: what needs it, for the message.
-        install: what pip is told.
+        name: name of the module.
+        user: the component that needs it, for the error message.
+        install: the arguments of pip install.
 
     Raises:
-        UserError: if it is not installed, in one line that says how to get it.
+        UserError: if it is not installed; the message says how to install it.
     """
     try:
         return importlib.import_module(name)

@@ -1,4 +1,4 @@
-"""libtiff, through which Pillow reads TIFF files, writes its own lines to the terminal."""
+"""Silence libtiff: Pillow reads TIFF files with it, and it prints to the terminal."""
 
 import ctypes
 from functools import cache
@@ -7,9 +7,9 @@ from pathlib import Path
 
 @cache
 def silence_libtiff() -> None:
-    """Stop that, in this process, where the loaded libraries are known (on Linux).
+    """Turn off libtiff's output in this process. It works on Linux only.
 
-    Pillow raises what libtiff calls errors, and copes with what it warns of.
+    Nothing is lost: Pillow raises libtiff's errors as exceptions and handles its warnings.
     """
     try:
         lines = Path('/proc/self/maps').read_text(errors='replace').splitlines()

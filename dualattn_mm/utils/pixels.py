@@ -1,4 +1,4 @@
-"""From a PIL image of any kind to plain pixels: upright, in sRGB, gray or RGB."""
+"""Convert a PIL image of any mode to upright sRGB pixels, gray or RGB."""
 
 import contextlib
 import threading
@@ -13,7 +13,7 @@ from . import icc
 from .errors import ColorizeError, first_line
 
 _ORIENTATION, _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 0x0112, 0x0102, 0x0106, 0x0153
-# Exif 2.32, 4.6.4.A: how the stored image is turned.
+# Exif 2.32, 4.6.4.A: the transformation that makes the stored image upright.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -29,8 +29,8 @@ _UNSUPPORTED = {
     'LAB': 'images in CIELAB are not supported',
     'HSV': 'images in HSV are not supported',
 }
-ADVICE = 'save it with 8 bits per channel, or gray with 16 bits'
-# Colorizing such an image takes 2.0 GB in all, which a machine with 4 GB has.
+ADVICE = 'save it with 8 bits per channel, or as 16-bit gray'
+# Colorizing an image of this size takes 2.0 GB in total, which fits a machine with 4 GB.
 MAX_PIXELS = 100_000_000
 
 
@@ -39,7 +39,7 @@ class Pixels(NamedTuple):
 
     color: (H, W) gray or (H, W, 3) RGB, uint8 or uint16 (full scale 255 or 65535).
     alpha: (H, W) uint8, or None for an opaque image.
-    remark: what was ignored because it cannot be used; empty if nothing.
+    remark: names an ICC profile problem; empty if there is none.
     """
 
     color: np.ndarray
@@ -48,16 +48,16 @@ class Pixels(NamedTuple):
 
 
 def to_pixels(image: Image.Image) -> Pixels:
-    """Bring a PIL image of any mode to plain upright sRGB pixels.
+    """Convert a PIL image of any mode to upright sRGB pixels.
 
-    An ICC profile is applied; one that cannot be used is ignored, with a remark.
+    An ICC profile is applied. An unusable profile is ignored and noted in `remark`.
 
     Raises:
-        ColorizeError: for an image that cannot be decoded or has no pixels, and for a mode without
-            a defined conversion (32-bit integers, floating point, CIELAB, HSV).
+        ColorizeError: if the image cannot be decoded, has no pixels, or has a mode without a
+            defined conversion (32-bit integers, floating point, CIELAB, HSV).
     """
     if 0 in image.size:
-        raise ColorizeError(f'an image of {image.width} x {image.height} pixels has no content')
+        raise ColorizeError(f'the image is empty: its size is {image.width} x {image.height}')
     with decoding():
         image.load()
         full_scale, negative = _stored_range(image)
@@ -95,28 +95,29 @@ def to_pixels(image: Image.Image) -> Pixels:
 
 
 def check_size(width: int, height: int, max_pixels: int) -> None:
-    """Refuse an image that would take too much memory, before it is decoded.
+    """Reject an image that needs too much memory, before it is decoded.
 
     Raises:
         ColorizeError: if it has more pixels than `max_pixels`.
     """
     if width * height > max_pixels:
         raise ColorizeError(
-            f'{width} x {height} pixels are more than the limit of {max_pixels:,} (max_pixels)'
+            f'the size of {width} x {height} exceeds the limit of {max_pixels:,} pixels '
+            '(max_pixels)'
         )
 
 
 def has_alpha(image: Image.Image) -> bool:
-    """Whether an image has transparency, also that of a single color."""
+    """Return whether an image has transparency, either an alpha channel or a transparent color."""
     return image.mode in ('LA', 'La', 'PA', 'RGBA', 'RGBa') or 'transparency' in image.info
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """No warnings: what Pillow warns of (large images, odd metadata) it also copes with.
+    """Suppress warnings: Pillow handles what it warns about (large images, unusual metadata).
 
-    Python's filters are those of the whole process, so that only the main thread may change them:
-    in others this does nothing. Who reads in threads enters it around them.
+    Python's warning filters belong to the whole process, so only the main thread may change them;
+    in other threads this does nothing. Code that reads in threads enters this context around them.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -128,13 +129,13 @@ def quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def decoding() -> Iterator[None]:
-    """Turn whatever Pillow raises on damaged files into a ColorizeError of one line."""
+    """Turn any error that Pillow raises for a damaged file into a one-line ColorizeError."""
     try:
         with quiet():
             yield
     except ColorizeError:
         raise
-    except Exception as error:  # decoders of files that anyone may have made fail in any way
+    except Exception as error:  # anyone may have made the file, so any error is possible
         reason = error.strerror if isinstance(error, OSError) and error.strerror else None
         raise ColorizeError(f'cannot be read: {reason or first_line(error)}') from error
 
@@ -145,16 +146,16 @@ def _unsupported(mode: str) -> ColorizeError:
 
 
 def _profile_ignored(error: ValueError) -> str:
-    return f'its ICC profile is ignored ({first_line(error)})'
+    return f'its ICC profile was ignored ({first_line(error)})'
 
 
 def _stored_range(image: Image.Image) -> tuple[int, bool]:
-    """Of a gray image of more than 8 bits: the full scale, and whether that is black.
+    """Return the full scale of a gray image of more than 8 bits, and whether that value is black.
 
-    Pillow gives the samples of a TIFF as they are.
+    Pillow returns the samples of a TIFF file unchanged.
 
     Raises:
-        ColorizeError: for samples that are not unsigned whole numbers of up to 16 bits.
+        ColorizeError: if the samples are not unsigned integers of at most 16 bits.
     """
     tags = getattr(image, 'tag_v2', None)
     if tags is None:
@@ -163,7 +164,7 @@ def _stored_range(image: Image.Image) -> tuple[int, bool]:
     if 3 in kinds:
         raise _unsupported('F')
     if 2 in kinds:
-        raise ColorizeError(f'images of signed numbers are not supported: {ADVICE}')
+        raise ColorizeError(f'images with signed samples are not supported: {ADVICE}')
     if image.mode == 'I':
         raise _unsupported('I')
     bits = max(tags.get(_BITS, (16,)))
@@ -174,7 +175,7 @@ def _upright(image: Image.Image) -> Image.Image:
     try:
         with quiet():
             orientation = image.getexif().get(_ORIENTATION)
-    except Exception:  # damaged EXIF data does not cost the photo
+    except Exception:  # the photo is usable even if its EXIF data is damaged
         return image
     turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
     return image if turn is None else image.transpose(turn)
@@ -183,7 +184,7 @@ def _upright(image: Image.Image) -> Image.Image:
 def _sixteen_bit(
     image: Image.Image, full_scale: int, negative: bool, profile: bytes | None
 ) -> Pixels:
-    """Gray of mode 'I;16' in any byte order, or mode 'I' as older Pillow opens 16-bit PNG."""
+    """Convert gray of mode 'I;16', or of mode 'I', in which older Pillow opens 16-bit PNG."""
     values = np.asarray(image)
     if values.min() < 0 or values.max() > 65535:
         raise _unsupported('I')
@@ -199,7 +200,7 @@ def _sixteen_bit(
 
 
 def _gray_in_srgb(values: np.ndarray, profile: bytes | None) -> tuple[np.ndarray, str]:
-    """The values, and what is to be remarked of their profile."""
+    """Return the values in sRGB, and a remark if the profile cannot be used."""
     if not profile:
         return values, ''
     try:

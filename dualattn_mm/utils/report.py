@@ -1,4 +1,4 @@
-"""Tables on the screen and JSON files."""
+"""Print tables and write JSON files."""
 
 import json
 import math
@@ -17,15 +17,15 @@ _WIDEST = 160
 
 
 def print_table(table: Table) -> None:
-    """Print to standard output; what is wider than the terminal is not cut off.
+    """Print a table to standard output without cutting it off at the width of the terminal.
 
-    Names in it are shown as they are: neither markup (`[bold]`) nor terminal codes in them count.
+    Text is printed literally: markup (`[bold]`) and terminal codes in it have no effect.
     """
     console = Console(color_system=None, markup=False, emoji=False, highlight=False)
     wanted = table.__rich_measure__(console, console.options.update_width(_WIDEST)).maximum
     console.width = max(console.width, wanted)
     if table.title:
-        print_line(table.title)  # rich would break it to the width of the table
+        print_line(table.title)  # rich would wrap it at the width of the table
         table.title = None
     with console.capture() as captured:
         console.print(table)
@@ -34,7 +34,7 @@ def print_table(table: Table) -> None:
 
 
 def figures_table(figures: Mapping[str, Any]) -> Table:
-    """One row per figure."""
+    """Make a table with one row per figure."""
     table = Table()
     table.add_column('metric', no_wrap=True)
     table.add_column('value', justify='right', no_wrap=True)
@@ -44,7 +44,7 @@ def figures_table(figures: Mapping[str, Any]) -> Table:
 
 
 def methods_table(rows: Mapping[str, Mapping[str, float]]) -> Table:
-    """One row per method; all methods have the same figures."""
+    """Make a table with one row per method; all methods have the same figures."""
     table = Table()
     table.add_column('method', no_wrap=True)
     for name in next(iter(rows.values())):
@@ -55,25 +55,25 @@ def methods_table(rows: Mapping[str, Mapping[str, float]]) -> Table:
 
 
 def show(value: Any) -> str:
-    """A figure with as many digits as are of use."""
+    """Format a figure with a useful number of digits."""
     if not isinstance(value, float):
         return str(value)
     return f'{value:.4f}' if abs(value) < 1 else f'{value:.2f}'
 
 
 def check_output(out: Path | str) -> None:
-    """Make the folder of a file to come, before the work is done that it is for.
+    """Create the folder of an output file before the work starts.
 
     Raises:
         UserError: if the file cannot be written there.
     """
     if Path(out).is_dir():
-        raise UserError(f'--out {out} is a folder: name a file')
+        raise UserError(f'--out {out} is a folder: pass the path of a file')
     check_writable(Path(out).parent)
 
 
 def write_json(out: Path | str, content: Mapping[str, Any]) -> None:
-    """Write a JSON file whole; what is not finite becomes null, which JSON has."""
+    """Write a JSON file atomically. Numbers that are not finite become null."""
     atomic_write_bytes(Path(out), (json.dumps(_plain(content), indent=1) + '\n').encode())
 
 
@@ -82,7 +82,7 @@ def _plain(value: Any) -> Any:
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(v) for v in value]
-    if hasattr(value, 'tolist'):  # of numpy and torch
+    if hasattr(value, 'tolist'):  # numpy and torch values
         return _plain(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
         return None

@@ -1,4 +1,4 @@
-"""Pictures of what networks take and give."""
+"""Convert between images and tensors."""
 
 from pathlib import Path
 
@@ -13,18 +13,18 @@ from .pixels import to_pixels
 
 
 def to_picture(image: Tensor) -> Image.Image:
-    """A picture of (3, H, W), sRGB in [0, 255] of any dtype."""
+    """Convert (3, H, W), sRGB in [0, 255] of any dtype, to an image."""
     pixels = image.detach().float().round().clamp(0, 255).to(torch.uint8)
     return Image.fromarray(pixels.permute(1, 2, 0).cpu().numpy())
 
 
 def to_tensor(image: Image.Image) -> Tensor:
-    """(3, H, W) uint8 of a picture."""
+    """Convert an image to (3, H, W) uint8."""
     return torch.from_numpy(np.array(image.convert('RGB'))).permute(2, 0, 1)
 
 
 def without_color(image: Tensor) -> Tensor:
-    """What a colorizer sees: the CIELAB lightness alone.
+    """Keep only the CIELAB lightness of an image, which is what a colorizer sees.
 
     Args:
         image: (3, H, W), sRGB in [0, 255] of any dtype.
@@ -38,7 +38,7 @@ def without_color(image: Tensor) -> Tensor:
 
 
 def read_photo(path: Path) -> Tensor:
-    """A photo, upright and in sRGB, as (3, H, W) uint8.
+    """Read a photo as (3, H, W) uint8, upright and in sRGB.
 
     Raises:
         ColorizeError: if it cannot be read.
@@ -52,7 +52,7 @@ def read_photo(path: Path) -> Tensor:
 
 
 def squash(image: Tensor, size: int) -> Tensor:
-    """Resize (C, H, W) to a square of `size` pixels a side, whatever its shape."""
+    """Resize (C, H, W) to a square with a side of `size` pixels, ignoring the aspect ratio."""
     from torchvision.transforms.v2.functional import resize
 
     return resize(image, [size, size], antialias=True)

@@ -1,19 +1,19 @@
-"""Text for a terminal: names of strangers' files cannot forge lines, and any encoding will do."""
+"""Print text safely: file names cannot fake lines of output, and any encoding works."""
 
 import os
 import sys
 import unicodedata
 from typing import TextIO
 
-# Zero-width joiners, which are part of Persian words and of emoji.
+# Zero-width joiners, which occur in Persian words and in emoji.
 _HARMLESS = ('\u200c', '\u200d')
 
 
 def printable(text: object) -> str:
-    """A text as one line that a terminal shows as it is.
+    """Return a text as one line without characters that control the terminal.
 
-    Control characters (line breaks and the escape character of terminal codes among them), marks
-    that turn the direction of writing, and bytes that are no text become escapes such as `\\x1b`.
+    Control characters (such as line breaks and the escape character of terminal codes), marks that
+    change the writing direction, and bytes that are not text become escapes such as `\\x1b`.
     """
     return ''.join(map(_shown, str(text)))
 
@@ -29,11 +29,11 @@ def _shown(character: str) -> str:
 
 
 def print_line(text: object, file: TextIO | None = None) -> None:
-    """Print a text as one line, at once, escaped by `printable`.
+    """Print a text as one line, escaped by `printable`, and flush the output.
 
     Args:
         text: the text.
-        file: where it is printed; None is standard output.
+        file: where to print it; None is standard output.
     """
     print(printable(text), file=file, flush=True)
 
@@ -44,14 +44,14 @@ def warn(text: object) -> None:
 
 
 def accept_any_text() -> None:
-    """Print what the terminal's encoding (ASCII, Latin-1) lacks as escapes; it is no error."""
+    """Print characters that the terminal's encoding lacks as escapes instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, 'reconfigure'):
             stream.reconfigure(errors='backslashreplace')
 
 
 def discard_output() -> None:
-    """Let what is still to be printed vanish: its reader is gone."""
+    """Discard all further output, because the pipe that reads it was closed."""
     devnull = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         os.dup2(devnull, stream.fileno())

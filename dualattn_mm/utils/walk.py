@@ -1,4 +1,4 @@
-"""Files below a folder."""
+"""Find all files in a folder and its subfolders."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -10,18 +10,18 @@ def files_below(
     follow_links: bool = True,
     on_error: Callable[[OSError], None] | None = None,
 ) -> Iterator[Path]:
-    """All files below a folder and its subfolders, in the order of their names.
+    """Yield all files in a folder and its subfolders, in the order of their names.
 
-    Hidden files and folders are left out. Each folder is visited once, so a link to a folder above
-    itself is no endless loop.
+    Hidden files and folders are ignored. Each folder is visited once, so a link to a parent folder
+    does not cause an endless loop.
 
     Args:
-        folder: where to look.
-        follow_links: also look into linked folders.
-        on_error: called for each folder that cannot be read, which then is left out.
+        folder: the folder to search.
+        follow_links: also search linked folders.
+        on_error: called for each unreadable folder, which is then skipped.
 
     Raises:
-        OSError: if a folder cannot be read and there is no `on_error`.
+        OSError: if a folder cannot be read and `on_error` is None.
     """
 
     def fail(error: OSError) -> None:

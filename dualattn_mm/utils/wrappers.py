@@ -1,9 +1,9 @@
-"""Models that are wrapped for several processes."""
+"""Unwrap models that are wrapped for distributed training."""
 
 from mmengine.model import is_model_wrapper
 from torch import nn
 
 
 def unwrapped(model: nn.Module) -> nn.Module:
-    """The model itself, whether or not it is wrapped, as DistributedDataParallel does."""
+    """Return the model without its wrapper, such as DistributedDataParallel."""
     return model.get_submodule('module') if is_model_wrapper(model) else model

@@ -1,4 +1,4 @@
-"""Pictures of results."""
+"""Visualizations of results."""
 
 from .gallery import gallery
 

@@ -1,4 +1,4 @@
-"""The bird's-eye view of a point cloud with boxes."""
+"""Draw a point cloud with boxes from a bird's-eye view."""
 
 import io
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 _PREDICTED, _TRUE = 'tab:red', 'tab:green'
-_SIDE = 10.0  # of the picture's longer side, in inches
+_SIDE = 10.0  # length of the longer side of the image in inches
 
 
 def birds_eye_view(
@@ -20,20 +20,21 @@ def birds_eye_view(
     limits: Sequence[float],
     title: str = '',
 ) -> bytes:
-    """Draw what a LiDAR sees from above, x to the right and y up; no display is needed.
+    """Draw a LiDAR point cloud from above, with x to the right and y up. It needs no display.
 
-    Boxes are (x, y, z, length, width, height, yaw, ...) in meters and radians, as mmdet3d's LiDAR
-    boxes: the length lies along x where yaw is 0, and a line shows the front.
+    Boxes are (x, y, z, length, width, height, yaw, ...) in meters and radians, like mmdet3d's LiDAR
+    boxes. A yaw of 0 means that the length is along x. A line marks the front.
 
     Args:
-        points: (P, 2 or more), in meters, x and y first; higher points (the third) are darker.
+        points: (P, 2 or more), in meters, x and y first; points with a larger third value are
+            darker.
         predicted: (N, 7 or more).
-        true: (M, 7 or more), or None where the truth is not known.
-        limits: (x0, y0, x1, y1), in meters, of what is drawn.
-        title: text above the picture.
+        true: (M, 7 or more), or None if the ground truth is not known.
+        limits: the visible range (x0, y0, x1, y1) in meters.
+        title: text above the image.
 
     Returns:
-        A PNG.
+        The PNG file as bytes.
     """
     x0, y0, x1, y1 = limits
     scale = _SIDE / max(x1 - x0, y1 - y0)
@@ -50,7 +51,7 @@ def birds_eye_view(
     )
     if true is not None:
         _draw(ax, true, _TRUE, f'true ({len(true)})', linewidths=2.2)
-    # the true ones show through where both agree
+    # The predicted boxes are dashed, so that true boxes behind them stay visible.
     _draw(ax, predicted, _PREDICTED, f'predicted ({len(predicted)})', linestyles='dashed')
     figure.legend(loc='outside upper right', ncols=2, fontsize=9)
     file = io.BytesIO()
@@ -59,7 +60,7 @@ def birds_eye_view(
 
 
 def corners(boxes: np.ndarray) -> np.ndarray:
-    """Map boxes (N, 7 or more) to their outlines (N, 4, 2): front left, back left, right, ..."""
+    """Map boxes (N, 7 or more) to corners (N, 4, 2): front left, back left, back right, ..."""
     length, width, yaw = boxes[:, 3], boxes[:, 4], boxes[:, 6]
     along = np.stack([length, -length, -length, length], 1) / 2
     across = np.stack([width, width, -width, -width], 1) / 2

@@ -1,4 +1,4 @@
-"""Results of several methods on the same photos, side by side (the paper's Fig. 1, 4 to 6)."""
+"""Show results of several methods on the same photos side by side (Fig. 1 and 4 to 6)."""
 
 import sys
 from collections import Counter
@@ -19,9 +19,9 @@ from .gallery import fit, gallery
 class Column(NamedTuple):
     """A column of the sheet.
 
-    label: the text above it.
-    folder: its pictures, searched with subfolders.
-    gray: show them without their color, as a colorizer sees them.
+    label: the text above the column.
+    folder: the folder of its images, searched with its subfolders.
+    gray: show the images without color, as a colorizer sees them.
     """
 
     label: str
@@ -36,24 +36,24 @@ def compare(
     rows: int = 6,
     height: int = 240,
 ) -> int:
-    """Write a gallery of the pictures that several folders have in common.
+    """Write a gallery of the images that several folders have in common.
 
-    Pictures belong together if their paths below their folders are the same but for the suffix.
+    Images belong together if their paths below their folders are equal, except for the suffix.
 
     Args:
-        columns: from left to right.
-        output: the sheet: a PNG or JPEG file, which is replaced if it exists.
-        files: paths below the folders, with or without a suffix, from top to bottom.
-        rows: without `files`, the number of pictures to show, of those that are in all columns,
-            evenly spread over the order of their paths.
-        height: of every picture, in pixels.
+        columns: the columns from left to right.
+        output: the PNG or JPEG file to write; an existing file is replaced.
+        files: the images from top to bottom, as paths below the folders with or without a suffix.
+        rows: the number of images to show if `files` is not given. They are evenly spread over the
+            sorted images that all columns have.
+        height: height of every image in pixels.
 
     Returns:
         The number of rows.
 
     Raises:
-        UserError: if a column lacks one of `files`, or the columns have no picture in common;
-            if a folder or file cannot be read, or the sheet not be written.
+        UserError: if a column lacks one of `files`, the columns have no image in common, a folder
+            or file cannot be read, or the output cannot be written.
     """
     suffixes = {suffix: name for name in ('PNG', 'JPEG') for suffix in SUFFIXES[name]}
     format_ = suffixes.get(output.suffix.lower())
@@ -61,12 +61,12 @@ def compare(
         raise UserError(f'{output} must end in one of {" ".join(suffixes)}')
     double = [label for label, n in Counter(column.label for column in columns).items() if n > 1]
     if double:
-        raise UserError(f'two columns are called {double[0]!r}')
+        raise UserError(f'two columns have the name {double[0]!r}')
     found = [pictures_by_name(column.folder) for column in columns]
     names = _chosen(columns, found, files) if files else _common(columns, found, rows)
     paths = [[pictures[name] for name in names] for pictures in found]
     if any(output.resolve() == path.resolve() for column in paths for path in column):
-        raise UserError(f'{output} is one of the pictures and would be overwritten')
+        raise UserError(f'{output} is one of the images and would be overwritten: change -o')
     pictures = {
         column.label: [_load(path, height, column.gray) for path in paths_]
         for column, paths_ in zip(columns, paths, strict=True)
@@ -76,12 +76,12 @@ def compare(
         write_image(sheet, output, format_, overwrite=True)
     except (OSError, ValueError) as error:
         reason = getattr(error, 'strerror', None) or first_line(error)
-        raise UserError(f'{output} cannot be written: {reason}') from None
+        raise UserError(f'cannot write {output}: {reason}') from None
     return len(names)
 
 
 def spread(count: int, total: int) -> list[int]:
-    """Up to `count` of the numbers below `total`, evenly spread from 0 on."""
+    """Return up to `count` indices below `total`, evenly spread and starting at 0."""
     count = min(count, total)
     return [i * total // count for i in range(count)]
 
@@ -107,14 +107,14 @@ def _common(columns: Sequence[Column], found: Sequence[dict], rows: int) -> list
     names = sorted(set.intersection(*map(set, found)))
     folders = ', '.join(str(column.folder) for column in columns)
     if not names:
-        raise UserError(f'no picture is in all of {folders}')
+        raise UserError(f'no image is in all of the folders {folders}')
     others = sorted(set().union(*found) - set(names))
     if others:
-        print_line(f'left out, because not in all columns: {shortened(others)}', sys.stderr)
+        print_line(f'skipped, because not in all columns: {shortened(others)}', sys.stderr)
     return [names[i] for i in spread(rows, len(names))]
 
 
 def _load(path: Path, height: int, gray: bool) -> Image.Image:
     image = read_picture(path)
-    picture = fit(to_picture(image), height)  # as it is shown: photos are large
+    picture = fit(to_picture(image), height)  # shrink first, because photos are large
     return to_picture(without_color(to_tensor(picture))) if gray else picture

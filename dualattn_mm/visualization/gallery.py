@@ -1,4 +1,4 @@
-"""Labeled grids of pictures."""
+"""Labeled grids of images."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,31 +7,31 @@ from PIL import Image, ImageDraw, ImageFont
 _MARGIN = 8
 _LABEL_HEIGHT = 24
 _FONT_SIZE = 15
-_ALIKE = 0.03  # widths that differ by less are one: networks round sizes
+_ALIKE = 0.03  # smaller relative differences in width are ignored, because networks round sizes
 
 
 def gallery(
     columns: Mapping[str, Sequence[Image.Image]], captions: Sequence[str], height: int = 240
 ) -> Image.Image:
-    """Put pictures side by side: one labeled column per method, one captioned row per photo.
+    """Arrange images in a grid, with one labeled column per method and one captioned row per photo.
 
-    A column is as wide as its widest picture and its label, and pictures stand in its middle. In a
-    row, a picture that is up to 3% wider or narrower than the first is brought to its width.
+    A column is as wide as its widest image or its label, and its images are centered. An image that
+    is up to 3% wider or narrower than the first one in its row is resized to the same width.
 
     Args:
-        columns: by label, the pictures of a column from top to bottom.
-        captions: one per row, written below it.
-        height: of every picture, in pixels.
+        columns: the images of each column from top to bottom, by label.
+        captions: one caption per row, written below it.
+        height: height of every image in pixels.
 
     Returns:
         An RGB image.
 
     Raises:
-        ValueError: if there is no column, or the numbers of pictures and captions differ.
+        ValueError: if there is no column, or the numbers of images and captions differ.
     """
     if {len(images) for images in columns.values()} != {len(captions)}:
         counts = {label: len(images) for label, images in columns.items()}
-        raise ValueError(f'every column needs one picture per caption ({len(captions)}): {counts}')
+        raise ValueError(f'every column needs one image per caption ({len(captions)}): {counts}')
     rows = [_row(row, height) for row in zip(*columns.values(), strict=True)]
     font = ImageFont.load_default(size=_FONT_SIZE)
     widths = [
@@ -56,7 +56,7 @@ def gallery(
 
 
 def fit(image: Image.Image, height: int) -> Image.Image:
-    """The picture at a height, in RGB."""
+    """Resize an image to a height and convert it to RGB."""
     return _resized(image, _width(image, height), height)
 
 
@@ -73,5 +73,5 @@ def _width(image: Image.Image, height: int) -> int:
 
 def _resized(image: Image.Image, width: int, height: int) -> Image.Image:
     image = image.convert('RGB')
-    # Bicubic, which also averages what it reduces.
+    # Pillow's bicubic filter also averages when it shrinks.
     return image if image.size == (width, height) else image.resize((width, height))

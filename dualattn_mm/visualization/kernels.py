@@ -1,4 +1,4 @@
-"""What color kernels respond to, and the color that each adds (the paper's Fig. 9)."""
+"""Show what color kernels respond to, and the color that each one adds (Fig. 9)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,16 +20,16 @@ from ..utils.image_io import write_image
 from ..utils.tensors import to_picture, to_tensor, without_color
 from .gallery import fit, gallery
 
-_FLAT = 65.0  # lightness of the pictures of color alone
-_STRONGEST = 60.0  # chroma of the strongest color drawn, in CIELAB units: sRGB has it
+_FLAT = 65.0  # lightness of the images that show only color
+_STRONGEST = 60.0  # chroma of the strongest color in CIELAB units; it is inside sRGB
 
 
 class Kernels(NamedTuple):
-    """What K color kernels do on an image.
+    """The effect of K color kernels on an image.
 
     activations: (K, h, w), the maps of eq. 10.
-    colors: (K, 2, H, W), what each adds to a and b, in CIELAB units.
-    bias: (2, H, W), what none of them adds; with the sum of `colors` it is the prediction.
+    colors: (K, 2, H, W), the part of a and b that each kernel adds, in CIELAB units.
+    bias: (2, H, W), the remaining part; together with the sum of `colors` it is the prediction.
     """
 
     activations: Tensor
@@ -39,14 +39,14 @@ class Kernels(NamedTuple):
 
 @torch.inference_mode()
 def kernels_of(head: ColorAttention, x: Tensor) -> Kernels:
-    """Take the output of a head apart by its kernels.
+    """Split the output of a head into the parts of its kernels.
 
     Args:
-        head: in eval mode.
-        x: (1, d, h, w), the map that it gets.
+        head: the head in eval mode.
+        x: (1, d, h, w), the input map of the head.
     """
     activations = head.activations(x)
-    # Convolution and pixel shuffle are linear, so that kernels can go through them one by one.
+    # Convolution and pixel shuffle are linear, so each kernel can be processed separately.
     weight, bias = head.to_ab.weight, head.to_ab.bias
     count, outputs = head.to_ab.in_channels, head.to_ab.out_channels
     colors = F.conv2d(
@@ -66,43 +66,43 @@ def visualize_kernels(
     saturation: float | None = None,
     height: int = 200,
 ) -> list[int]:
-    """Draw an image, its result, and what kernels do on it.
+    """Draw an image, its result and the effect of color kernels.
 
-    The first row has the activations, each from its own least (blue) to its own highest (red),
-    over the image. The second has color alone, at one lightness: the image's own, the
-    prediction's, and what each kernel adds. That is little, or much that other kernels take back,
-    so all of it is drawn times one factor, which is written below.
+    The first row shows the activations over the image; each is scaled from its lowest value (blue)
+    to its highest (red). The second row shows only color, at a constant lightness: the color of the
+    image, of the prediction, and the part that each kernel adds. These parts can be small, or large
+    and canceled by other kernels. They are all multiplied by the same factor, which is written
+    below them.
 
     Args:
-        pipe: its network's head is a ColorAttention.
+        pipe: a pipeline whose network has a ColorAttention head.
         image: an image file.
-        output: a PNG file, which is replaced if it exists.
-        kernels: their numbers, from 0 on; the paper shows the first four.
-        strongest: instead of `kernels`, the number of kernels to show, of those that add most
-            color on average.
-        saturation: as in `ColorizationPipeline`; the kernels' colors
-            have it as well.
-        height: of every picture, in pixels.
+        output: the PNG file to write; an existing file is replaced.
+        kernels: indices of the kernels; the paper shows the first four.
+        strongest: instead of `kernels`, show this many kernels that add the most color on average.
+        saturation: as in `ColorizationPipeline`; it also applies to the colors of the kernels.
+        height: height of every image in pixels.
 
     Returns:
-        The numbers of the kernels drawn.
+        The indices of the kernels in the drawing.
 
     Raises:
-        ColorizeError: for an unusable image, another head, or a number that there is no kernel of.
+        ColorizeError: if the image cannot be used, the network has another head, or an index is out
+            of range.
     """
     if output.suffix.lower() != '.png':
         raise ColorizeError(f'{output} must end in .png')
     if output.resolve() == image.resolve():
-        raise ColorizeError(f'{output} is the image and would be overwritten')
+        raise ColorizeError(f'{output} is the input image and would be overwritten: change -o')
     head = getattr(pipe.generator, 'head', None)
     if not isinstance(head, ColorAttention):
         raise ColorizeError(f'the network has no color kernels: its head is {type(head).__name__}')
     count = len(head.queries)
     wrong = [k for k in kernels if not 0 <= k < count]
     if strongest is None and wrong:
-        raise ColorizeError(f'there is no kernel {wrong[0]}: their numbers are 0 to {count - 1}')
+        raise ColorizeError(f'there is no kernel {wrong[0]}: the kernels are 0 to {count - 1}')
     if strongest is not None and not 1 <= strongest <= count:
-        raise ColorizeError(f'{strongest} of {count} kernels cannot be shown')
+        raise ColorizeError(f'cannot show {strongest} kernels: the network has {count}')
     if saturation is None:
         saturation = getattr(pipe.generator, 'saturation', 1.0)
     picture = to_picture(read_picture(image))
@@ -133,17 +133,17 @@ def visualize_kernels(
         columns[f'kernel {k}'] = [heat, _flat(factor * color, size)]
     captions = [
         'activation: red is high',
-        f'color alone; that which a kernel adds, times {factor:.2g}',
+        f'only color; the part that a kernel adds is multiplied by {factor:.2g}',
     ]
     try:
         write_image(gallery(columns, captions, height), output, 'PNG', overwrite=True)
     except OSError as error:
-        raise ColorizeError(f'{output} cannot be written: {error.strerror or error}') from None
+        raise ColorizeError(f'cannot write {output}: {error.strerror or error}') from None
     return list(kernels)
 
 
 def _heat(activation: Tensor, gray: Image.Image) -> Image.Image:
-    """A map (h, w) over an image: red where it is high, blue where it is low."""
+    """Draw a map (h, w) over an image: red where it is high, blue where it is low."""
     low, high = activation.min(), activation.max()
     share = _resized(((activation - low) / (high - low).clamp(min=1e-12))[None], gray.size[::-1])
     heat = matplotlib.colormaps['jet'](share[0].clamp(0, 1).numpy(), bytes=True)[..., :3]
@@ -151,7 +151,7 @@ def _heat(activation: Tensor, gray: Image.Image) -> Image.Image:
 
 
 def _flat(ab: Tensor, size: tuple[int, int]) -> Image.Image:
-    """Color (2, h, w) in CIELAB units at one lightness."""
+    """Draw color (2, h, w), in CIELAB units, at a constant lightness."""
     lightness = torch.full((1, *size), _FLAT)
     return to_picture(255 * join_lightness(lightness, _resized(ab, size)))
 

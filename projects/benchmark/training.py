@@ -156,7 +156,7 @@ def compare_trainings(
     """
     for variant in variants:
         if not variant.config.is_file():
-            raise UserError(f'no config file {variant.config}')
+            raise UserError(f'config file {variant.config} does not exist')
     if len({variant.folder for variant in variants}) < len(variants):
         raise UserError('two of the configs have the same name')
     os.environ.setdefault('OMP_NUM_THREADS', str(max(1, (os.cpu_count() or 1) // jobs)))

@@ -89,7 +89,7 @@ def build_color_memory(
         require_natural(size=size)
     _sklearn()  # told before the photos are read
     if not photos.is_dir():
-        raise UserError(f'no folder {photos}')
+        raise UserError(f'folder {photos} does not exist')
     encoder, own_size = load_encoder(weights, config)
     dataset = _dataset(photos, size or own_size)
     found = list(_cells(dataset, encoder.to(device), cells, np.random.default_rng(seed)))

@@ -369,7 +369,7 @@ def test_compressed_checkpoint_is_refused(tmp_path, generator, config, entry):
         for info in source.infolist():
             kind = zipfile.ZIP_DEFLATED if info.filename.endswith(entry) else zipfile.ZIP_STORED
             target.writestr(info.filename, source.read(info), kind)
-    with pytest.raises(ColorizeError, match=r'b\.pth is not loaded: it is compressed'):
+    with pytest.raises(ColorizeError, match=r'cannot load .*b\.pth: it is compressed'):
         load_generator(packed, config)
 
 
@@ -479,11 +479,11 @@ def test_wrong_configs(tmp_path, generator, text, message):
 
 
 def test_missing_files(tmp_path, weights):
-    with pytest.raises(ColorizeError, match=r'no weights file .*none\.pth'):
+    with pytest.raises(ColorizeError, match=r'weights file .*none\.pth does not exist'):
         load_generator(tmp_path / 'none.pth')
-    with pytest.raises(ColorizeError, match='no weights file'):
+    with pytest.raises(ColorizeError, match=r'weights file .* does not exist'):
         load_generator(tmp_path)
-    with pytest.raises(ColorizeError, match=r'no config file .*none\.py'):
+    with pytest.raises(ColorizeError, match=r'config file .*none\.py does not exist'):
         load_generator(weights, tmp_path / 'none.py')
 
 
@@ -494,5 +494,5 @@ def test_default_weights(tmp_path, monkeypatch, generator):
     assert sum(p.numel() for p in shipped.parameters()) == 5_668_160
     assert weights_module.DEFAULT_WEIGHTS.stat().st_size <= 16e6
     monkeypatch.setattr(weights_module, 'DEFAULT_WEIGHTS', tmp_path / 'x.safetensors')
-    with pytest.raises(ColorizeError, match=r'no weights file .*x\.safetensors'):
+    with pytest.raises(ColorizeError, match=r'weights file .*x\.safetensors does not exist'):
         load_generator()

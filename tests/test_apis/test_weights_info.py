@@ -47,5 +47,5 @@ def test_description_that_is_no_config_is_shown_as_it_is(tmp_path, two_convs):
 
 
 def test_missing_file(tmp_path):
-    with pytest.raises(UserError, match='no weights file none'):
+    with pytest.raises(UserError, match='weights file none does not exist'):
         weights_info('none')

@@ -68,7 +68,7 @@ def found(folder):
 def test_a_folder_of_formats(photos, run):
     status, out, err = run('in', '-o', 'out')
     assert status == 0
-    assert err == ['warning: 4 had colors of their own, which the new ones replace']
+    assert err == ['warning: 4 of the photos had color, which was replaced']
     assert len(out) == 1
     assert out[0].startswith('6 done, 0 skipped, 0 failed, ')
     assert out[0].endswith(' s per image -> out')
@@ -182,8 +182,8 @@ def test_gray_and_toned_photos_give_no_warning(run, tmp_path, monkeypatch):
     assert run('in', '-o', 'out')[2] == []
     Image.fromarray(astronaut()).save('in/color.jpg')
     assert run('in', '-o', 'out')[2] == [
-        '3 skipped: the result exists (--overwrite replaces it)',
-        'warning: 1 had colors of their own, which the new ones replace',
+        '3 skipped: the result already exists (use --overwrite to replace it)',
+        'warning: 1 of the photos had color, which was replaced',
     ]
 
 
@@ -198,7 +198,7 @@ def test_later_pages_are_warned_of_once(run, tmp_path, monkeypatch):
     gray.save('in/one.tif')
     assert run('in', '-o', 'out')[::2] == (
         0,
-        ['warning: 2 had more pages or frames than the first, which alone is colorized'],
+        ['warning: 2 of the files had several pages or frames; the first was colorized'],
     )
 
 
@@ -208,7 +208,7 @@ def test_damaged_metadata_is_left_out_with_a_word(photos, run):
     status, out, err = run('in/gray.jpg', '-o', 'out')
     assert (status, len(err)) == (0, 1)
     assert out[0].startswith('1 done')
-    assert re.match(r'in/gray\.jpg: .*EXIF data is left out', err[0])
+    assert re.match(r'in/gray\.jpg: .*EXIF data was not copied', err[0])
 
 
 def test_larger_photos_than_the_limit_are_refused(photos, run):
@@ -217,8 +217,8 @@ def test_larger_photos_than_the_limit_are_refused(photos, run):
     status, _, err = run('in/gray.png', '-o', 'new', '--max-pixels', size - 1)
     assert status == 1
     assert err == [
-        f'in/gray.png: {photos.width} x {photos.height} pixels are more than the limit of '
-        f'{size - 1:,} (max_pixels)'
+        f'in/gray.png: the size of {photos.width} x {photos.height} exceeds the limit of '
+        f'{size - 1:,} pixels (max_pixels)'
     ]
 
 
@@ -228,7 +228,8 @@ def test_other_files_of_a_folder_are_counted_and_named(photos, run):
     status, out, _ = run('in', '-o', 'out')
     assert status == 0
     named = 'in/a.heic, in/b.gif, in/sub/c.pdf, ...'
-    assert f' 0 failed, 4 passed over as no image of a known format ({named}), ' in out[0]
+    ignored = f'4 ignored because they are not images of a known format ({named})'
+    assert f' 0 failed, {ignored}, ' in out[0]
 
 
 def test_output_defaults_to_a_folder_here(photos, run):
@@ -260,7 +261,9 @@ def test_output_file_of_one_photo_in_a_folder_is_no_input_later(photos, run):
 def test_transparency_does_not_go_into_a_jpeg_file(photos, run):
     status, out, err = run('in/sub/clear.webp', '-o', 'new.jpg')
     assert (status, out) == (1, ['0 done, 0 skipped, 1 failed -> new.jpg'])
-    assert err == ['in/sub/clear.webp: a JPEG file holds no transparency: name a PNG file']
+    assert err == [
+        'in/sub/clear.webp: JPEG cannot store transparency: choose an output file that ends in .png'
+    ]
     assert not Path('new.jpg').exists()
     assert run('in/sub/clear.webp', '-o', 'new.png')[0] == 0
     assert Image.open('new.png').mode == 'RGBA'
@@ -287,18 +290,18 @@ def test_summary_in_a_terminal_without_the_letters(photos, weights, monkeypatch)
 
 
 WRONG_USE = [
-    (['none.jpg'], r'no file none\.jpg'),
-    (['in', '*.gif'], r'no file \*.gif'),
-    (['in', '--weights', 'none.safetensors'], r'no weights file none\.safetensors'),
+    (['none.jpg'], r'none\.jpg does not exist'),
+    (['in', '*.gif'], r'\*.gif does not exist'),
+    (['in', '--weights', 'none.safetensors'], r'weights file none\.safetensors does not exist'),
     (['in', '--weights', 'in/color.jpg'], r'in/color\.jpg'),
     (['in', '--weights', 'other.safetensors'], r'2 missing .*enter'),
-    (['in', '--config', 'none.py'], r'no config file none\.py'),
-    (['in', '--size', '31'], 'size must be a whole number >= 32, got 31'),
-    (['in', '--batch-size', '0'], 'batch_size must be a whole number >= 1, got 0'),
+    (['in', '--config', 'none.py'], r'none\.py is neither a config file'),
+    (['in', '--size', '31'], 'size must be an integer >= 32, got 31'),
+    (['in', '--batch-size', '0'], 'batch_size must be an integer >= 1, got 0'),
     (['in', '--saturation', '-1'], 'saturation'),
     (['in', '--saturation', 'nan'], 'saturation'),
     (['in', '--saturation', 'inf'], 'saturation'),
-    (['in', '--device', 'cuda'], 'device cuda asked for'),
+    (['in', '--device', 'cuda'], 'device cuda is not available'),
     (['in', '-o', 'in/color.jpg/out'], 'cannot write to the folder'),
     (['in', '-o', 'in'], 'is an input'),
     (['in', '-o', 'in', '--overwrite'], 'is an input'),
@@ -420,7 +423,7 @@ def test_out_of_memory_is_a_failure(photos, run, uniform_color, monkeypatch):
     assert status == 1
     assert out == ['0 done, 0 skipped, 6 failed -> out']
     assert len(err) == 6
-    assert all('too little memory' in line for line in err)
+    assert all('not enough memory' in line for line in err)
     assert found('out') == []
 
 
@@ -453,7 +456,7 @@ def test_the_script_itself(photos, tiny, start):
     assert bad[0].startswith('6 done, 0 skipped, 1 failed')
     assert bad[1].count('bad.jpg: not a JPEG') == 1
     assert wrong[0] == ''
-    assert wrong[1].splitlines()[-1] == 'error: no file none'
+    assert wrong[1].splitlines()[-1] == 'error: none does not exist'
     assert found('good') == found('bad')
     assert len(found('good')) == 6
     assert not Path('wrong').exists()
@@ -496,5 +499,5 @@ def test_damaged_metadata_is_told_and_costs_nothing(photos, run):
     assert status == 0
     assert out[0].startswith('2 done, 0 skipped, 0 failed')
     [line] = [line for line in err if 'damaged.jpg' in line]
-    assert 'EXIF data is left out (Make)' in line
-    assert 'its ICC profile is ignored' in line
+    assert 'EXIF data was not copied (Make)' in line
+    assert 'its ICC profile was ignored' in line

@@ -54,7 +54,7 @@ def test_size_and_cost_of_a_config_by_name(capsys):
 @pytest.mark.parametrize('argv', [['--shape', '0', '5'], ['--depth', '-1']])
 def test_numbers_below_one_are_refused(capsys, argv):
     assert main(['info', 'mmagic/color_dualattn_mini', *argv]) == 2
-    assert 'is not a whole number of at least 1' in capsys.readouterr().err
+    assert 'is not a positive integer' in capsys.readouterr().err
 
 
 def test_one_thing_at_a_time(capsys):

@@ -61,7 +61,7 @@ def test_wrong_use_is_one_line(capsys, argv):
 def test_errors_and_statuses_of_a_process(tmp_path):
     status, out, err = call('train', 'mmagic/color_dualattn_minii', cwd=tmp_path)
     assert (status, out) == (2, '')
-    assert err.startswith('error: no config file mmagic/color_dualattn_minii, and no config of ')
+    assert err.startswith('error: mmagic/color_dualattn_minii is neither a config file nor ')
     assert 'did you mean mmagic/color_dualattn_mini or ' in err
     assert err.count('\n') == 1
     assert call('info', '--configs', cwd=tmp_path)[::2] == (0, '')
@@ -107,14 +107,16 @@ def test_without_torch_one_line_says_what_to_do(tmp_path):
     (tmp_path / 'torch.py').write_text('raise ModuleNotFoundError("gone", name="torch")')
     status, out, err = call('colorize', 'x.jpg', env=dict(PYTHONPATH=f'{tmp_path}:{ROOT}'))
     assert (status, out, err.count('\n')) == (2, '', 1)
-    assert err.startswith(f'error: the module torch is missing in {sys.executable}: install ')
+    assert err.startswith(
+        f'error: the module torch is not installed for {sys.executable}: install '
+    )
 
 
 def test_without_a_home(tmp_path):
     """Nor a known user, as in a container that runs under any number."""
     colorize = ('colorize', 'none.jpg')
     status, out, err = call(*colorize, without=['HOME', 'USER', 'LOGNAME'], cwd=tmp_path)
-    assert (status, out, err) == (2, '', 'error: no file none.jpg\n')
+    assert (status, out, err) == (2, '', 'error: none.jpg does not exist\n')
 
 
 TOOLS = dict(colorize='colorize', train='train', test='test', publish_weights='publish')

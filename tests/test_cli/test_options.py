@@ -22,4 +22,4 @@ def test_run_arguments(parser):
 def test_options_without_a_value_are_refused(parser, capsys):
     with pytest.raises(SystemExit):
         parser.parse_args(['c.py', '--cfg-options', 'a'])
-    assert '--cfg-options takes KEY=VALUE ..., not a' in capsys.readouterr().err
+    assert '--cfg-options expects KEY=VALUE pairs, got a' in capsys.readouterr().err

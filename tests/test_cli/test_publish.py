@@ -74,8 +74,8 @@ def test_publish(call, tmp_path, generator, config, checkpoint):
 @pytest.mark.parametrize(
     ('change', 'word'),
     [
-        (dict(config='none.py'), 'no config file none.py'),
-        (dict(checkpoint='none.pth'), 'no weights file none.pth'),
+        (dict(config='none.py'), 'none.py is neither a config file'),
+        (dict(checkpoint='none.pth'), 'weights file none.pth does not exist'),
         (dict(saturation='-1'), 'saturation'),
         (dict(output='/proc/none/mpt.safetensors'), '/proc/none'),
     ],

@@ -113,7 +113,7 @@ def test_count_at_another_size(openmmlab):
 
 
 def test_detectors_that_cannot_be_counted(openmmlab):
-    with pytest.raises(UserError, match='of mmdet3d with None cannot be counted'):
+    with pytest.raises(UserError, match='cannot count mmdet3d detectors with None'):
         count(get_config('mmdet3d::votenet/votenet_8xb8_scannet-3d.py'))
 
 

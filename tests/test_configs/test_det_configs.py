@@ -112,7 +112,7 @@ def test_count_of_a_one_stage_detector(openmmlab):
     ],
 )
 def test_detectors_that_cannot_be_counted(openmmlab, stock, what):
-    with pytest.raises(UserError, match=f'{what} cannot be counted'):
+    with pytest.raises(UserError, match=f'cannot count mmdet detectors with {what}'):
         count(get_config(f'mmdet::{stock}.py'))
 
 

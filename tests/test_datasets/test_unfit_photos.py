@@ -80,7 +80,7 @@ def test_a_list_may_name_files_in_another_encoding(folder):
 
 @pytest.mark.parametrize(
     ('lines', 'hint'),
-    [('3.png 0\n0.png 7\n', 'without labels'), ('train/3.png\ntrain/0.png\n', r'train/3\.png')],
+    [('3.png 0\n0.png 7\n', 'without a label'), ('train/3.png\ntrain/0.png\n', r'train/3\.png')],
 )
 def test_a_list_that_names_no_photo_is_an_error_at_once(folder, lines, hint):
     (folder / 'train.txt').write_text(lines)

@@ -48,19 +48,19 @@ def test_good_data_pass_in_silence(cfg, capsys):
 @pytest.mark.parametrize(
     ('part', 'change', 'line'),
     [
-        ('annotations', lambda rows: [], 'nothing to train on among 0 annotations'),
-        ('annotations', lambda rows: [dict(r, image_id=99) for r in rows], 'it does not list'),
+        ('annotations', lambda rows: [], 'none of the 0 annotations can be used for training'),
+        ('annotations', lambda rows: [dict(r, image_id=99) for r in rows], 'are not listed'),
         ('annotations', lambda rows: [dict(r, bbox=[90, 0, 9, 9]) for r in rows], '4 without area'),
         ('annotations', lambda rows: without(rows, 'area'), '4 of 4 annotations have no area'),
         ('annotations', lambda rows: without(rows, 'segmentation'), '4 of 4 objects have no segm'),
         ('annotations', lambda rows: rows + rows[:1], '1 of 5 annotations repeat an id'),
         ('images', lambda rows: without(rows, 'width'), '4 of 4 images have no width'),
         ('images', lambda rows: [], 'it lists no images'),
-        ('images', lambda rows: [dict(r, width=640) for r in rows], 'do not fit the images'),
+        ('images', lambda rows: [dict(r, width=640) for r in rows], 'do not match the images'),
         (
             'images',
             lambda rows: [dict(r, file_name=f'train/{r["file_name"]}') for r in rows],
-            'none of its 4 images is in',
+            'none of its 4 images are in',
         ),
         (
             'images',
@@ -68,7 +68,7 @@ def test_good_data_pass_in_silence(cfg, capsys):
             '1 of its 4 images are not in',
         ),
         ('categories', lambda rows: rows[:1], 'no category for 1 of 2 classes (dog)'),
-        ('categories', lambda rows: rows[::-1], 'come in another order than classes'),
+        ('categories', lambda rows: rows[::-1], 'have different orders'),
         ('categories', lambda rows: None, 'no list of categories'),
     ],
 )
@@ -84,9 +84,15 @@ def test_what_stops_training(cfg, annotations, part, change, line):
 @pytest.mark.parametrize(
     ('change', 'warning'),
     [
-        (dict(image_id=99), 'of 4 annotations are left out: 1 of images that it does not list'),
-        (dict(category_id=9), 'of 4 annotations are left out: 1 of other classes'),
-        (dict(bbox=[90, 0, 9, 9]), 'of 4 annotations are left out: 1 without area in their image'),
+        (
+            dict(image_id=99),
+            'some of the 4 annotations are ignored: 1 for images that are not listed',
+        ),
+        (dict(category_id=9), 'some of the 4 annotations are ignored: 1 of other classes'),
+        (
+            dict(bbox=[90, 0, 9, 9]),
+            'some of the 4 annotations are ignored: 1 without area inside their image',
+        ),
     ],
 )
 def test_what_training_goes_on_without(cfg, annotations, capsys, change, warning):
@@ -105,7 +111,9 @@ def test_classes_of_other_data_than_coco(mask_rcnn, options, openmmlab):
     """The question every own data set asks, and its answer."""
     cfg = copy.deepcopy(mask_rcnn)
     cfg.merge_from_dict({k: v for k, v in options().items() if k != 'classes'})
-    with pytest.raises(UserError, match='its categories are cat, dog: name the classes by') as e:
+    with pytest.raises(
+        UserError, match='its categories are cat, dog: set the class names with'
+    ) as e:
         coco_data.check(cfg, 'train')
     assert 'no category for 78 of 80 classes' in str(e.value)  # COCO has dogs and cats
 
@@ -135,19 +143,19 @@ def test_classes_reach_every_head_of_a_cascade_and_wrapped_data():
 def test_heads_for_fewer_classes(cfg):
     small = cfg()
     small.model.roi_head.mask_head.num_classes = 1
-    with pytest.raises(UserError, match='2 classes, and the model has a head for 1'):
+    with pytest.raises(UserError, match='2 classes, but the model has a head for 1'):
         coco_data.check(small, 'train')
 
 
 def test_files(cfg, tmp_path):
     cfg = cfg()
     path = tmp_path / 'coco' / 'all.json'
-    for text, line in (('{"images": [', 'this is no JSON'), ('[]', "not COCO's format")):
+    for text, line in (('{"images": [', 'not valid JSON'), ('[]', 'not in COCO format')):
         path.write_text(text)
         with pytest.raises(UserError, match=line):
             coco_data.check(cfg, 'train')
     path.unlink()
-    with pytest.raises(UserError, match=f'no annotation file {path}'):
+    with pytest.raises(UserError, match=f'annotation file {path} does not exist'):
         coco_data.check(cfg, 'train')
 
 
@@ -174,16 +182,16 @@ def test_few_images_are_opened(cfg, annotations, monkeypatch):
         (
             'color',
             (64, 48),
-            "before the turn that its EXIF orientation asks for; set color_type='c",
+            "before its EXIF orientation is applied; set color_type='c",
         ),
         ('color_ignore_orientation', (64, 48), None),
         ('unchanged', (64, 48), None),
         (
             'color_ignore_orientation',
             (48, 64),
-            'after the turn that its EXIF orientation asks for;',
+            'after its EXIF orientation is applied;',
         ),
-        ('color', (48, 65), 'the annotations do not fit the images'),
+        ('color', (48, 65), 'the annotations do not match the images'),
     ],
 )
 def test_size_is_compared_after_the_turn_of_the_loader(
@@ -208,7 +216,10 @@ def test_size_is_compared_after_the_turn_of_the_loader(
         coco_data.check(cfg, 'train')
     text = str(caught.value)
     read = '64 x 48' if color_type == 'color_ignore_orientation' else '48 x 64'
-    assert f'{path} is {said[0]} x {said[1]} in the annotations, and {read} as it is read' in text
+    assert (
+        f'{path} is {said[0]} x {said[1]} in the annotations, but the pipeline reads {read}: '
+        in text
+    )
     assert remedy in text
     assert '\n' not in text
 

@@ -114,7 +114,7 @@ def infer(config, checkpoint, kitti, tmp_path):
     for none in (points[:0], points * np.nan, points + 1000):
         [result] = inferencer(dict(points=none), no_save_vis=True)['predictions']
         assert result['bboxes_3d'] == []
-    with pytest.raises(UserError, match='points have 5 features, and the model takes 4'):
+    with pytest.raises(UserError, match='points have 5 features, but the model expects 4'):
         inferencer(dict(points=np.zeros((10, 5), np.float32)), no_save_vis=True)
 
 
@@ -129,28 +129,31 @@ def change_bytes(path, change):
 DAMAGE = {
     'truncated': (
         lambda folder: change_bytes(bin_file(folder), lambda data: data[:-5]),
-        '000001.bin: 3355 bytes are no whole number of points of 4 float32 features',
+        '000001.bin: 3355 bytes are not a multiple of a point with 4 float32 features',
     ),
     'five features': (
         lambda folder: np.zeros((7, 5), np.float32).tofile(bin_file(folder)),
-        '000001.bin: 140 bytes are no whole number of points of 4',
+        '000001.bin: 140 bytes are not a multiple of a point with 4',
     ),
-    'no points': (lambda folder: bin_file(folder).unlink(), 'no point cloud'),
-    'no info': (lambda folder: (folder / 'kitti_infos_val.pkl').unlink(), 'no info file'),
+    'no points': (lambda folder: bin_file(folder).unlink(), '.bin does not exist'),
+    'no info': (
+        lambda folder: (folder / 'kitti_infos_val.pkl').unlink(),
+        'kitti_infos_val.pkl does not exist',
+    ),
     'half an info': (
         lambda folder: change_bytes(folder / 'kitti_infos_val.pkl', lambda data: data[:100]),
-        "kitti_infos_val.pkl is no info file of mmdet3d's for KittiDataset",
+        'kitti_infos_val.pkl is not an mmdet3d info file for KittiDataset',
     ),
     'other info': (
         lambda folder: (folder / 'kitti_infos_val.pkl').write_bytes(b'\x80\x04]\x94.'),
-        "kitti_infos_val.pkl is no info file of mmdet3d's for KittiDataset",
+        'kitti_infos_val.pkl is not an mmdet3d info file for KittiDataset',
     ),
     'info of other points': (
         lambda folder: change_bytes(
             folder / 'kitti_infos_val.pkl',
             lambda data: data.replace(b'num_pts_feats\x94K\x04', b'num_pts_feats\x94K\x05'),
         ),
-        'kitti_infos_val.pkl: points have 5 features, and the pipeline loads 4',
+        'kitti_infos_val.pkl: points have 5 features, but the pipeline loads 4',
     ),
 }
 
@@ -176,10 +179,10 @@ def test_no_database_and_no_truth(kitti, tmp_path, capsys):
     options, work_dir = kitti_options(kitti), str(tmp_path / 'run')
     elsewhere = options | {'val_evaluator.ann_file': str(kitti / 'nowhere.pkl')}
     assert run_command(lambda: train(SECOND, work_dir, cfg_options=elsewhere)) == 2
-    assert f'no info file {kitti}/nowhere.pkl' in capsys.readouterr().err
+    assert f'info file {kitti}/nowhere.pkl does not exist' in capsys.readouterr().err
     (kitti / 'kitti_dbinfos_train.pkl').unlink()
     assert run_command(lambda: train(SECOND, work_dir, cfg_options=options)) == 2
-    assert 'no database of ground truths' in capsys.readouterr().err
+    assert 'ground-truth database' in capsys.readouterr().err
 
 
 def test_sparse_convolution_without_spconv(kitti, tmp_path, capsys, monkeypatch):
@@ -192,7 +195,10 @@ def test_sparse_convolution_without_spconv(kitti, tmp_path, capsys, monkeypatch)
     )
     call = lambda: train(SECOND, str(tmp_path / 'run'), cfg_options=kitti_options(kitti))  # noqa: E731
     assert run_command(call) == 2
-    assert 'SparseEncoder without a GPU needs spconv: pip install' in capsys.readouterr().err
+    assert (
+        'SparseEncoder needs spconv on a machine without a GPU: pip install'
+        in capsys.readouterr().err
+    )
 
 
 def test_the_tool_says_what_is_wrong(kitti, tmp_path, run_script):
@@ -201,7 +207,7 @@ def test_the_tool_says_what_is_wrong(kitti, tmp_path, run_script):
     cut = bin_file(kitti)
     change_bytes(cut, lambda data: data[:-1])
     for more, line in (
-        (['--points', str(cut)], 'no whole number of points of 4'),
+        (['--points', str(cut)], 'not a multiple of a point with 4'),
         (['--points', str(kitti / 'training/velodyne_reduced/000000.bin')], 'no checkpoint'),
         (['--cfg-options', 'default_scope=mmdet'], 'is not for mmdet3d'),
     ):

@@ -93,11 +93,13 @@ def test_training_goes_on_with_an_empty_frame_and_stays_finite(narrow, good):
 
 @pytest.mark.parametrize('points', [0, 1])
 def test_too_little_to_train_on(narrow, good, points):
-    with pytest.raises(UserError, match=f'1 frames with {points} voxels together are too few'):
+    with pytest.raises(UserError, match=f'a batch of 1 frames has {points} voxels, too few'):
         loss(narrow, good[:points])
 
 
 @pytest.mark.parametrize('features', [3, 5])
 def test_wrong_number_of_features(narrow, features):
-    with pytest.raises(UserError, match=f'points have {features} features, and the model takes 4'):
+    with pytest.raises(
+        UserError, match=f'points have {features} features, but the model expects 4'
+    ):
         predict(narrow, cloud(limits_of(narrow), 10, features))

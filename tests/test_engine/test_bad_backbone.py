@@ -14,11 +14,11 @@ CONFIG = Path(__file__).resolve().parents[2] / 'configs' / 'mmpretrain' / 'cls_d
     ('name', 'value', 'allowed'),
     [
         ('arch', 'huge', "one of ('tiny', 'small', 'base') or a dict"),
-        ('window_size', 0, 'a whole number of at least 1'),
+        ('window_size', 0, 'a positive integer'),
         ('head_dim', 7, 'a divisor of every embed_dim'),
-        ('group_dim', 64, 'a divisor of every embed_dim, and [96] are not'),
+        ('group_dim', 64, 'a divisor of every embed_dim, but not of [96]'),
         ('out_indices', 3, 'a sequence'),
-        ('order', ['sda', 'swin'], 'a sequence of kinds among'),
+        ('order', ['sda', 'swin'], 'a sequence of kinds from'),
     ],
 )
 def test_one_line(openmmlab, tmp_path, capsys, name, value, allowed):

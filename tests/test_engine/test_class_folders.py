@@ -116,21 +116,21 @@ def remove(folder):
     [
         (
             lambda data: data.rename(data.with_name('d')),
-            r'no folder .*data/train: .* data_root/tra',
+            r'folder .*data/train does not exist: .* data_root/tra',
         ),
-        (lambda data: remove(data / 'train' / 'red'), r'no pictures \(.*\.png.* in .*/train/red$'),
-        (lambda data: remove(data / 'val'), r'no pictures .* in .*/val/green$'),
+        (lambda data: remove(data / 'train' / 'red'), r'no images \(.*\.png.* in .*/train/red$'),
+        (lambda data: remove(data / 'val'), r'no images .* in .*/val/green$'),
         (
             lambda data: (data / 'val' / 'red').rename(data / 'val' / 'rde'),
-            r'data/val are not those of .*data/train: it lacks red and has rde$',
+            r'data/val differ from those of .*data/train: it lacks red and has rde$',
         ),
         (
             lambda data: (data / 'train' / '.cache').mkdir(),
-            r'the hidden folder .*/train/\.cache would be a class',
+            r'would use the hidden folder .*/train/\.cache as a class',
         ),
         (
             lambda data: (data / 'val' / 'red').rename(data / 'red'),
-            r"a folder per class is needed, and .*data/val has \('green',\)",
+            r"data/val must have one folder per class, but it has \('green',\)",
         ),
     ],
 )

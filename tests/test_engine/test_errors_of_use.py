@@ -72,10 +72,10 @@ def test_a_mistake_in_the_pipeline_shows_where_it_is(status, workers):
 @pytest.mark.parametrize(
     ('state', 'message'),
     [
-        (dict(weight=torch.zeros(2)), 'does not hold the weights of VGG19: '),
-        ([1, 2], 'no weights of VGG19: '),
-        (b'PK damaged', 'no weights of VGG19: '),
-        (None, 'no file '),
+        (dict(weight=torch.zeros(2)), 'does not contain the weights of VGG19: '),
+        ([1, 2], 'the weights of VGG19 cannot be used: '),
+        (b'PK damaged', 'the weights of VGG19 cannot be used: '),
+        (None, 'does not exist: '),
     ],
 )
 def test_wrong_weights_of_vgg19(status, tmp_path, state, message):
@@ -134,7 +134,7 @@ def test_damaged_checkpoints_are_named(status, config, tmp_path, capfd, checkpoi
     for call in calls:
         code, err = call()
         assert code == 2
-        assert err.startswith(f'error: {bad} is not loaded: it is damaged')
+        assert err.startswith(f'error: cannot load {bad}: it is damaged')
         assert err.count('\n') == 1
 
 
@@ -159,7 +159,7 @@ def test_a_zip_file_that_is_no_checkpoint(status, tmp_path):
         file.writestr('a.txt', 'a')
     code, err = status(load_from=str(path))
     assert (code, err.count('\n')) == (2, 1)
-    assert err.startswith(f'error: {path} is not loaded')
+    assert err.startswith(f'error: cannot load {path}: ')
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_checkpoint_with_parts_of_another_type_is_one_line(status, checkpoint, c
     torch.save([content] if change is None else content | change, bad)
     code, err = status(resume=str(bad))
     assert code == 2
-    assert err.startswith(f'error: {bad} is no checkpoint: {part}')
+    assert err.startswith(f'error: {bad} is not a checkpoint: {part}')
     assert err.count('\n') == 1
 
 

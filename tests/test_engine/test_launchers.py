@@ -18,14 +18,14 @@ TOOLS = Path(__file__).parents[2] / 'tools'
 @pytest.mark.parametrize(
     ('words', 'env', 'message'),
     [
-        ('dist_train.sh nix.py 2', {}, 'error: no config file nix.py'),
-        ('dist_test.sh nix.py nix.pth 2', {}, 'error: no config file nix.py'),
-        ('dist_train.sh tiny.py x', {}, 'error: GPUS must be a whole number of at least 1'),
-        ('dist_train.sh tiny.py 1', {'NNODES': 'x'}, 'error: NNODES must be a whole number'),
+        ('dist_train.sh nix.py 2', {}, 'error: config file nix.py does not exist'),
+        ('dist_test.sh nix.py nix.pth 2', {}, 'error: config file nix.py does not exist'),
+        ('dist_train.sh tiny.py x', {}, 'error: GPUS must be an integer >= 1'),
+        ('dist_train.sh tiny.py 1', {'NNODES': 'x'}, 'error: NNODES must be an integer'),
         ('dist_train.sh tiny.py 1', {'NODE_RANK': '1'}, 'error: NODE_RANK 1 needs NNODES of at'),
         ('dist_train.sh tiny.py', {}, 'usage: bash tools/dist_train.sh CONFIG GPUS'),
-        ('slurm_train.sh part job nix.py', {}, 'error: no config file nix.py'),
-        ('slurm_test.sh part job nix.py nix.pth', {}, 'error: no config file nix.py'),
+        ('slurm_train.sh part job nix.py', {}, 'error: config file nix.py does not exist'),
+        ('slurm_test.sh part job nix.py nix.pth', {}, 'error: config file nix.py does not exist'),
     ],
 )
 def test_wrong_use_is_one_line(config, start, words, env, message):

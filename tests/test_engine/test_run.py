@@ -79,7 +79,7 @@ def test_trains_resumes_and_tests(config, tmp_path):
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
-        (None, 'no config file'),
+        (None, 'is neither a config file nor'),
         ('1 / 0', 'division by zero'),
         ('_base_ = "nix.py"', 'nix.py'),
         ('default_scope = "mmnix"', 'is for mmnix, which is not installed'),

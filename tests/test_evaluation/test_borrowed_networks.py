@@ -166,9 +166,9 @@ def test_a_file_in_torch_s_cache_is_taken(offline, alexnet_file):
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
-        (None, 'no file .*x.pth: (FID|LPIPS) needs the weights of'),
-        (b'nonsense', 'no weights of .*x.pth is not'),
-        ({'features.0.bias': torch.zeros(1)}, 'x.pth does not hold the weights of'),
+        (None, 'x.pth does not exist: (FID|LPIPS) needs the weights of'),
+        (b'nonsense', 'the weights of .* cannot be used: cannot load .*x.pth'),
+        ({'features.0.bias': torch.zeros(1)}, 'x.pth does not contain the weights of'),
     ],
 )
 def test_files_that_hold_no_such_weights(metric, tmp_path, content, message):

@@ -76,14 +76,17 @@ def test_another_size_needs_size(tool, folders):
 @pytest.mark.parametrize(
     ('words', 'message'),
     [
-        (['truth', 'x=nix'], 'error: no folder nix'),
-        (['truth', 'x=empty'], 'error: no picture below empty'),
+        (['truth', 'x=nix'], 'error: folder nix does not exist'),
+        (['truth', 'x=empty'], 'error: no image in empty or its subfolders'),
         (['truth', 'x=far/sub'], 'error: x (far/sub): 2 of 2 are missing (a, sub/b); 1 have no'),
         (['far/sub', 'x=far'], 'x (far): 1 of 1 are missing (b); 2 have no original in far/sub ('),
-        (['truth', 'x=far', '--fid-weights', 'nix.pth'], 'error: no file nix.pth'),
-        (['truth', 'x=far', '--lpips', '--lpips-weights', 'nix.pth'], 'error: no file nix.pth'),
+        (['truth', 'x=far', '--fid-weights', 'nix.pth'], 'error: nix.pth does not exist'),
+        (
+            ['truth', 'x=far', '--lpips', '--lpips-weights', 'nix.pth'],
+            'error: nix.pth does not exist',
+        ),
         (['truth', 'x=far', '--out', 'far'], 'error: --out far is a folder'),
-        (['double', 'x=far'], 'double/a.bmp and double/a.png differ in the suffix alone'),
+        (['double', 'x=far'], 'double/a.bmp and double/a.png differ only in their suffix'),
         (['broken', 'x=broken'], 'error: broken/a.png: not a JPEG'),
     ],
 )
@@ -141,9 +144,9 @@ def test_pictures_that_cannot_be_read_are_named(tool, folders):
     assert stdout.endswith('2 images\n')
     assert stderr == 'truth/c.jpg: not a JPEG, PNG, WebP, TIFF or BMP image\n'
     status, _, stderr = tool('colorfulness.py', 'nix')
-    assert (status, stderr) == (2, 'error: no folder nix\n')
+    assert (status, stderr) == (2, 'error: folder nix does not exist\n')
     (folders / 'none').mkdir()
     (folders / 'none' / 'c.jpg').write_bytes(b'no photo')
     status, _, stderr = tool('colorfulness.py', 'none')
     assert status == 2
-    assert stderr.startswith('error: no picture of none can be read: none/c.jpg')
+    assert stderr.startswith('error: no image in none can be read: none/c.jpg')

@@ -192,7 +192,7 @@ def test_images_that_cannot_be_compared():
     truths, predictions = photos()
     with pytest.raises(UserError, match=r'\(3, 40, 50\) and \(3, 60, 80\)'):
         figures('ColorizationPSNR', predictions[1:], truths[:1])
-    with pytest.raises(UserError, match='not numbers'):
+    with pytest.raises(UserError, match='contains NaN'):
         figures('ColorizationPSNR', [np.full((9, 9, 3), np.nan)], [np.zeros((9, 9, 3), np.uint8)])
-    with pytest.raises(UserError, match='at least 11 pixels a side, not 1x2'):
+    with pytest.raises(UserError, match='at least 11 pixels per side, got 1x2'):
         figures('ColorizationSSIM', [FLAT], [FLAT])

@@ -170,4 +170,4 @@ def test_configs_dir_ignores_configs_of_others(tmp_path):
     done = subprocess.run(
         [sys.executable, '-c', code], cwd=tmp_path, capture_output=True, text=True
     )
-    assert done.stderr.splitlines()[-1].startswith('FileNotFoundError: no configs at')
+    assert done.stderr.splitlines()[-1].startswith('FileNotFoundError: there are no configs in')

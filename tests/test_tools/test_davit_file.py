@@ -153,9 +153,9 @@ def files(tmp_path, davit):
     [
         ('none.pth', 'out.pth', 'none.pth: No such file or directory'),
         ('.', 'out.pth', 'Is a directory'),
-        ('text.pth', 'out.pth', 'text.pth is not loaded: it is damaged, or holds objects other'),
-        ('harmful.pth', 'out.pth', 'harmful.pth is not loaded: .* which could run code'),
-        ('list.pth', 'out.pth', 'list.pth holds no state dict'),
+        ('text.pth', 'out.pth', 'cannot load text.pth: it is damaged, or holds objects other'),
+        ('harmful.pth', 'out.pth', 'cannot load harmful.pth: .* which could run code'),
+        ('list.pth', 'out.pth', 'list.pth does not contain a state dict'),
         ('cut.safetensors', 'out.pth', 'cut.safetensors is damaged'),
         ('other.pth', 'out.pth', r'other.pth: no DaViT under .* the weights are conv1.weight$'),
         ('davit.pth', 'davit.pth', 'davit.pth is the input, which is never written over'),

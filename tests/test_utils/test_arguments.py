@@ -12,7 +12,7 @@ def test_natural_is_a_whole_number_from_one_up():
 
 @pytest.mark.parametrize('text', ['0', '-1', '1.5', 'x', '', '1e3'])
 def test_natural_rejects_anything_else(text):
-    with pytest.raises(argparse.ArgumentTypeError, match=f"'{text}' is not a whole number"):
+    with pytest.raises(argparse.ArgumentTypeError, match=f"'{text}' is not a positive integer"):
         natural(text)
 
 
@@ -23,5 +23,5 @@ def test_named_folder_is_split_at_the_first_equals_sign():
 
 @pytest.mark.parametrize('text', ['ours', '=folder', 'ours=', ''])
 def test_named_folder_without_a_part_is_an_error(text):
-    with pytest.raises(argparse.ArgumentTypeError, match='is not NAME=FOLDER'):
+    with pytest.raises(argparse.ArgumentTypeError, match='does not have the form NAME=FOLDER'):
         named_folder(text)

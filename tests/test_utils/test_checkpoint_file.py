@@ -55,7 +55,7 @@ def test_the_training_log_of_mmengine_is_read_past_where_it_is_allowed(tmp_path)
     assert same(read_state_dict(path), STATE)
     with pytest.raises(UserError, match='objects other than weights') as error:
         read_weights(path, 'VGG19', 'the loss')
-    assert str(error.value).startswith('no weights of VGG19: ')
+    assert str(error.value).startswith('the weights of VGG19 cannot be used: ')
 
 
 class Harm:
@@ -168,5 +168,7 @@ def test_load_frozen_fills_a_network_on_the_meta_device():
     assert network(torch.ones(1, 3)).tolist() == [[4.0, 11.0]]
     assert not network.training
     assert not any(p.requires_grad for p in network.parameters())
-    with pytest.raises(UserError, match=r'x\.pth does not hold the weights of the teacher: .*bias'):
+    with pytest.raises(
+        UserError, match=r'x\.pth does not contain the weights of the teacher: .*bias'
+    ):
         load_frozen(nn.Linear(3, 2), dict(weight=STATE['a.weight']), 'x.pth', 'the teacher')

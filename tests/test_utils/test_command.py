@@ -45,7 +45,9 @@ def test_run_command_says_an_error_in_one_line(capsys, error, status, line):
 def test_run_command_names_the_missing_module(capsys):
     assert run_command(lambda: __import__('no_such_library.inner')) == 2
     message = capsys.readouterr().err
-    assert message.startswith(f'error: the module no_such_library is missing in {sys.executable}: ')
+    assert message.startswith(
+        f'error: the module no_such_library is not installed for {sys.executable}: '
+    )
     assert message.count('\n') == 1
 
 

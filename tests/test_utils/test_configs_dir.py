@@ -43,5 +43,7 @@ def test_an_unknown_config_is_named_with_the_closest(tmp_path, monkeypatch, name
     monkeypatch.chdir(tmp_path)
     with pytest.raises(RunError) as error:
         find_config(name)
-    assert str(error.value).startswith(f'no config file {name}, and no config of this name')
+    assert str(error.value).startswith(
+        f'{name} is neither a config file nor the name of a bundled config'
+    )
     assert hint in str(error.value)

@@ -236,9 +236,9 @@ def test_text_stored_as_numbers_is_left_out_with_a_remark(tmp_path, pipe, name, 
 @pytest.mark.parametrize(
     ('damaged', 'remark'),
     [
-        (b'hello', 'its EXIF data is left out'),
-        (b'II*\0\xff\xff\xff\xff', 'its EXIF data is left out'),
-        (b'II*\0\0\0\0\0', 'its EXIF data is left out'),
+        (b'hello', 'its EXIF data was not copied'),
+        (b'II*\0\xff\xff\xff\xff', 'its EXIF data was not copied'),
+        (b'II*\0\0\0\0\0', 'its EXIF data was not copied'),
         (block('<', {EXIF: (LONG, b'\xff\xff\0\0')}), r'ExifOffset'),
         (block('<', {GPS: (LONG, b'\0\0\0\0')}), r'GPSInfo'),
         (block('<', {}, {DATE: (ASCII, b'1969:07:20 20:17:40\0')})[:-12], r'DateTimeOriginal'),

@@ -183,5 +183,5 @@ def test_profile_that_cannot_be_used_is_ignored_with_a_remark(tmp_path, profile)
     Image.fromarray(values).save(tmp_path / 'a.png', icc_profile=profile)
     color, _, remark = to_pixels(read_image(tmp_path / 'a.png'))
     np.testing.assert_array_equal(color, values)
-    assert remark.startswith('its ICC profile is ignored (')
+    assert remark.startswith('its ICC profile was ignored (')
     assert '\n' not in remark

@@ -194,7 +194,7 @@ def test_broken_exif_does_not_cost_the_photo(tmp_path, photo):
     np.testing.assert_array_equal(to_pixels(image).color, photo)
     metadata = read_metadata(image)
     assert 'exif' not in metadata.to_info(*photo.size)
-    assert metadata.remark.startswith('its EXIF data is left out')
+    assert metadata.remark.startswith('its EXIF data was not copied')
 
 
 def swapped_profile():

@@ -68,9 +68,9 @@ def test_twelve_bits_have_the_full_range(tmp_path):
         (np.zeros((4, 4), np.float64), {}, '64 bits per pixel, floating-point'),
         (np.zeros((4, 4, 3), np.float32), dict(photometric='rgb'), 'floating-point'),
         (np.zeros((4, 4), np.uint32), {}, '32.bit'),
-        (np.zeros((4, 4), np.int16), {}, 'signed numbers are not supported'),
-        (np.zeros((4, 4), np.int8), {}, 'signed numbers are not supported'),
-        (np.zeros((4, 4), np.int32), {}, 'signed numbers are not supported'),
+        (np.zeros((4, 4), np.int16), {}, 'signed samples are not supported'),
+        (np.zeros((4, 4), np.int8), {}, 'signed samples are not supported'),
+        (np.zeros((4, 4), np.int32), {}, 'signed samples are not supported'),
     ],
 )
 @pytest.mark.parametrize('order', ['<', '>'])

@@ -58,7 +58,7 @@ def test_what_a_column_lacks_is_named(columns, tmp_path, capsys):
         compare(columns, tmp_path / 'out.png', ['class0/photo.2', 'class0/x', 'class0/photo.0'])
     assert not (tmp_path / 'out.png').exists()
     assert compare(columns, tmp_path / 'out.png', rows=2, height=20) == 2
-    assert capsys.readouterr().err == 'left out, because not in all columns: class0/photo.2\n'
+    assert capsys.readouterr().err == 'skipped, because not in all columns: class0/photo.2\n'
     assert seen(tmp_path / 'out.png', 2, 2) == [[COLORS[0], COLORS[3]], [COLORS[1], COLORS[2]]]
 
 
@@ -106,11 +106,11 @@ def empty(folder):
     ('change', 'output', 'message'),
     [
         (damage, 'out.png', 'photo.0.png: not a JPEG'),
-        (repeat, 'out.png', 'differ in the suffix alone'),
-        (rename, 'out.png', 'no picture is in all of '),
-        (empty, 'out.png', 'no picture below '),
+        (repeat, 'out.png', 'differ only in their suffix'),
+        (rename, 'out.png', 'no image is in all of '),
+        (empty, 'out.png', 'no image in '),
         (None, 'out.gif', 'out.gif must end in one of .png'),
-        (None, 'a/class0/photo.0.png', 'is one of the pictures'),
+        (None, 'a/class0/photo.0.png', 'is one of the images'),
         (None, 'a/class0/photo.0.png/out.png', 'cannot be written: '),
     ],
 )
@@ -126,7 +126,7 @@ def test_what_cannot_be_done_is_one_line(columns, tmp_path, change, output, mess
 
 
 def test_columns_need_names_of_their_own(columns, tmp_path):
-    with pytest.raises(UserError, match="two columns are called 'a'"):
+    with pytest.raises(UserError, match="two columns have the name 'a'"):
         compare([columns[0], columns[0]], tmp_path / 'out.png')
 
 
@@ -175,7 +175,7 @@ def test_the_tool(columns, tmp_path, run_script, monkeypatch):
 @pytest.mark.parametrize(
     ('words', 'said'),
     [
-        ('--column a=nix', 'error: no folder nix\n'),
+        ('--column a=nix', 'error: folder nix does not exist\n'),
         ('--column a', 'NAME=FOLDER'),
         ('--column a=b --rows 0', '--rows'),
         ('--gray a=b', '--column'),

@@ -1,1 +1,1 @@
-"""Checks of data sets before a run: COCO files, LiDAR frames and class folders."""
+"""Check datasets before a run: COCO files, LiDAR frames and class folders."""

@@ -1,4 +1,4 @@
-"""Pictures of a classifier, in one folder per class."""
+"""Check classification images in one folder per class."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ from ...utils.errors import RunError
 
 
 class ClassFolders:
-    """The folders of a data set of type CustomDataset, as mmpretrain will find them."""
+    """The class folders of a CustomDataset, as mmpretrain will find them."""
 
     def __init__(self, dataset: dict[str, Any]) -> None:
         from mmpretrain.datasets.custom import CustomDataset, find_folders
@@ -16,17 +16,20 @@ class ClassFolders:
         self.folder = Path(root, prefix)
         if not self.folder.is_dir():
             raise RunError(
-                f'no folder {self.folder}: pictures are looked for in data_root/{prefix}/CLASS/, '
+                f'folder {self.folder} does not exist: images belong in data_root/{prefix}/CLASS/, '
                 f'and data_root is {root}'
             )
         self.classes = tuple(find_folders(str(self.folder))[0])
         hidden = [name for name in self.classes if name.startswith('.')]
         if hidden:
             raise RunError(
-                f'the hidden folder {self.folder}/{hidden[0]} would be a class: move it elsewhere'
+                f'mmpretrain would use the hidden folder {self.folder}/{hidden[0]} as a class: '
+                'move it elsewhere'
             )
         if len(self.classes) < 2:
-            raise RunError(f'a folder per class is needed, and {self.folder} has {self.classes}')
+            raise RunError(
+                f'{self.folder} must have one folder per class, but it has {self.classes}'
+            )
         options = {name: dataset[name] for name in ('extensions',) if name in dataset}
         self._lazy = CustomDataset(root, prefix, lazy_init=True, **options)
 
@@ -34,7 +37,7 @@ class ClassFolders:
         empty = [name for name in self.classes if not self._has_picture(name)]
         if empty and (of_each_class or len(empty) == len(self.classes)):
             kinds = ', '.join(sorted(self._lazy.extensions))
-            raise RunError(f'no pictures ({kinds}) in {self.folder}/{empty[0]}')
+            raise RunError(f'no images ({kinds}) in {self.folder}/{empty[0]}')
 
     def require_classes_of(self, first: 'ClassFolders') -> None:
         missing, more = (
@@ -44,7 +47,7 @@ class ClassFolders:
             parts = [f'lacks {", ".join(missing)}'] * bool(missing)
             parts += [f'has {", ".join(more)}'] * bool(more)
             raise RunError(
-                f'the classes of {self.folder} are not those of {first.folder}: '
+                f'the classes of {self.folder} differ from those of {first.folder}: '
                 f'it {" and ".join(parts)}'
             )
 

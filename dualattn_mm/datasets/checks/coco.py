@@ -1,7 +1,7 @@
-"""COCO data of mmdet's configs: custom classes by one option, and checks before training.
+"""Set custom classes in mmdet configs with one option, and check COCO data before training.
 
-mmdet itself drops annotations of classes it does not know, numbers labels in the file's order
-whatever the order of the names is, and notices a missing image only when it reads it.
+mmdet itself silently drops annotations of unknown classes, numbers labels in the order of the file
+regardless of the order of the class names, and notices a missing image only when it reads it.
 """
 
 import contextlib
@@ -19,22 +19,23 @@ from ...utils.errors import RunError, shortened
 from ...utils.terminal import print_line
 from ..leaves import iter_leaf_datasets
 
-LOADERS = dict(train=('train', 'val'), test=('test',))  # what a task reads
-_OPENED = 8  # images whose size is compared with the file's
-_ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)  # EXIF's tag, and its values that swap the sides
+LOADERS = dict(train=('train', 'val'), test=('test',))  # the data loaders of each task
+_OPENED = 8  # number of images whose size is compared with the annotation file
+_ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)  # the EXIF tag, and its values that swap the sides
 _KEYS = dict(
     images=('id', 'file_name', 'width', 'height'),
     annotations=('id', 'image_id', 'category_id', 'bbox', 'area'),
     categories=('id', 'name'),
 )
-_UNREAD = dict(lazy_init=True, pipeline=[])  # paths and names alone
+_UNREAD = dict(lazy_init=True, pipeline=[])  # only paths and names
 
 
 def use_classes(cfg: Config) -> None:
-    """Put the names of `cfg.classes`, or their number, wherever a config of mmdet needs them.
+    """Set the class names of `cfg.classes` and their number wherever an mmdet config needs them.
 
     Args:
-        cfg: is changed: the data sets' metainfo, `num_classes` of every head.
+        cfg: the config, modified in place: the metainfo of the datasets and `num_classes` of every
+            head.
     """
     if cfg.get('default_scope') != 'mmdet' or not cfg.get('classes'):
         return
@@ -49,12 +50,14 @@ def use_classes(cfg: Config) -> None:
 
 @DefaultScope.overwrite_default_scope('mmdet')
 def check(cfg: Config, task: str) -> None:
-    """Find what would stop a training or test on COCO data, or silently make it wrong.
+    """Find problems in COCO data that would stop a run or silently make its results wrong.
 
-    Prints a warning if training can go on. Looks for every image, and opens few of them.
+    It checks that every image exists and opens a few of them. Problems that do not prevent training
+    are printed as warnings.
 
     Args:
-        cfg: of any library; only mmdet's CocoDataset and CocoMetric on the local disk are checked.
+        cfg: a config of any library; only mmdet's CocoDataset and CocoMetric on the local disk are
+            checked.
         task: 'train' or 'test'.
 
     Raises:
@@ -71,7 +74,7 @@ def check(cfg: Config, task: str) -> None:
 
 
 def _checked_file(cfg: Config, described: Mapping[str, Any], loader: str) -> '_CocoFile | None':
-    """The annotation file of a data set; None unless it is a CocoDataset on the local disk."""
+    """Check the annotation file of a dataset; None unless it is a CocoDataset on the local disk."""
     from mmdet.datasets import CocoDataset
     from mmdet.registry import DATASETS
 
@@ -94,8 +97,8 @@ def _checked_file(cfg: Config, described: Mapping[str, Any], loader: str) -> '_C
     for head in _heads(cfg.get('model')):
         if head['num_classes'] < len(file.classes):
             raise file.error(
-                f'{len(file.classes)} classes, and the model has a head for '
-                f'{head["num_classes"]}: name them by the option classes'
+                f'{len(file.classes)} classes, but the model has a head for '
+                f'{head["num_classes"]}: set the class names with the option classes'
             )
     return file
 
@@ -116,8 +119,10 @@ def _coco_metrics(cfg: Config, loader: str) -> Iterator[Mapping[str, Any]]:
 
 
 def _check_metric(metric: Mapping[str, Any], files: Sequence['_CocoFile'], loader: str) -> None:
-    """mmdet fails after the first epoch by an AssertionError or a KeyError, or counts the objects
-    of images that it never saw as missed.
+    """Check the annotation file of a metric before the run.
+
+    With a wrong file, mmdet fails after the first epoch with an AssertionError or a KeyError, or it
+    counts the objects in images that it never saw as missed.
     """
     path = metric.get('ann_file')
     if path is None:
@@ -133,8 +138,8 @@ def _check_metric(metric: Mapping[str, Any], files: Sequence['_CocoFile'], loade
     if read != listed:
         raise truth.error(
             f'{loader}_evaluator.ann_file lists {len(listed)} images and {loader}_dataloader reads '
-            f'{len(read)}; {len(read & listed)} have the same id and name: both must name the same '
-            'images'
+            f'{len(read)}, of which {len(read & listed)} have the same id and name: both must have '
+            'the same images'
         )
     if metric.get('format_only'):
         return
@@ -145,13 +150,13 @@ def _check_metric(metric: Mapping[str, Any], files: Sequence['_CocoFile'], loade
 
 
 class _CocoFile:
-    """An annotation file, whose format and categories are checked when it is read.
+    """An annotation file whose format and categories are checked when it is read.
 
     Args:
         path: the file.
-        classes: the names of the classes.
+        classes: the class names.
         with_objects: whether it must have a list of annotations; COCO's own test files have none.
-        dataset: what the config says of the data set that reads it.
+        dataset: the config of the dataset that reads it.
     """
 
     def __init__(
@@ -176,19 +181,19 @@ class _CocoFile:
 
     def _read(self, with_objects: bool) -> tuple[list[dict], list[dict], list[dict]]:
         if not self.path.is_file():
-            raise RunError(f'no annotation file {self.path}')
+            raise RunError(f'annotation file {self.path} does not exist')
         try:
             content = json.loads(self.path.read_bytes())
         except ValueError as error:
-            raise self.error(f'this is no JSON ({error})') from None
+            raise self.error(f'the file is not valid JSON ({error})') from None
         if not isinstance(content, dict):
-            raise self.error("this is not COCO's format, a dict of images and annotations")
+            raise self.error('not in COCO format, which is a dict with images and annotations')
         if not with_objects:
             content.setdefault('annotations', [])
         for part, keys in _KEYS.items():
             rows = content.get(part)
             if not isinstance(rows, list):
-                raise self.error(f"this is not COCO's format: it has no list of {part}")
+                raise self.error(f'not in COCO format: it has no list of {part}')
             for key in keys:
                 without = sum(key not in row for row in rows)
                 if without:
@@ -204,13 +209,13 @@ class _CocoFile:
         if missing:
             raise self.error(
                 f'no category for {len(missing)} of {len(self.classes)} classes '
-                f'({shortened(missing)}); its categories are {shortened(names)}: name the classes '
-                'by the option classes'
+                f'({shortened(missing)}); its categories are {shortened(names)}: set the class '
+                'names with the option classes'
             )
-        # mmdet gives labels in the file's order.
+        # mmdet assigns labels in the order of the file.
         if [name for name in names if name in self.classes] != list(self.classes):
             raise self.error(
-                'categories come in another order than classes: use the order of the file'
+                'its categories and the option classes have different orders: use that of the file'
             )
 
     def check_images(self, folder: Path) -> None:
@@ -220,7 +225,7 @@ class _CocoFile:
         missing = [path.name for path in paths if not path.is_file()]
         if missing and len(missing) == len(paths):
             raise self.error(
-                f'none of its {len(paths)} images is in {folder}: {shortened(missing)}'
+                f'none of its {len(paths)} images are in {folder}: {shortened(missing)}'
             )
         if missing:
             raise self.error(
@@ -232,14 +237,14 @@ class _CocoFile:
         for path, image in list(zip(paths, self.images, strict=True))[::step] if load else ():
             try:
                 height, width = load(dict(img_path=str(path)))['img'].shape[:2]
-            except Exception:  # what decodes images fails in many ways; training names the file
+            except Exception:  # decoders fail in many ways; training reports unreadable images
                 continue
             said = image['width'], image['height']
             if said != (width, height):
                 raise self.error(size_difference(path, said, (width, height)))
 
     def names(self, indices: int | Sequence[int] | None = None) -> set[tuple[int, str]]:
-        """Id and file name of the images; those that the option `indices` of mmengine selects."""
+        """Return the id and file name of the images that mmengine's option `indices` selects."""
         images = self.images
         if isinstance(indices, int):
             images = images[:indices] if indices >= 0 else images[indices:]
@@ -248,7 +253,7 @@ class _CocoFile:
         return {(image['id'], Path(image['file_name']).name) for image in images}
 
     def require_packed_objects(self, loader: str) -> None:
-        """Refuse a pipeline that does not hand on the objects to a metric without a file."""
+        """Check that the pipeline passes the objects to a metric that has no annotation file."""
         from mmdet.datasets.transforms import PackDetInputs
         from mmdet.registry import TRANSFORMS
 
@@ -277,7 +282,7 @@ class _CocoFile:
             )
 
     def _known_objects(self) -> list[dict]:
-        """Annotations of its own images and of the classes."""
+        """Return the annotations for listed images and known classes."""
         listed = {image['id'] for image in self.images}
         wanted = {c['id'] for c in self.categories if c['name'] in self.classes}
         return [
@@ -285,45 +290,45 @@ class _CocoFile:
         ]
 
     def check_objects(self, masks: bool) -> None:
-        """mmdet leaves out every object it cannot learn from, and fails if none is left."""
+        """Check the objects: mmdet ignores unusable ones and fails if none is left."""
         sizes = {image['id']: (image['width'], image['height']) for image in self.images}
         known = sum(a['image_id'] in sizes for a in self.annotations)
         named = self._known_objects()
         used = [a for a in named if _inside(a, sizes[a['image_id']])]
         counts = {
-            'of images that it does not list': len(self.annotations) - known,
+            'for images that are not listed': len(self.annotations) - known,
             'of other classes': known - len(named),
-            'without area in their image': len(named) - len(used),
+            'without area inside their image': len(named) - len(used),
         }
         left_out = ', '.join(f'{count} {what}' for what, count in counts.items() if count)
         total = len(self.annotations)
         if not used:
             why = f': {left_out}' if left_out else ''
-            raise self.error(f'nothing to train on among {total} annotations{why}')
+            raise self.error(f'none of the {total} annotations can be used for training{why}')
         if left_out:
-            self._warn(f'of {total} annotations are left out: {left_out}')
+            self._warn(f'some of the {total} annotations are ignored: {left_out}')
         empty = len(sizes) - len({a['image_id'] for a in used})
         if empty:
             self._warn(f'{empty} of {len(sizes)} images have no objects')
         without = sum(not a.get('segmentation') for a in used)
         if masks and without:
             raise self.error(
-                f'{without} of {len(used)} objects have no segmentation, which a detector with '
-                'masks is trained on'
+                f'{without} of {len(used)} objects have no segmentation, which is needed to train '
+                'a detector with masks'
             )
 
 
 def size_difference(path: Path, said: tuple[int, int], read: tuple[int, int]) -> str:
-    """How an image differs from its size in the annotations, and what to do about it.
+    """Describe how the size of an image differs from its annotation, and what to do about it.
 
     Args:
         path: the image.
         said: width and height in the annotations.
-        read: width and height as the pipeline reads it.
+        read: width and height of the image as the pipeline reads it.
     """
     text = (
-        f'{path} is {said[0]} x {said[1]} in the annotations, and {read[0]} x {read[1]} as it is '
-        'read: '
+        f'{path} is {said[0]} x {said[1]} in the annotations, but the pipeline reads {read[0]} x '
+        f'{read[1]}: '
     )
     with contextlib.suppress(OSError), Image.open(path) as image:
         if image.getexif().get(_ORIENTATION) in _TURNED and read == said[::-1]:
@@ -331,15 +336,14 @@ def size_difference(path: Path, said: tuple[int, int], read: tuple[int, int]) ->
             kind = 'color_ignore_orientation' if ignored else 'color'
             before = 'before' if ignored else 'after'
             return (
-                f'{text}the annotations are of the image {before} the turn that its EXIF '
-                f"orientation asks for; set color_type='{kind}' in LoadImageFromFile of every "
-                'pipeline'
+                f'{text}the annotations describe the image {before} its EXIF orientation is '
+                f"applied; set color_type='{kind}' in LoadImageFromFile of every pipeline"
             )
-    return f'{text}the annotations do not fit the images'
+    return f'{text}the annotations do not match the images'
 
 
 def _image_loader(pipeline: Sequence[Mapping[str, Any]]) -> Callable[[dict], dict] | None:
-    """What reads the images, which turns them by their EXIF orientation or not; None if unknown."""
+    """Build the transform that reads images, which may apply EXIF orientation; None if unknown."""
     from mmcv.transforms import LoadImageFromFile
     from mmdet.registry import TRANSFORMS
 
@@ -351,14 +355,16 @@ def _image_loader(pipeline: Sequence[Mapping[str, Any]]) -> Callable[[dict], dic
 
 
 def _inside(annotation: Mapping[str, Any], size: tuple[int, int]) -> bool:
-    """Whether mmdet takes it: an area, and a box of at least a pixel that meets the image."""
+    """Return whether mmdet uses an annotation: it needs an area and a box of at least a pixel that
+    overlaps the image.
+    """
     x, y, width, height = annotation['bbox']
     overlap = min(x + width, size[0]) > max(x, 0) and min(y + height, size[1]) > max(y, 0)
     return overlap and annotation['area'] > 0 and width >= 1 and height >= 1
 
 
 def _heads(part: Any, name: str = '') -> Iterator[dict]:
-    """All descriptions of heads within a model's that have a number of classes."""
+    """Yield all head configs in a model config that have `num_classes`."""
     if isinstance(part, Mapping):
         if name.endswith('head') and 'num_classes' in part:
             yield part

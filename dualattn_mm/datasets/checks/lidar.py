@@ -1,7 +1,7 @@
-"""Point clouds of mmdet3d's configs, checked before training and tests.
+"""Check the point clouds of mmdet3d configs before training and testing.
 
-mmdet3d itself notices a damaged file only when it reads it, in a worker process, by an error of
-numpy that names no file. It notices a missing annotation file at the end of the first test.
+mmdet3d itself notices a damaged file only when a worker process reads it, with a numpy error that
+does not name the file. It notices a missing annotation file only at the end of the first test.
 """
 
 import importlib.util
@@ -22,20 +22,20 @@ from .coco import LOADERS
 if TYPE_CHECKING:
     from mmdet3d.datasets import Det3DDataset
 
-_HOW = 'docs/detection3d.md says how to make it'
-_BYTES = 4  # of a float32
-# Paths and names alone: no points, no boxes.
+_HOW = 'see docs/detection3d.md for how to create it'
+_BYTES = 4  # size of a float32
+# Only paths and names are read, no points or boxes.
 _UNREAD = dict(lazy_init=True, pipeline=[], test_mode=True, load_eval_anns=False)
 
 
 @DefaultScope.overwrite_default_scope('mmdet3d')
 def check(cfg: Config, task: str) -> None:
-    """Find files that are missing or cut off, and operations that this machine cannot compute.
+    """Find missing and truncated files, and operations that this machine does not support.
 
     Only the sizes of point clouds are checked, and only on the local disk.
 
     Args:
-        cfg: of any library; only data sets of LiDAR detection of mmdet3d are checked.
+        cfg: a config of any library; only mmdet3d's datasets for LiDAR detection are checked.
         task: 'train' or 'test'.
 
     Raises:
@@ -62,10 +62,10 @@ def check(cfg: Config, task: str) -> None:
 
 
 def check_sparse_convolution(cfg: Config) -> None:
-    """Check that sparse convolutions can run here: mmcv's need a GPU.
+    """Check that sparse convolutions can run on this machine; those of mmcv need a GPU.
 
     Raises:
-        RunError: if it is not installed.
+        RunError: if there is no GPU and spconv is not installed.
     """
     model = cfg.get('model') or {}
     encoder = model.get('pts_middle_encoder') or model.get('middle_encoder') or {}
@@ -73,25 +73,25 @@ def check_sparse_convolution(cfg: Config) -> None:
         return
     if importlib.util.find_spec('spconv') is None:
         raise RunError(
-            f'{encoder["type"]} without a GPU needs spconv: '
+            f'{encoder["type"]} needs spconv on a machine without a GPU: '
             'pip install -r requirements/mmdet3d-cpu.txt'
         )
 
 
 def check_points(path: str | os.PathLike, features: int) -> None:
-    """Check that a file holds a whole number of points of `features` float32; it can be empty.
+    """Check that the size of a file is a multiple of `features` float32; it can be empty.
 
     Raises:
-        RunError: if it is missing, cut off or of another number of features.
+        RunError: if the file is missing, truncated or has another number of features.
     """
     try:
         size = os.stat(path).st_size
     except FileNotFoundError:
-        raise RunError(f'no point cloud {path}') from None
+        raise RunError(f'point cloud {path} does not exist') from None
     if size % (_BYTES * features):
         raise RunError(
-            f'{path}: {size} bytes are no whole number of points of {features} float32 features: '
-            'it is cut off, or its points have other features'
+            f'{path}: {size} bytes are not a multiple of a point with {features} float32 '
+            'features: the file is truncated, or its points have other features'
         )
 
 
@@ -101,13 +101,13 @@ def _check_files(dataset: 'Det3DDataset', pipeline: list[Mapping[str, Any]]) -> 
         frames = dataset.load_data_list()
     except (ValueError, TypeError, KeyError, EOFError, pickle.UnpicklingError) as error:
         raise RunError(
-            f"{dataset.ann_file} is no info file of mmdet3d's for {type(dataset).__name__} "
+            f'{dataset.ann_file} is not an mmdet3d info file for {type(dataset).__name__} '
             f'({type(error).__name__}: {error}); {_HOW}'
         ) from None
     steps = {step['type']: step for step in pipeline}
     if 'ObjectSample' in steps:
         sampled = steps['ObjectSample']['db_sampler']
-        _check_file(sampled['info_path'], 'database of ground truths')
+        _check_file(sampled['info_path'], 'ground-truth database')
     if 'LoadPointsFromFile' not in steps:
         return
     features = steps['LoadPointsFromFile'].get('load_dim', 6)
@@ -116,7 +116,7 @@ def _check_files(dataset: 'Det3DDataset', pipeline: list[Mapping[str, Any]]) -> 
         said = points.get('num_pts_feats', features)
         if said != features:
             raise RunError(
-                f'{dataset.ann_file}: points have {said} features, and the pipeline loads '
+                f'{dataset.ann_file}: points have {said} features, but the pipeline loads '
                 f'{features}'
             )
         check_points(points['lidar_path'], features)
@@ -134,4 +134,4 @@ def _sweeps(frames: list[dict]) -> Iterator[str]:
 
 def _check_file(path: str | None, what: str) -> None:
     if path and '://' not in path and not Path(path).is_file():
-        raise RunError(f'no {what} {path}: {_HOW}')
+        raise RunError(f'{what} {path} does not exist: {_HOW}')

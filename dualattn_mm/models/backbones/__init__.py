@@ -1,4 +1,4 @@
-"""The encoders for images and for bird's-eye views."""
+"""The encoders for images and for bird's-eye-view maps."""
 
 from .dual_attention import DualAttention
 from .dual_attention_bev import DualAttentionBEV

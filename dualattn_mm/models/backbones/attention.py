@@ -1,8 +1,8 @@
-"""The two attentions of the paper and the half-block that both share.
+"""The two kinds of attention in the paper, and the half-block around them.
 
-Every map is (B, H, W, C) here, contiguous: that is NCHW in the channels_last memory format, so
-Linear, LayerNorm and the depthwise convolution all run on their fast paths and no copy stands
-between them.
+Every map here is a contiguous (B, H, W, C) tensor, which is NCHW in the channels_last memory
+format. Linear, LayerNorm and the depthwise convolution therefore run on their fast paths, and no
+copies are needed between them.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -12,14 +12,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-# A CPU works through maps of so many elements in pieces, which its cache holds: 32 MiB of float32,
-# from where on glibc also takes fresh memory for each map, and the system clears it.
+# Maps with at least this many elements are processed in pieces on a CPU, so that a piece fits in
+# the cache. They take 32 MiB in float32; above this size, glibc also requests new memory from the
+# system for each map, which the system has to clear.
 LARGE_MAP = 2**23
 TOKENS_PER_THREAD = 1024
-# Bands of a map are longer: at each end a row is projected twice.
+# Bands of a map are larger, because one row at each end is projected twice.
 BAND_TOKENS_PER_THREAD = 8 * TOKENS_PER_THREAD
-# Below it a weight among others that sum to 1 is nothing; a CPU multiplies by float32's smallest
-# numbers (under 1e-38) a hundred times as slowly as by others.
+# Weights that sum to 1 are negligible below this value. A CPU takes a hundred times as long to
+# multiply by denormal float32 numbers (below 1e-38).
 NEGLIGIBLE = 1e-30
 ATTENTION_KINDS = ('sda', 'fca', 'da', 'ca')
 FCA_SCALES = ('channel', 'group', 'tokens')
@@ -33,19 +34,19 @@ def conv_nhwc(conv: nn.Module, x: Tensor) -> Tensor:
 
 
 def gelu_of_temporary(x: Tensor) -> Tensor:
-    """Exact GELU of a tensor that nothing else uses: in place where no gradient needs it.
+    """Apply exact GELU to a tensor that is used nowhere else; in place if no gradient needs it.
 
-    The hidden maps are the largest there are; a second one costs inference 5% of its time.
+    The hidden maps are the largest tensors of the network. A second one would slow down inference
+    by 5%.
     """
     return F.gelu(x) if torch.is_grad_enabled() else torch.ops.aten.gelu_(x)
 
 
 def recomputed(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Apply cheap operations and one layer, and keep only x for their gradient.
+    """Apply cheap operations and then one layer, and save only x for the backward pass.
 
-    The backward pass repeats the cheap operations and stops where it meets the layer, which needs
-    no more than its input (`early_stop`, the default of torch's checkpointing). A compiler makes
-    that choice itself.
+    The backward pass repeats the cheap operations. It stops at the layer, which needs only its
+    input (`early_stop`, the default of torch's checkpointing). A compiler makes this choice itself.
     """
     if not torch.is_grad_enabled() or is_compiling():
         return function(x)
@@ -53,10 +54,10 @@ def recomputed(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 
 def runs_in_pieces(x: Tensor) -> bool:
-    """Whether to work through a map in pieces: on a CPU, where no gradient needs the whole.
+    """Return whether to process a map in pieces: on a CPU if no gradient is needed.
 
-    Pieces stay in the cache and their temporaries are small. On a GPU, and for a compiler, one call
-    on everything is best.
+    Pieces stay in the cache and their temporary tensors are small. On a GPU, and for a compiler, a
+    single call on the whole map is best.
     """
     return not (
         x.device.type != 'cpu'
@@ -67,11 +68,11 @@ def runs_in_pieces(x: Tensor) -> bool:
 
 
 class LayerNorm(nn.LayerNorm):
-    """torch's, but its result has the type of its input under autocast, too.
+    """torch's LayerNorm, but under autocast its result has the type of its input.
 
-    torch's own is float32 there, and so reads a float32 copy; the layer behind it makes one in
-    half precision. In either case the statistics are float32 and what that layer sees is rounded
-    once.
+    Under autocast, torch's own layer returns float32. It reads a float32 copy of its input, and the
+    next layer makes another copy in half precision. The statistics are float32 in both cases, and
+    the input of the next layer is rounded once.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -108,12 +109,13 @@ def dilated_reverse(windows: Tensor, window_size: int, height: int, width: int) 
 
 
 class _Attention(nn.Module):
-    """The projections that all kinds of attention share.
+    """The projections shared by all kinds of attention.
 
     Args:
         dim: channels C.
-        separable: follow the pointwise projection by a depthwise 3 x 3 convolution over the whole
-            map (the paper's separable QKV) or not (the traditional attention of Table III).
+        separable: whether a depthwise 3 x 3 convolution over the whole map follows the pointwise
+            projection. True gives the paper's separable QKV, False the traditional attention of
+            Table III.
     """
 
     def __init__(self, dim: int, separable: bool) -> None:
@@ -125,16 +127,16 @@ class _Attention(nn.Module):
         self.proj = nn.Linear(dim, dim)
 
     def project_qkv(self, x: Tensor) -> Tensor:
-        """Map (B, H, W, C) to q, k and v side by side: (B, H, W, 3C)."""
+        """Map (B, H, W, C) to concatenated q, k and v: (B, H, W, 3C)."""
         qkv = self.qkv(x)
         return qkv if self.dwconv is None else conv_nhwc(self.dwconv, qkv)
 
     def in_bands(self, x: Tensor) -> bool:
-        """Whether q, k and v of an image of (B, H, W, C) are too large to be made at once."""
+        """Return whether q, k and v of an image (B, H, W, C) are too large to compute at once."""
         return runs_in_pieces(x) and 3 * x[0].numel() >= LARGE_MAP
 
     def qkv_bands(self, x: Tensor, rows: int) -> Iterator[Tensor]:
-        """The rows of `project_qkv(x)` from above, so many at a time: (B, rows, W, 3C)."""
+        """Yield bands of `project_qkv(x)` from top to bottom, each (B, rows, W, 3C)."""
         height, reach = x.shape[1], 0 if self.dwconv is None else 1
         for top in range(0, height, rows):
             first, last = max(top - reach, 0), min(top + rows + reach, height)
@@ -144,8 +146,9 @@ class _Attention(nn.Module):
 class DilatedAttention(_Attention):
     """Separable dilated attention, SDA (eq. 5 and 6); with `separable=False` the traditional DA.
 
-    A size that G does not divide is zero-padded at the bottom and right after the projection and
-    the padded keys are masked, so the result is attention over strided slices of the map itself.
+    If G does not divide the size, the map is zero-padded at the bottom and right after the
+    projection, and the padded keys are masked. The result is therefore attention over strided
+    slices of the unpadded map.
 
     Args:
         dim: channels C, a multiple of `head_dim`.
@@ -166,7 +169,7 @@ class DilatedAttention(_Attention):
         pad_h, pad_w = -height % g, -width % g
         padded = bool(pad_h or pad_w)
         mask = self._key_mask(height, width, x.device).repeat(batch, 1, 1, 1) if padded else None
-        # Nested, so that each of the large maps is freed as soon as the next one is there.
+        # Nested calls, so that each large map is freed as soon as the next one is computed.
         out = self._attend(self._windows(x, pad_h, pad_w), mask)
         out = out.reshape(batch, -1, g * g, x.shape[-1])
         out = dilated_reverse(out, g, height + pad_h, width + pad_w)
@@ -182,23 +185,23 @@ class DilatedAttention(_Attention):
         return dilated_partition(qkv, self.window_size)
 
     def _windows_by_bands(self, x: Tensor, pad_h: int, pad_w: int) -> Tensor:
-        """The same; a band holds the same row of all windows."""
+        """Do the same in bands; a band holds the same row of all windows."""
         batch, height, width, _ = x.shape
         g = self.window_size
         down, right = (height + pad_h) // g, (width + pad_w) // g
         windows = x
         for i, band in enumerate(self.qkv_bands(x, down)):
-            if i == 0:  # autocast may give another type than x has
+            if i == 0:  # under autocast, the type can differ from that of x
                 windows = band.new_empty(batch, down, right, g, g, band.shape[-1])
             if pad_w or len(band[0]) < down:
                 band = F.pad(band, (0, 0, 0, pad_w, 0, down - len(band[0])))
             windows[:, :, :, i] = band.view(batch, down, g, right, -1).transpose(2, 3)
-        windows[:, :, :, i + 1 :] = 0  # padding alone
+        windows[:, :, :, i + 1 :] = 0  # only padding
         return windows.view(batch, down * right, g * g, -1)
 
     def _attend(self, windows: Tensor, mask: Tensor | None) -> Tensor:
         """Map (B, windows, G * G, 3C) to (B * windows, G * G, heads, head_dim)."""
-        # Views only: the fused attention takes strided heads, and returns them strided likewise.
+        # These are views: the fused attention accepts strided heads and returns the same strides.
         q, k, v = (
             windows.flatten(0, 1)
             .unflatten(-1, (3, -1, self.head_dim))
@@ -208,7 +211,7 @@ class DilatedAttention(_Attention):
         return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2)
 
     def _key_mask(self, height: int, width: int, device: torch.device) -> Tensor:
-        """True where a window's key lies on the map: (windows, 1, 1, G * G)."""
+        """Return a mask that is True for keys inside the map: (windows, 1, 1, G * G)."""
         g = self.window_size
         rows = torch.arange(height + -height % g, device=device) < height
         cols = torch.arange(width + -width % g, device=device) < width
@@ -219,14 +222,14 @@ class DilatedAttention(_Attention):
 class ChannelAttention(_Attention):
     """Factorized channel attention, FCA (eq. 3 and 4); `separable=False` is the traditional CA.
 
-    The C channels form C / M groups; in each group an M x M map, summed over all pixels, mixes the
-    channels of v.
+    The C channels form C / M groups. In each group, an M x M map that is summed over all pixels
+    mixes the channels of v.
 
     Args:
         dim: channels C, a multiple of `group_dim`.
         group_dim: M, channels per group.
-        scale: factor on q: 'channel' (the printed C^-0.5), 'group' (M^-0.5) or 'tokens'
-            ((HW)^-0.5, logits that do not grow with the image).
+        scale: factor on q: 'channel' (C^-0.5, as printed in the paper), 'group' (M^-0.5) or
+            'tokens' ((HW)^-0.5, so that the logits do not grow with the image).
         separable: as in `_Attention`.
     """
 
@@ -245,7 +248,7 @@ class ChannelAttention(_Attention):
         qkv = self.project_qkv(x)
         if len(x) == 1 or not runs_in_pieces(x):
             return self.proj(self._mix_channels(qkv).reshape(x.shape))
-        # q, k and v of a single image are views: only the result is copied.
+        # q, k and v of a single image are views, so only the result is copied.
         mixed = torch.empty_like(x, dtype=qkv.dtype)
         for image, result in zip(qkv.split(1), mixed.split(1), strict=True):
             out = self._mix_channels(image)
@@ -260,7 +263,7 @@ class ChannelAttention(_Attention):
         return self._mix(attn, v).unflatten(0, (batch, -1)).transpose(1, 2)
 
     def _mix_by_bands(self, image: Tensor) -> list[Tensor]:
-        """The same for one image (1, H, W, C), in parts of (tokens, C)."""
+        """Do the same for one image (1, H, W, C), in parts of (tokens, C)."""
         _, height, width, channels = image.shape
         rows = max(1, BAND_TOKENS_PER_THREAD * torch.get_num_threads() // width)
         logits, values = image.new_zeros(()), []
@@ -283,10 +286,10 @@ class ChannelAttention(_Attention):
         )
 
     def _logits(self, q: Tensor, k: Tensor, tokens: int) -> Tensor:
-        """Scaled products of channels, (B * C / M, M, M) in float32, of a map of so many tokens."""
+        """Return the scaled products of channels over all `tokens`, (B * C / M, M, M) float32."""
         numbers = {'channel': self.proj.in_features, 'group': self.group_dim, 'tokens': tokens}
         scale = numbers[self.scale] ** -0.5
-        if q.dtype == torch.float16:  # its range is too small for the sum over all pixels
+        if q.dtype == torch.float16:  # its range is too small for a sum over all pixels
             q, scale = q * scale, 1
         return torch.bmm(q.transpose(1, 2), k).float().mul_(scale)
 
@@ -296,7 +299,7 @@ class ChannelAttention(_Attention):
 
 
 class FeedForward(nn.Module):
-    """Linear C -> ratio C, GELU, Linear back."""
+    """Linear from C to ratio * C channels, GELU, and Linear back to C."""
 
     def __init__(self, dim: int, ratio: float) -> None:
         super().__init__()
@@ -319,7 +322,7 @@ class FeedForward(nn.Module):
 
 
 class DropPath(nn.Module):
-    """Stochastic depth per sample (Huang et al., 2016); the identity when not training."""
+    """Stochastic depth per sample (Huang et al., 2016); the identity in evaluation mode."""
 
     def __init__(self, rate: float) -> None:
         super().__init__()
@@ -340,10 +343,10 @@ class HalfBlock(nn.Module):
 
     Args:
         dim: channels C.
-        attn: the attention, from (B, H, W, C) to the same.
-        mlp_ratio: width of the feed-forward network over C.
-        drop_path_rate: stochastic depth on both residuals.
-        with_cp: trade time for memory in training by gradient checkpointing.
+        attn: the attention, from (B, H, W, C) to the same shape.
+        mlp_ratio: width of the feed-forward network relative to C.
+        drop_path_rate: rate of stochastic depth on both residuals.
+        with_cp: save memory in training with gradient checkpointing, which takes more time.
     """
 
     def __init__(
@@ -373,15 +376,15 @@ class HalfBlock(nn.Module):
 
 
 class DualBlock(nn.Sequential):
-    """One unit of depth: a half-block per kind of attention, in `order`, named by kind.
+    """One unit of depth: one half-block per kind of attention in `order`, named after the kind.
 
     Args:
         dim: channels C.
-        order: kinds of attention: 'sda', 'fca', or the traditional 'da', 'ca' (Table III). A
-            repeated kind takes a number ('fca', 'fca2').
+        order: kinds of attention: 'sda', 'fca', or the traditional 'da', 'ca' (Table III). The
+            name of a repeated kind gets a number ('fca', 'fca2').
         window_size: G of the dilated kinds.
         head_dim: H_d of the dilated kinds.
-        group_dim: M of 'fca'; 'ca' has one group.
+        group_dim: M of 'fca'; 'ca' has a single group.
         fca_scale: see `ChannelAttention`.
         mlp_ratio: see `HalfBlock`.
         drop_path_rates: one rate per half-block.
@@ -414,7 +417,10 @@ class DualBlock(nn.Sequential):
 
 
 def init_weights(module: nn.Module) -> None:
-    """Linear: truncated normal 0.02, bias 0 (chosen); all else keeps PyTorch's default."""
+    """Initialize Linear layers with a truncated normal of 0.02 and bias 0, which we chose.
+
+    All other layers keep PyTorch's default.
+    """
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)
         if module.bias is not None:

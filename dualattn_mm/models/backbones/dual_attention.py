@@ -1,4 +1,4 @@
-"""DualAttention, the encoder: a pyramid of dilated and channel attention, linear in image size."""
+"""The encoder DualAttention: a pyramid of dilated and channel attention, linear in image area."""
 
 from collections.abc import Mapping, Sequence
 from numbers import Real
@@ -25,7 +25,7 @@ from .pretrained import require_pretrained_fits
 
 
 class Stem(nn.Module):
-    """To half the size: two 3 x 3 convolutions without bias, LayerNorm and GELU after each."""
+    """Halve the size with two 3 x 3 convolutions without bias, each with LayerNorm and GELU."""
 
     def __init__(self, in_channels: int, channels: int) -> None:
         super().__init__()
@@ -48,9 +48,9 @@ class Stem(nn.Module):
 
 
 class PatchConv2d(nn.Conv2d):
-    """A convolution whose kernel size is its stride, computed as a matrix product.
+    """A convolution whose kernel size equals its stride, computed as a matrix product.
 
-    In channels_last one copy brings the pixels of a patch together, and the weight already has the
+    In channels_last, a single copy gathers the pixels of each patch, and the weight already has the
     right layout. PyTorch's convolutions and their gradients take up to twice as long.
     """
 
@@ -65,7 +65,7 @@ class PatchConv2d(nn.Conv2d):
 
 
 class Downsample(nn.Module):
-    """LayerNorm, then a convolution of stride 2 (3 x 3 into stage 1, else 2 x 2)."""
+    """LayerNorm, then a convolution of stride 2 (3 x 3 before stage 1, otherwise 2 x 2)."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ class Downsample(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, H, W, C) to (B, ceil(H/2), ceil(W/2), D)."""
         x = self.norm(x)
-        if self.conv.kernel_size == (2, 2):  # an odd side gets a zero row or column at its end
+        if self.conv.kernel_size == (2, 2):  # pad an odd side with a zero row or column at its end
             x = F.pad(x, (0, 0, 0, x.shape[2] % 2, 0, x.shape[1] % 2))
         return conv_nhwc(self.conv, x)
 
@@ -88,9 +88,9 @@ class Downsample(nn.Module):
 class DualAttention(BaseModule):
     """The encoder of "End-to-End Image Colorization with Multiscale Pyramid Transformer", Sec. III.
 
-    Four stages at 1/4, 1/8, 1/16 and 1/32 of the image, each of `depths[i]` pairs of half-blocks:
-    separable dilated attention (SDA, eq. 5 and 6) and factorized channel attention (FCA, eq. 3
-    and 4). Time and memory are linear in the image's area.
+    The four stages work at 1/4, 1/8, 1/16 and 1/32 of the image size. Stage i has `depths[i]` pairs
+    of half-blocks: separable dilated attention (SDA, eq. 5 and 6) and factorized channel attention
+    (FCA, eq. 3 and 4). Time and memory are linear in the image area.
 
     Args:
         arch: 'tiny', 'small' or 'base', or a dict with `embed_dims` (one per stage), `depths`
@@ -99,22 +99,22 @@ class DualAttention(BaseModule):
         window_size: G, tokens per side of a dilated window. No parameter depends on it.
         head_dim: H_d, channels per head of SDA; divides every embed_dim.
         group_dim: M, channels per group of FCA; divides every embed_dim.
-        order: the kinds of attention of a pair, any sequence of 'sda', 'fca', 'da', 'ca'. The
-            paper takes ('sda', 'fca') for recognition and ('fca', 'sda') for colorization; weights
-            of one order load into the other.
-        mlp_ratio: width of the feed-forward networks over C.
-        fca_scale: 'channel' (as in the paper), 'group' or 'tokens': what the logits of channel
-            attention are scaled by; see `ChannelAttention`.
-        drop_path_rate: stochastic depth of the last half-block; it rises linearly from 0.
-        out_indices: stages whose maps are returned, each through a LayerNorm of its own. A
-            negative number counts from the last stage, -1; one number stands for itself alone.
+        order: the kinds of attention in a pair, any sequence of 'sda', 'fca', 'da', 'ca'. The
+            paper uses ('sda', 'fca') for recognition and ('fca', 'sda') for colorization. Weights
+            of one order can be loaded into the other.
+        mlp_ratio: width of the feed-forward networks relative to C.
+        fca_scale: scaling of the logits of channel attention: 'channel' (as in the paper), 'group'
+            or 'tokens'; see `ChannelAttention`.
+        drop_path_rate: stochastic depth rate of the last half-block; it rises linearly from 0.
+        out_indices: stages whose maps are returned, each after its own LayerNorm. Negative numbers
+            count from the last stage, which is -1. A single number selects one stage.
         frozen_stages: -1 freezes nothing, 0 the stem, n the stem and the first n stages (with
-            their down-sampling and output norms).
-        gap_before_final_norm: average over all pixels before the last output's norm, which then
-            is (B, C): what a classification head takes.
-        with_cp: trade time for memory in training by gradient checkpointing.
+            their downsampling and output norms).
+        gap_before_final_norm: apply global average pooling before the last output norm, so that
+            the last output is (B, C), as a classification head expects.
+        with_cp: save memory in training with gradient checkpointing, which takes more time.
         init_cfg: mmengine's initialization, e.g. `dict(type='Pretrained', checkpoint=...,
-            prefix='backbone.')`; a checkpoint that does not fit is an error.
+            prefix='backbone.')`. A checkpoint that does not fit raises an error.
 
     Attributes:
         leaf_modules: the layers that torch.fx takes whole. torchvision's
@@ -122,7 +122,7 @@ class DualAttention(BaseModule):
             `tracer_kwargs=dict(leaf_modules=DualAttention.leaf_modules)`.
 
     Raises:
-        ValueError: for an argument outside of what is described here.
+        ValueError: if an argument is invalid.
     """
 
     arch_zoo: Mapping[str, dict[str, Any]] = {
@@ -162,13 +162,13 @@ class DualAttention(BaseModule):
         )
         for name, value in (('head_dim', head_dim), ('group_dim', group_dim)):
             bad = [dim for dim in embed_dims if dim % value]
-            require(not bad, name, value, f'a divisor of every embed_dim, and {bad} are not')
+            require(not bad, name, value, f'a divisor of every embed_dim, but not of {bad}')
         order = as_tuple('order', order)
         require(
             bool(order) and all(kind in ATTENTION_KINDS for kind in order),
             'order',
             order,
-            f'a sequence of kinds among {ATTENTION_KINDS}',
+            f'a sequence of kinds from {ATTENTION_KINDS}',
         )
         require(
             isinstance(mlp_ratio, Real) and mlp_ratio > 0,
@@ -196,7 +196,7 @@ class DualAttention(BaseModule):
             isinstance(frozen_stages, int) and -1 <= frozen_stages <= num_stages,
             'frozen_stages',
             frozen_stages,
-            f'a whole number from -1 to {num_stages}',
+            f'an integer from -1 to {num_stages}',
         )
         self.embed_dims = embed_dims
         self.in_channels = in_channels
@@ -233,7 +233,7 @@ class DualAttention(BaseModule):
                 self.add_module(f'norm{i}', LayerNorm(dim))
             previous = dim
         self.apply(init_weights)
-        # Convolutions answer in channels_last even to an image of one channel.
+        # With these weights, convolutions return channels_last even for single-channel images.
         self.to(memory_format=torch.channels_last)
         self._freeze()
 
@@ -258,7 +258,7 @@ class DualAttention(BaseModule):
             isinstance(arch, Mapping) and set(arch) == keys,
             'arch',
             arch,
-            f'a name among {tuple(cls.arch_zoo)} or a dict with exactly the keys {sorted(keys)}',
+            f'one of {tuple(cls.arch_zoo)} or a dict with exactly the keys {sorted(keys)}',
         )
         embed_dims = natural_numbers("arch['embed_dims']", arch['embed_dims'])
         depths = natural_numbers("arch['depths']", arch['depths'], length=len(embed_dims))
@@ -272,15 +272,15 @@ class DualAttention(BaseModule):
             x: (B, in_channels, H, W), of any size.
 
         Returns:
-            One (B, embed_dims[i], ceil(H / 2^(i+2)), ceil(W / 2^(i+2))) for each i of
-            `out_indices`, in the channels_last memory format; with `gap_before_final_norm` the
-            last is (B, embed_dims[-1]).
+            One map (B, embed_dims[i], ceil(H / 2^(i+2)), ceil(W / 2^(i+2))) for each i in
+            `out_indices`, in the channels_last memory format. With `gap_before_final_norm` the
+            last output is (B, embed_dims[-1]).
         """
         x = self.stem(x.contiguous(memory_format=torch.channels_last))
         outs = []
         for i, stage in enumerate(self.stages):
-            x = self.downsamples[i](x)  # alone, so that the larger map before it is freed
-            for blocks in stage.children():  # torch 2.1 compiles no unpacking of it
+            x = self.downsamples[i](x)  # a separate statement, so that the larger map is freed
+            for blocks in stage.children():  # torch 2.1 cannot compile unpacking it
                 x = blocks(x)
             if i not in self.out_indices:
                 continue
@@ -292,26 +292,26 @@ class DualAttention(BaseModule):
         return tuple(outs)
 
     def init_weights(self) -> None:
-        """Initialize as `init_cfg` says.
+        """Initialize as `init_cfg` specifies.
 
         Raises:
-            UserError: if its checkpoint does not fit. Norms of outputs may be missing in it, or
-                stand for nothing here: tasks differ in `out_indices`.
+            UserError: if the checkpoint does not fit. Output norms may be missing in it or be
+                unused, because tasks differ in `out_indices`.
         """
         if not self.is_init:
             require_pretrained_fits(self, self.init_cfg, free=r'norm\d')
         super().init_weights()
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
-        """The layer of a parameter, for mmpretrain's layer-wise decay of the learning rate.
+        """Return the layer of a parameter, for mmpretrain's layer-wise learning rate decay.
 
-        Layers are the stem, each half-block (so the tiny network has as many as Swin-T: 12), and
-        all that follows: the outputs' norms and the head. A stage's down-sampling goes with its
-        first half-block.
+        The layers are the stem, each half-block (12 in the tiny network, as in Swin-T), and a last
+        layer for the output norms and the head. The downsampling of a stage belongs to its first
+        half-block.
 
         Args:
-            param_name: the parameter's name in the whole model.
-            prefix: what names of this backbone's parameters start with.
+            param_name: name of the parameter in the whole model.
+            prefix: prefix of the parameter names of this backbone.
 
         Returns:
             The layer, 0 for the stem, and the number of layers.
@@ -331,7 +331,7 @@ class DualAttention(BaseModule):
         return next((n for start, n in layers.items() if name.startswith(start)), last), last + 1
 
     def train(self, mode: bool = True) -> 'DualAttention':
-        """Set the mode, but leave frozen parts in evaluation mode."""
+        """Set the mode, but keep frozen parts in evaluation mode."""
         super().train(mode)
         self._freeze()
         return self

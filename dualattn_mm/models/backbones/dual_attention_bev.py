@@ -1,4 +1,4 @@
-"""DualAttentionBEV: the encoder's blocks in place of SECOND's bird's-eye-view backbone."""
+"""DualAttentionBEV: the blocks of the encoder as a replacement for mmdet3d's SECOND backbone."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,23 +14,23 @@ from .attention import DualBlock, init_weights
 
 @MODELS.register_module()
 class DualAttentionBEV(BaseModule):
-    """A drop-in for mmdet3d's SECOND (Sec. IV-G): the same arguments and output shapes.
+    """A drop-in replacement for mmdet3d's SECOND with the same arguments and shapes (Sec. IV-G).
 
-    Each stage is a strided 3 x 3 convolution with norm and ReLU, as SECOND's, then pairs of
-    dilated and channel attention. Outputs have no norm of their own: SECONDFPN normalizes.
+    Each stage is a strided 3 x 3 convolution with norm and ReLU, as in SECOND, followed by pairs of
+    dilated and channel attention. The outputs are not normalized, because SECONDFPN does that.
 
     Args:
         in_channels: channels of the bird's-eye-view map.
         out_channels: channels of each stage, multiples of 32.
-        layer_nums: SECOND's convolutions per stage; they only set the default of `depths`.
+        layer_nums: number of SECOND's convolutions per stage; it only sets the default of `depths`.
         layer_strides: stride of each stage.
-        norm_cfg: norm after the strided convolution (mmcv's config).
-        conv_cfg: the strided convolution (mmcv's config).
-        depths: pairs per stage; by default one per five of SECOND's layers, at least one.
+        norm_cfg: mmcv config of the norm after the strided convolution.
+        conv_cfg: mmcv config of the strided convolution.
+        depths: pairs per stage; the default is one pair per five of SECOND's layers, at least one.
         init_cfg: mmengine's initialization.
 
     Raises:
-        ValueError: for an argument outside of what is described here.
+        ValueError: if an argument is invalid.
     """
 
     window_size = 8
@@ -48,7 +48,7 @@ class DualAttentionBEV(BaseModule):
         init_cfg: dict | list[dict] | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        # A BEV map comes from mmdet3d, which brings mmcv; the rest of this package needs no mmcv.
+        # mmcv is imported here, because only mmdet3d users need it, and mmdet3d requires it.
         from mmcv.cnn import build_conv_layer, build_norm_layer
 
         require_natural(in_channels=in_channels)
@@ -81,13 +81,13 @@ class DualAttentionBEV(BaseModule):
         self.apply(init_weights)
         for stage in self.stages:
             _, blocks = stage.children()
-            # torch's type hints lack memory_format
+            # torch's type hints do not have memory_format.
             blocks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Map (B, in_channels, H, W) to one (B, out_channels[i], h_i, w_i) per stage."""
-        # Only the blocks need channels_last on a GPU: cuDNN's batch norm takes three times as long
-        # in it, here and in the neck. A CPU's convolutions gain from it.
+        # On a GPU, only the blocks use channels_last: cuDNN's batch norm, here and in the neck,
+        # takes three times as long in it. On a CPU, convolutions are faster in channels_last.
         layout = torch.contiguous_format if x.is_cuda else torch.channels_last
         x = x.contiguous(memory_format=layout)
         outs = []

@@ -1,4 +1,4 @@
-"""Initial weights of a backbone: those that fit, or none."""
+"""Check that pretrained weights fit a backbone."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -35,19 +35,20 @@ def pretrained_cfgs(init_cfg: Any, name: str = 'init_cfg') -> list[Mapping[str, 
 def require_pretrained_fits(
     module: nn.Module, init_cfg: dict | Sequence[dict] | None, free: str
 ) -> None:
-    """Check that the checkpoint of `init_cfg` has the weights of a module, and no others.
+    """Check that the checkpoint in `init_cfg` has exactly the weights of a module.
 
-    mmengine's initialization of type 'Pretrained' only logs what does not fit, and leaves the
-    rest of the module at random.
+    mmengine's initialization of type 'Pretrained' only logs weights that do not fit, and leaves the
+    rest of the module at its random initialization.
 
     Args:
-        module: what will be initialized.
-        init_cfg: mmengine's; those of other types than 'Pretrained' are not looked at.
-        free: regular expression; weights whose names start with it may be missing on either side.
+        module: the module to initialize.
+        init_cfg: mmengine's initialization config; types other than 'Pretrained' are not checked.
+        free: regular expression for the start of names that may be missing on either side.
 
     Raises:
-        UserError: if a weight is missing, unexpected or of another shape, or init_cfg is no dict.
-        FileNotFoundError: if there is no such file.
+        UserError: if a weight is missing, unexpected or has another shape, or init_cfg is not a
+            dict.
+        FileNotFoundError: if the checkpoint does not exist.
     """
     for cfg in pretrained_cfgs(init_cfg):
         found = _weights(cfg['checkpoint'], cfg.get('prefix') or '')
@@ -59,7 +60,7 @@ def require_pretrained_fits(
             where = f'the weights {cfg["prefix"]}* of ' if cfg.get('prefix') else ''
             hint = ''
             if not cfg.get('prefix') and any(name.startswith('backbone.') for name in found):
-                hint = "; init_cfg takes those of a whole model with prefix='backbone.'"
+                hint = "; for the checkpoint of a whole model, set prefix='backbone.' in init_cfg"
             raise UserError(
                 f'{where}{cfg["checkpoint"]} do{"es" * (not where)} not fit '
                 f'{type(module).__name__}: {differences}{hint}'
@@ -67,8 +68,8 @@ def require_pretrained_fits(
 
 
 def _weights(file: str, prefix: str) -> dict[str, Tensor]:
-    """What mmengine will load: it strips prefixes likewise."""
-    from mmengine.runner import CheckpointLoader  # brings in OpenCV
+    """Return the weights that mmengine will load, with the prefix stripped as mmengine does."""
+    from mmengine.runner import CheckpointLoader  # imported late, because it loads OpenCV
 
     checkpoint = CheckpointLoader.load_checkpoint(file, map_location='cpu', logger=None)
     prefix = prefix and prefix.rstrip('.') + '.'

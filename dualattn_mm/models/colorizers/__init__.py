@@ -1,4 +1,4 @@
-"""The colorizing network and the model that trains it."""
+"""The colorization network and the model that trains it."""
 
 from .colorizer import Colorizer
 from .multiscale_pyramid_transformer import MultiscalePyramidTransformer

@@ -1,4 +1,4 @@
-"""The colorizer as OpenMMLab trains and tests it: sRGB in, sRGB out."""
+"""The colorizer as an OpenMMLab model, with sRGB images as input and output."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,39 +20,40 @@ ADVERSARIAL = dict(type='WassersteinLoss')
 
 @MODELS.register_module()
 class Colorizer(BaseModel):
-    """Automatic colorization (Sec. III): the lightness of an image gets the color predicted.
+    """Automatic colorization (Sec. III): predict the color of an image from its lightness.
 
-    The network sees the lightness alone, so a color image serves as input and ground truth.
+    The network sees only the lightness, so a color image is both the input and the ground truth.
 
     With a critic, `optim_wrapper` has the keys 'generator' and 'critic', and a training step first
-    trains the critic, then the generator, on the same images.
+    trains the critic and then the generator on the same images.
 
     Args:
-        generator: config of the network from lightness to ab.
-        critic: config of the network from sRGB in [-1, 1] to one score per image; None trains
+        generator: config of the network that maps lightness to ab.
+        critic: config of the network that maps sRGB in [-1, 1] to one score per image; None trains
             without an adversarial loss.
-        perceptual: config of a loss of two batches of sRGB images in [0, 1]; None for no such loss.
-        adversarial: config of the loss of the critic's scores, with the signature of
+        perceptual: config of a loss between two batches of sRGB images in [0, 1]; None disables it.
+        adversarial: config of the loss on the critic's scores, with the signature of
             `WassersteinLoss` or mmagic's GANLoss.
         l1_weight: factor of the L1 loss on ab in CIELAB units (eq. 12; the paper's lambda is 0.1).
-        color: config of another loss of predicted and true ab in CIELAB units, such as
-            `RebalancedColorLoss`; None for no such loss.
-        distillation: config of a `FeatureDistillation` that the
-            generator's encoder also learns from; not together with a critic.
-        train_sizes: sides of the squares that training resizes its images to, one of them drawn at
-            random for each step, so that the network works at several sizes; empty trains at the
-            size of the data. A distillation's teacher sees the images before, with `shrink=1`.
+        color: config of another loss between predicted and true ab in CIELAB units, such as
+            `RebalancedColorLoss`; None disables it.
+        distillation: config of a `FeatureDistillation` for the encoder of the generator. It cannot
+            be combined with a critic.
+        train_sizes: sides of the squares to which training images are resized. One of them is
+            drawn at random in each step, so that the network works at several sizes. Empty trains
+            at the size of the data. The teacher of a distillation, which then needs `shrink=1`,
+            sees the images before they are resized.
         compile: arguments of torch.compile, such as dict(dynamic=False), for the generator in
-            training without a critic; None does not compile. It is compiled anew for each of
-            `train_sizes`. mmengine's own `compile` key would trace its optimizers and samples,
+            training without a critic; None does not compile. It is compiled again for each of
+            `train_sizes`. mmengine's own `compile` key would also trace its optimizers and samples,
             whose values change in each step.
-        n_critic: the critic's steps for each of the generator's.
-        weight_clip: the critic's weights are kept in [-weight_clip, weight_clip].
-        data_preprocessor: config; by default uint8 RGB images are batched and divided by 255.
+        n_critic: number of critic steps per generator step.
+        weight_clip: the weights of the critic are clipped to [-weight_clip, weight_clip].
+        data_preprocessor: config; the default batches uint8 RGB images and divides them by 255.
         init_cfg: mmengine's initialization.
 
     Raises:
-        ValueError: for an argument outside of what is described here.
+        ValueError: if an argument is invalid.
     """
 
     def __init__(
@@ -87,17 +88,17 @@ class Colorizer(BaseModel):
         self.color = None if color is None else MODELS.build(dict(color))
         self.distillation = None if distillation is None else MODELS.build(dict(distillation))
         if self.distillation is not None:
-            # Its projections would be in neither of the two networks that are optimized in turn.
-            require(critic is None, 'critic', critic, 'None with a distillation')
+            # Its projections would belong to neither of the two networks that are optimized.
+            require(critic is None, 'critic', critic, 'None if distillation is set')
             self.generator.encoder.register_forward_hook(self._keep_maps)
             if train_sizes:
                 shrink = self.distillation.shrink
-                require(shrink == 1, 'distillation.shrink', shrink, '1 with train_sizes')
+                require(shrink == 1, 'distillation.shrink', shrink, '1 if train_sizes is set')
         self.train_sizes = tuple(train_sizes)
         if compile is not None:
-            require(critic is None, 'critic', critic, 'None with compile')
+            require(critic is None, 'critic', critic, 'None if compile is set')
             compiled = torch.compile(self._predict_ab, **compile)
-            self._predict_ab = compiled  # type: ignore[method-assign]  # the same, compiled
+            self._predict_ab = compiled  # type: ignore[method-assign]
         self.l1_weight = l1_weight
         self.n_critic = n_critic
         self.weight_clip = weight_clip
@@ -139,7 +140,7 @@ class Colorizer(BaseModel):
                 losses['loss_distillation'] = self.distillation(self._maps, targets)
             return losses
         if mode not in ('tensor', 'predict'):
-            raise ValueError(f"mode={mode!r} is not possible: 'tensor', 'loss' or 'predict'")
+            raise ValueError(f"mode={mode!r} is invalid: it must be 'tensor', 'loss' or 'predict'")
         images = join_lightness(lightness, self.generator(lightness))
         if mode == 'tensor':
             return images
@@ -147,7 +148,7 @@ class Colorizer(BaseModel):
             data_samples = [BaseDataElement() for _ in images]
         for sample, image in zip(data_samples, images, strict=True):
             sample.pred_img = image * 255
-            sample.output = BaseDataElement(pred_img=sample.pred_img)  # where mmagic's metrics look
+            sample.output = BaseDataElement(pred_img=sample.pred_img)  # for mmagic's metrics
         return list(data_samples)
 
     def train_step(
@@ -156,14 +157,14 @@ class Colorizer(BaseModel):
         """Train on a batch: the critic `n_critic` times, then the generator.
 
         Args:
-            data: a batch of the data loader.
-            optim_wrapper: of the keys 'generator' and 'critic', or without a critic any one.
+            data: a batch from the data loader.
+            optim_wrapper: has the keys 'generator' and 'critic'; without a critic, any wrapper.
 
         Returns:
-            What to log: the losses by name, `loss` (the generator's sum) and `ab_l1`.
+            The values to log: the losses by name, `loss` (the sum for the generator) and `ab_l1`.
 
         Raises:
-            ValueError: if there is a critic, but no `optim_wrapper` for it.
+            ValueError: if there is a critic but no `optim_wrapper` for it.
         """
         if self.critic is None:
             return super().train_step(data, optim_wrapper)
@@ -175,7 +176,7 @@ class Colorizer(BaseModel):
             lab = rgb_to_lab(inputs)
             ab = self.generator(lab[:, :1]).float()
             images = join_lightness(lab[:, :1], ab)
-        # The critic's steps leave the generator as it is, so its images serve for both.
+        # The critic steps do not change the generator, so its images can be used for both.
         for _ in range(self.n_critic):
             critic_loss = self._train_critic(inputs, images.detach(), optim_wrapper['critic'])
         with wrapper.optim_context(self.generator):
@@ -187,7 +188,7 @@ class Colorizer(BaseModel):
     def state_dict(
         self, *, destination: dict | None = None, prefix: str = '', keep_vars: bool = False
     ) -> dict[str, Tensor]:
-        """The weights under the same keys, whether or not the networks are wrapped for DDP."""
+        """Return the weights under the same keys whether or not the networks are wrapped in DDP."""
         from mmengine.runner.checkpoint import get_state_dict
 
         return get_state_dict(self, destination, prefix, keep_vars)
@@ -196,7 +197,7 @@ class Colorizer(BaseModel):
         return self.generator(lightness)
 
     def _resized(self, images: Tensor) -> Tensor:
-        """Images of a training step at one of `train_sizes`."""
+        """Resize the images of a training step to one of `train_sizes`."""
         if not (self.training and self.train_sizes):
             return images
         size = self.train_sizes[int(torch.randint(len(self.train_sizes), ()))]
@@ -218,7 +219,7 @@ class Colorizer(BaseModel):
         if self.critic is not None:
             assert self.adversarial is not None  # it comes with a critic, as the images do
             assert images is not None
-            # Without DDP, whose gradients are not asked for here.
+            # Bypass DDP, because this step needs no gradients of the critic.
             critic = unwrapped(self.critic).requires_grad_(False)
             losses['loss_adversarial'] = self.adversarial(critic(2 * images - 1), True)
             critic.requires_grad_(True)
@@ -228,13 +229,13 @@ class Colorizer(BaseModel):
         assert self.critic is not None
         assert self.adversarial is not None
         with wrapper.optim_context(self.critic):
-            # In one call, which DDP needs, and nothing mixes the images.
+            # One call, as DDP requires; the network does not mix the images of a batch.
             scores = self.critic(2 * torch.cat((real, fake)) - 1)
             of_real, of_fake = scores.chunk(2)
             loss = self.adversarial(of_real, True, is_disc=True)
             loss = loss + self.adversarial(of_fake, False, is_disc=True)
         wrapper.update_params(loss)
-        if wrapper.should_update():  # else gradients are still being gathered
+        if wrapper.should_update():  # otherwise gradients are still being accumulated
             with torch.no_grad():
                 for parameter in self.critic.parameters():
                     parameter.clamp_(-self.weight_clip, self.weight_clip)

@@ -1,4 +1,4 @@
-"""What an encoder sees of a photo: its lightness alone."""
+"""Convert lightness to the input of an encoder."""
 
 import torch
 import torch.nn.functional as F
@@ -8,16 +8,16 @@ from ...utils.color_space import lab_to_rgb
 
 
 class GrayInput(nn.Module):
-    """Lightness in the units that an encoder takes.
+    """Convert lightness to the units that an encoder expects.
 
-    One whose first convolution takes one channel gets (L - 50) / 50; one that takes three, gray
-    sRGB, ImageNet-normalized, as a network for color images does.
+    An encoder whose first convolution has one input channel gets (L - 50) / 50. An encoder for
+    color images, with three input channels, gets gray sRGB with ImageNet normalization.
 
     Args:
-        encoder: what the input is for.
+        encoder: the encoder.
 
     Raises:
-        ValueError: if it takes neither one nor three channels.
+        ValueError: if the encoder has neither one nor three input channels.
     """
 
     mean: Tensor
@@ -28,7 +28,7 @@ class GrayInput(nn.Module):
         first = next(m for m in encoder.modules() if isinstance(m, nn.Conv2d))
         if first.in_channels not in (1, 3):
             raise ValueError(
-                f'the encoder takes {first.in_channels} channels: it must take 1 (lightness) '
+                f'the encoder has {first.in_channels} input channels: it must have 1 (lightness) '
                 'or 3 (gray sRGB)'
             )
         self.takes_rgb = first.in_channels == 3

@@ -1,4 +1,4 @@
-"""The colorizing network: lightness in, color out."""
+"""The colorization network, which maps lightness to color."""
 
 import math
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from torch import Tensor
 from ...utils.checks import require, require_natural
 from .gray_input import GrayInput
 
-# The paper's network (Sec. III); a config states only what differs.
+# The paper's network (Sec. III). A config states only the differences.
 ENCODER = dict(
     type='DualAttention',
     arch='tiny',
@@ -30,26 +30,27 @@ HEAD = dict(type='ColorAttention')
 class MultiscalePyramidTransformer(BaseModule):
     """DualAttention encoder, pixel-shuffle neck and Color-Attention head (Fig. 2).
 
-    `dict(type='MultiscalePyramidTransformer', num_queries=64)` is the paper's network, of
+    `dict(type='MultiscalePyramidTransformer', num_queries=64)` is the paper's network, with
     55,092,032 parameters.
 
     Args:
-        encoder: config of the encoder, with maps from 1/4 to 1/32. One whose first convolution
-            takes three channels gets the lightness as gray sRGB, ImageNet-normalized. Without a
-            type it says what differs from the paper's, as do `neck` and `head`.
+        encoder: config of the encoder, which returns maps from 1/4 to 1/32 of the image size. An
+            encoder with three input channels gets the lightness as gray sRGB with ImageNet
+            normalization. A config without a type updates the paper's encoder; this also holds for
+            `neck` and `head`.
         neck: config of the neck.
         head: config of the head, without `num_queries`.
-        num_queries: K, the number of color queries (Table IV); None for a head that has none.
-        image_size: side of the square images that the weights are trained on (Sec. IV-A). Any size
-            is taken, but the channel attention's logits grow with it, so this one serves best;
-            `ColorizationPipeline` takes it unless told otherwise.
-        saturation: factor on the colors that suits the weights, which the pipeline takes likewise.
-            The network's own output has none of it.
+        num_queries: K, the number of color queries (Table IV); None for a head without queries.
+        image_size: side of the square images that the weights are trained on (Sec. IV-A). The
+            network accepts any size, but the logits of channel attention grow with it, so this size
+            works best. It is the default size of `ColorizationPipeline`.
+        saturation: factor on the colors that suits the weights. It is the default of
+            `ColorizationPipeline`; the output of the network does not include it.
         init_cfg: mmengine's initialization.
 
     Raises:
-        ValueError: if the encoder takes neither one nor three channels, or for an argument outside
-            of what is described here.
+        ValueError: if the encoder has neither one nor three input channels, or an argument is
+            invalid.
     """
 
     def __init__(
@@ -65,9 +66,9 @@ class MultiscalePyramidTransformer(BaseModule):
         super().__init__(init_cfg)
         require_natural(image_size=image_size)
         require(
-            'num_queries' not in head, 'head', dict(head), 'without num_queries: pass it beside'
+            'num_queries' not in head, 'head', dict(head), 'without num_queries: pass it separately'
         )
-        require(0 <= saturation < math.inf, 'saturation', saturation, 'a finite number, 0 or more')
+        require(0 <= saturation < math.inf, 'saturation', saturation, 'a finite number >= 0')
         self.image_size = image_size
         self.saturation = saturation
         self.encoder = MODELS.build(merge_defaults(ENCODER, encoder))
@@ -83,7 +84,7 @@ class MultiscalePyramidTransformer(BaseModule):
             lightness: (B, 1, H, W), CIELAB L in [0, 100], of any size from 1 x 1 up.
 
         Returns:
-            (B, 2, H, W): a and b in CIELAB units, unbounded.
+            (B, 2, H, W), a and b in CIELAB units, unbounded.
 
         Raises:
             ValueError: if the shape is not as above.
@@ -97,5 +98,5 @@ class MultiscalePyramidTransformer(BaseModule):
 
 
 def merge_defaults(paper: Mapping[str, Any], part: Mapping[str, Any]) -> dict[str, Any]:
-    """A part's config; without a type, that of the paper's with its values replaced."""
+    """Return the config of a part; without a type, it updates the config of the paper's part."""
     return dict(part) if 'type' in part else {**paper, **part}

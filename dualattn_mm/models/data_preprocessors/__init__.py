@@ -1,4 +1,4 @@
-"""What happens to a batch on the model's device before the network sees it."""
+"""Processing of a batch on the device of the model, before the network."""
 
 from .colorization_batch_crop import ColorizationBatchCrop
 

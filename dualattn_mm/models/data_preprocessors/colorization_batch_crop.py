@@ -1,4 +1,4 @@
-"""Random resized crops of whole batches, on the device of the model."""
+"""Random resized crops of whole batches on the device of the model."""
 
 import math
 from collections.abc import Sequence
@@ -12,31 +12,31 @@ from torch import Tensor
 from ...utils.checks import require, require_natural
 from ...utils.errors import UserError
 
-_TRIES = 10  # torchvision's
+_TRIES = 10  # as in torchvision
 
 
 @MODELS.register_module()
 class ColorizationBatchCrop(ImgDataPreprocessor):
-    """In training, a random resized crop and a horizontal flip of every photo of a batch.
+    """In training, apply a random resized crop and a random flip to every photo of a batch.
 
-    Does for a whole batch, on the GPU if the model is there, what
-    `ColorizationCrop` does for each photo in the data loader's
-    workers: crops are drawn from the distribution of torchvision's RandomResizedCrop, one for each
-    photo, and a crop has the pixels that torchvision's `resized_crop` gives with `antialias`.
+    It does for a whole batch, on the GPU if the model is there, what `ColorizationCrop` does for
+    single photos in the workers of the data loader. The crop of each photo is drawn from the
+    distribution of torchvision's RandomResizedCrop, and its pixels equal those of torchvision's
+    `resized_crop` with `antialias`.
 
-    The photos of a batch must have one size: `cache_square` of the data set, or ColorizationSquash
-    in its pipeline. The crops depend on torch's random state alone, which RepeatableHook sets for
-    each step.
+    The photos of a batch must have the same size: set `cache_square` in the dataset, or add
+    ColorizationSquash to its pipeline. The crops depend only on torch's random state, which
+    RepeatableHook sets in each step.
 
     Args:
         size: side of the square crops.
-        scale: range of a crop's area over the photo's.
-        ratio: range of a crop's width over its height.
-        flip: probability of a flip.
-        **kwargs: those of mmengine's ImgDataPreprocessor; by default images are divided by 255.
+        scale: range of the area of a crop relative to the photo.
+        ratio: range of the aspect ratio (width over height) of a crop.
+        flip: probability of a horizontal flip.
+        **kwargs: arguments of mmengine's ImgDataPreprocessor; the default divides images by 255.
 
     Raises:
-        ValueError: for an argument outside of what is described here.
+        ValueError: if an argument is invalid.
     """
 
     def __init__(
@@ -49,9 +49,9 @@ class ColorizationBatchCrop(ImgDataPreprocessor):
     ) -> None:
         super().__init__(**{**dict(mean=[0.0], std=[255.0]), **kwargs})
         require_natural(size=size)
-        require(0 < scale[0] <= scale[1] <= 1, 'scale', scale, 'rising, above 0, at most 1')
-        require(0 < ratio[0] <= ratio[1], 'ratio', ratio, 'rising and above 0')
-        require(0 <= flip <= 1, 'flip', flip, 'a probability')
+        require(0 < scale[0] <= scale[1] <= 1, 'scale', scale, 'two increasing numbers in (0, 1]')
+        require(0 < ratio[0] <= ratio[1], 'ratio', ratio, 'two increasing numbers above 0')
+        require(0 <= flip <= 1, 'flip', flip, 'a probability in [0, 1]')
         self.size = size
         self.scale = tuple(scale)
         self.ratio = tuple(ratio)
@@ -61,7 +61,7 @@ class ColorizationBatchCrop(ImgDataPreprocessor):
         """Move a batch to the device, normalize it and, in training, crop it.
 
         Args:
-            data: `inputs`, (B, 3, H, W) uint8 or a list of (3, H, W), and perhaps `data_samples`.
+            data: `inputs`, (B, 3, H, W) uint8 or a list of (3, H, W), and optional `data_samples`.
             training: whether to crop.
 
         Returns:
@@ -72,8 +72,8 @@ class ColorizationBatchCrop(ImgDataPreprocessor):
         """
         if training and len({image.shape for image in data['inputs']}) > 1:
             raise UserError(
-                'ColorizationBatchCrop takes photos of one size: add ColorizationSquash to the '
-                'pipeline of the training data'
+                'ColorizationBatchCrop needs photos of the same size: add ColorizationSquash to '
+                'the pipeline of the training data'
             )
         data = super().forward(data, training)
         if training:
@@ -91,17 +91,17 @@ def random_boxes(
 
     Args:
         images: (B, C, H, W).
-        scale: range of a crop's area over the image's, uniform.
-        ratio: range of a crop's width over its height, uniform in the logarithm.
+        scale: range of the relative area of a crop, uniform.
+        ratio: range of the aspect ratio (width over height), uniform in the logarithm.
 
     Returns:
-        Top, left, height and width, each (B,), whole numbers of pixels in float32.
+        Top, left, height and width, each (B,), in whole pixels as float32.
     """
     batch, _, full_height, full_width = images.shape
     shape = batch, _TRIES
     area = full_height * full_width * images.new_empty(shape).uniform_(*scale)
     aspect = images.new_empty(shape).uniform_(*map(math.log, ratio)).exp()
-    # After the last try, the largest crop in the middle whose ratio is within the range.
+    # After the last try, use the largest centered crop whose aspect ratio is within the range.
     last = min(max(full_width / full_height, ratio[0]), ratio[1])
     last_height = min(full_height, round(full_width / last))
     last_width = min(full_width, round(full_height * last))
@@ -111,7 +111,7 @@ def random_boxes(
     first = fits.int().argmax(1, keepdim=True)
     height, width = height.gather(1, first)[:, 0], width.gather(1, first)[:, 0]
     free_height, free_width = full_height - height, full_width - width
-    # Uniform over 0, ..., free; rounding could give one more.
+    # Uniform over 0, ..., free. The clamp is needed, because rounding could give free + 1.
     top = torch.minimum((torch.rand_like(height) * (free_height + 1)).floor(), free_height)
     left = torch.minimum((torch.rand_like(width) * (free_width + 1)).floor(), free_width)
     middle = first[:, 0] == _TRIES
@@ -123,23 +123,22 @@ def random_boxes(
 def crop_and_resize(
     images: Tensor, boxes: tuple[Tensor, Tensor, Tensor, Tensor], flips: Tensor, size: int
 ) -> Tensor:
-    """Cut a box out of each image, resize it to a square and perhaps flip it.
+    """Crop a box from each image, resize it to a square and flip it if `flips` says so.
 
-    Resizing is linear along each axis, so that two matrix products per image do it, of all images
-    at once; `grid_sample`, the other way to have a box for each image, has no filter against
-    aliasing.
+    Resizing is linear along each axis, so two batched matrix products do it for all images at once.
+    `grid_sample` could also use a different box for each image, but it has no antialiasing.
 
     Args:
         images: (B, C, H, W) float32.
         boxes: top, left, height and width in pixels, each (B,).
-        flips: (B,) bool, which ones to flip horizontally.
+        flips: (B,) bool, which images to flip horizontally.
         size: side of the square.
 
     Returns:
         (B, C, size, size) float32.
     """
     top, left, height, width = boxes
-    # In half precision a product has fewer levels than the eight bits of a photo.
+    # Not in half precision, whose products have fewer levels than the 8 bits of a photo.
     with torch.autocast(images.device.type, enabled=False):
         rows = resize_weights(top, height, size, images.shape[2])
         columns = resize_weights(left, width, size, images.shape[3])
@@ -148,18 +147,18 @@ def crop_and_resize(
 
 
 def resize_weights(start: Tensor, length: Tensor, size: int, side: int) -> Tensor:
-    """What each pixel of a line counts in each pixel of a resized part of it.
+    """Return the weights that resize a part of a line of pixels.
 
-    Bilinear, with the triangle widened by the factor of shrinking, as in Pillow and torchvision
-    with `antialias`.
+    The filter is bilinear; when shrinking, the triangle is widened by the scale factor, as in
+    Pillow and in torchvision with `antialias`.
 
     Args:
         start, length: (B,), the part of the line, in pixels.
-        size: pixels of the result.
-        side: pixels of the line.
+        size: number of pixels of the result.
+        side: number of pixels of the line.
 
     Returns:
-        (B, size, side); each row sums to 1 and is 0 outside of the part.
+        (B, size, side); each row sums to 1 and is 0 outside the part.
     """
     start, end = start[:, None, None], (start + length)[:, None, None]
     factor = (end - start) / size

@@ -1,8 +1,8 @@
-"""mmdet3d's LiDAR detectors on any point cloud, empty or damaged ones too.
+"""mmdet3d's LiDAR detectors for any point cloud, including empty and damaged ones.
 
-Registered for configs of mmdet3d, which import this module; the package itself does not.
-mmdet3d takes the number of frames in a batch from its last voxel, and so fails where the last
-frame has none; points that are not numbers make all of its normalizations NaN for good.
+Configs of mmdet3d import this module; the package itself does not. mmdet3d infers the number of
+frames in a batch from its last voxel, so it fails if the last frame has no voxels. Points with NaN
+make all its normalization statistics NaN permanently.
 """
 
 from collections.abc import Sequence
@@ -18,18 +18,19 @@ from ...utils.errors import UserError
 
 @MODELS.register_module()
 class CheckedDet3DDataPreprocessor(Det3DDataPreprocessor):
-    """Makes voxels of what is finite and in range.
+    """Make voxels from the points that are finite and in range.
 
-    A frame without any gets one point in the middle of the range, which lets the others of its
-    batch pass; its place in the batch is noted in `voxels['empty']`.
+    A frame without such points gets one point at the center of the range, so that the other frames
+    of its batch can be processed. Its index in the batch is stored in `voxels['empty']`.
 
     Args:
-        num_features: of each point, coordinates included, as the voxel encoder takes them.
-        kwargs: those of mmdet3d's, with hard voxelization.
+        num_features: number of features per point, including coordinates, that the voxel encoder
+            expects.
+        kwargs: arguments of mmdet3d's preprocessor, with hard voxelization.
 
     Raises:
-        UserError: for points of another number of features, and in training for a batch of fewer
-            than two voxels, which has no statistics.
+        UserError: if points have another number of features or, in training, if a batch has fewer
+            than two voxels, which is too few for batch statistics.
     """
 
     def __init__(self, num_features: int, **kwargs: Any) -> None:
@@ -39,11 +40,11 @@ class CheckedDet3DDataPreprocessor(Det3DDataPreprocessor):
     def voxelize(
         self, points: Sequence[Tensor], data_samples: Sequence[Det3DDataSample]
     ) -> dict[str, Any]:
-        """Clouds (N_i, num_features) to mmdet3d's dict of voxels and the list `empty`."""
+        """Convert clouds (N_i, num_features) to mmdet3d's voxel dict with the list `empty`."""
         for cloud in points:
             if cloud.shape[1] != self.num_features:
                 raise UserError(
-                    f'points have {cloud.shape[1]} features, and the model takes '
+                    f'points have {cloud.shape[1]} features, but the model expects '
                     f'{self.num_features}'
                 )
         points = [cloud[cloud.isfinite().all(1)] for cloud in points]
@@ -51,7 +52,7 @@ class CheckedDet3DDataPreprocessor(Det3DDataPreprocessor):
         frames = voxels['coors'][:, 0]
         if self.training and len(frames) < 2:
             raise UserError(
-                f'{len(points)} frames with {len(frames)} voxels together are too few to train on'
+                f'a batch of {len(points)} frames has {len(frames)} voxels, too few to train on'
             )
         empty = sorted(set(range(len(points))) - set(frames.unique().tolist()))
         if empty:
@@ -65,7 +66,7 @@ class CheckedDet3DDataPreprocessor(Det3DDataPreprocessor):
 
 
 class EmptyFrameMixin(Base3DDetector):
-    """A detector that finds no objects in a frame without voxels, whatever its weights say."""
+    """A detector that returns no objects for a frame without voxels, whatever its weights."""
 
     def predict(
         self,
@@ -73,7 +74,7 @@ class EmptyFrameMixin(Base3DDetector):
         batch_data_samples: Sequence[Det3DDataSample],
         **kwargs: Any,
     ) -> list[Det3DDataSample]:
-        """As mmdet3d's."""
+        """Predict as mmdet3d does, but return no objects for empty frames."""
         samples = super().predict(batch_inputs_dict, batch_data_samples, **kwargs)
         for i in batch_inputs_dict['voxels']['empty']:
             samples[i].pred_instances_3d = samples[i].pred_instances_3d[:0]

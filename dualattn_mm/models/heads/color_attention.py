@@ -9,14 +9,15 @@ from torch import Tensor, nn
 from ...utils.checks import require, require_natural
 from ..backbones.attention import FeedForward
 
-# Of the initial projections of the cross-attention's queries and keys. Without it the logits differ
-# by 0.5 or so among a thousand pixels: every query gets the image's mean, all K kernels start as
-# one (5% of their norm apart; 34% with it), and color is learned along one axis of ab alone.
+# Factor on the initial query and key projections of cross-attention. Without it, the logits of a
+# thousand pixels differ by only about 0.5, so every query attends to the image mean. All K kernels
+# then start almost equal (they differ by 5% of their norm, or by 34% with the factor), and color is
+# learned only along a single axis of ab.
 _CROSS_ATTENTION_GAIN = 3.0
 
 
 class ColorAttentionLayer(nn.Module):
-    """Self-attention among the queries, cross-attention to the image, feed-forward; post-norm."""
+    """Self-attention of the queries, cross-attention to the image and feed-forward; post-norm."""
 
     def __init__(self, dim: int, num_heads: int, feedforward_channels: int) -> None:
         super().__init__()
@@ -30,10 +31,10 @@ class ColorAttentionLayer(nn.Module):
         self.norm3 = nn.LayerNorm(dim)
 
     def forward(self, z: Tensor, queries: Tensor, memory: Tensor) -> Tensor:
-        """Refine z (B, K, d) by the queries (1, K, d) and the image's pixels (B, HW, d)."""
+        """Refine z (B, K, d) with the queries (1, K, d) and the pixels of the image (B, HW, d)."""
         q = z + queries
         z = self.norm1(z + self.self_attn(q, q, z, need_weights=False)[0])
-        # Without the queries here all K kernels would stay equal forever, because Z_0 is 0.
+        # Z_0 is 0, so without adding the queries here all K kernels would stay equal forever.
         q = z + queries
         z = self.norm2(z + self.cross_attn(q, memory, memory, need_weights=False)[0])
         return self.norm3(z + self.ffn(z))
@@ -49,11 +50,11 @@ class ColorAttention(BaseModule):
         num_layers: layers of self-attention, cross-attention and feed-forward network.
         num_heads: heads of both attentions.
         feedforward_channels: width of the feed-forward networks.
-        upscale: the output's side over the map's.
+        upscale: scale factor from the map to the output.
         init_cfg: mmengine's initialization.
 
     Raises:
-        ValueError: for an argument outside of what is described here.
+        ValueError: if an argument is invalid.
     """
 
     def __init__(
@@ -101,7 +102,7 @@ class ColorAttention(BaseModule):
         return self.norm(z)
 
     def activations(self, x: Tensor) -> Tensor:
-        """How strongly a map (B, d, h, w) responds to its kernels: (B, K, h, w) (eq. 10)."""
+        """Return the response of a map (B, d, h, w) to its kernels, (B, K, h, w) (eq. 10)."""
         kernels = self.color_kernels(x)
         activations = x.permute(0, 2, 3, 1) @ kernels.transpose(1, 2).unsqueeze(1)
         return activations.permute(0, 3, 1, 2)
@@ -113,6 +114,6 @@ class ColorAttention(BaseModule):
             x: (B, d, h, w), Z_memory.
 
         Returns:
-            (B, 2, upscale * h, upscale * w): a and b, CIELAB units, unbounded (eq. 10 and 11).
+            (B, 2, upscale * h, upscale * w), a and b in CIELAB units, unbounded (eq. 10 and 11).
         """
         return F.pixel_shuffle(self.to_ab(self.activations(x)), self.upscale)

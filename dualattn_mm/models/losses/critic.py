@@ -1,4 +1,4 @@
-"""The critic of the adversarial loss, and that loss, after Wasserstein GAN (Sec. III-D)."""
+"""The adversarial loss and its critic, after Wasserstein GAN (Sec. III-D)."""
 
 from collections.abc import Sequence
 
@@ -11,17 +11,17 @@ from ...utils.checks import natural_numbers
 
 @MODELS.register_module()
 class WassersteinCritic(BaseModule):
-    """Scores how real an image looks (arXiv:1701.07875; the paper gives no details).
+    """Score how real an image looks (arXiv:1701.07875; the paper gives no details).
 
-    4 x 4 convolutions of stride 2 and LeakyReLU, without norm layers, then a 4 x 4 convolution to
-    one channel, averaged over the image.
+    It has 4 x 4 convolutions of stride 2 with LeakyReLU and without norm layers, followed by a
+    4 x 4 convolution to one channel, which is averaged over the image.
 
     Args:
-        channels: of the convolutions of stride 2.
+        channels: channels of the convolutions with stride 2.
         init_cfg: mmengine's initialization.
 
     Raises:
-        ValueError: if `channels` is no sequence of whole numbers of at least 1.
+        ValueError: if `channels` is not a sequence of positive integers.
     """
 
     def __init__(
@@ -40,11 +40,11 @@ class WassersteinCritic(BaseModule):
         """Score images.
 
         Args:
-            images: (B, 3, H, W), sRGB in [-1, 1], of at least 2 ** (len(channels) + 1) pixels each
-                way (32 by default).
+            images: (B, 3, H, W), sRGB in [-1, 1], at least 2 ** (len(channels) + 1) pixels per
+                side (32 by default).
 
         Returns:
-            (B,): unbounded, higher for real images.
+            (B,), unbounded and higher for real images.
         """
         return self.layers(images).flatten(1).mean(1)
 
@@ -54,7 +54,7 @@ class WassersteinLoss(nn.Module):
     """The adversarial loss of both networks (eq. 14), with the signature of mmagic's GANLoss.
 
     Args:
-        loss_weight: factor of the generator's loss; the critic's has none.
+        loss_weight: factor of the generator's loss; it does not apply to the critic's loss.
     """
 
     def __init__(self, loss_weight: float = 1.0) -> None:
@@ -62,12 +62,12 @@ class WassersteinLoss(nn.Module):
         self.loss_weight = loss_weight
 
     def forward(self, scores: Tensor, target_is_real: bool, is_disc: bool = False) -> Tensor:
-        """What to minimise for `scores` to rise (`target_is_real`) or fall.
+        """Return the loss that raises the scores if `target_is_real`, and otherwise lowers them.
 
         Args:
-            scores: the critic's, of any shape.
-            target_is_real: whether they should be the scores of real images.
-            is_disc: whether this is the critic's loss.
+            scores: scores of the critic, of any shape.
+            target_is_real: whether they should become the scores of real images.
+            is_disc: whether this is the loss of the critic.
         """
         loss = -scores.mean() if target_is_real else scores.mean()
         return loss if is_disc else self.loss_weight * loss

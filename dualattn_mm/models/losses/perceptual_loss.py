@@ -1,4 +1,4 @@
-"""The perceptual loss: how different two images look to VGG19 (Sec. III-D)."""
+"""The perceptual loss, computed with VGG19 (Sec. III-D)."""
 
 import torch
 import torch.nn.functional as F
@@ -10,22 +10,22 @@ from ...utils.checkpoint_file import load_frozen, read_weights
 from ...utils.checks import require
 
 TORCHVISION = 'torchvision://vgg19'
-# Factors of conv1_1, conv2_1, conv3_1, conv4_1 and conv5_1, by their place in torchvision's
+# Factors of conv1_1, conv2_1, conv3_1, conv4_1 and conv5_1, by their index in torchvision's
 # `vgg19().features`.
 LAYER_WEIGHTS = {0: 1 / 16, 5: 1 / 8, 10: 1 / 4, 19: 1 / 2, 28: 1.0}
 
 
 @MODELS.register_module()
 class VGG19PerceptualLoss(BaseModule):
-    """Weighted sum of the mean absolute differences of VGG19's maps before ReLU.
+    """Weighted sum of the mean absolute differences between VGG19's maps before ReLU.
 
-    VGG19 is a measuring instrument and no part of the model: it is read when training starts (not
-    for testing), never trained, and in no checkpoint. It runs in float32, also under autocast.
+    VGG19 is not part of the model: it is loaded when training starts (not for testing), never
+    trained and not stored in checkpoints. It runs in float32, also under autocast.
 
     Args:
         loss_weight: factor of the loss.
         weights: 'torchvision://vgg19' (ImageNet, downloaded once), or a file with the state dict of
-            torchvision's `vgg19()` or of a part that holds `features.*`.
+            torchvision's `vgg19()`, of which `features.*` is sufficient.
 
     Raises:
         ValueError: if `loss_weight` is negative.
@@ -39,15 +39,15 @@ class VGG19PerceptualLoss(BaseModule):
         # ImageNet's mean and standard deviation of sRGB in [0, 1].
         self.register_buffer('rgb_mean', torch.tensor((0.485, 0.456, 0.406)), persistent=False)
         self.register_buffer('rgb_std', torch.tensor((0.229, 0.224, 0.225)), persistent=False)
-        # In a tuple, so that torch does not count it among the model's modules.
+        # In a tuple, so that torch does not register it as a submodule.
         self._vgg: tuple[nn.Sequential] | None = None
 
     def init_weights(self) -> None:
-        """Read VGG19. mmengine calls this before training, so missing weights are reported then.
+        """Load VGG19. mmengine calls this before training, so errors are reported early.
 
         Raises:
-            FileNotFoundError: if there are no weights, in one line that says what to do.
-            UserError: if the file holds no weights of VGG19.
+            FileNotFoundError: if the weights are missing; the message says what to do.
+            UserError: if the file does not contain the weights of VGG19.
         """
         self._read_vgg()
 
@@ -55,11 +55,11 @@ class VGG19PerceptualLoss(BaseModule):
         """Compare images.
 
         Args:
-            images: (B, 3, H, W), sRGB in [0, 1], of at least 16 x 16.
-            targets: the same; no gradient reaches them.
+            images: (B, 3, H, W), sRGB in [0, 1], at least 16 x 16 pixels.
+            targets: images of the same shape; they get no gradient.
 
         Returns:
-            The weighted loss, one number.
+            The weighted loss, a scalar.
         """
         vgg = self._read_vgg().to(images.device)
         with torch.autocast(images.device.type, enabled=False):
@@ -88,11 +88,11 @@ class VGG19PerceptualLoss(BaseModule):
 
 
 def _features(weights: str) -> nn.Sequential:
-    """VGG19 up to conv5_1, frozen, with the weights named."""
+    """Load VGG19 up to conv5_1 with the given weights, and freeze it."""
     from torchvision.models import vgg19
 
     state = _read(weights)
-    with torch.device('meta'):  # reserves and draws nothing: the file has all values
+    with torch.device('meta'):  # no memory and no initialization; the file has all values
         features = vgg19().features
     prefix = 'features.'
     state = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
@@ -100,7 +100,7 @@ def _features(weights: str) -> nn.Sequential:
     features = features[: max(LAYER_WEIGHTS) + 1]
     for layer in features:
         if isinstance(layer, nn.ReLU):
-            layer.inplace = False  # the maps before it are compared
+            layer.inplace = False  # its input is compared
     return features
 
 
@@ -113,8 +113,8 @@ def _read(weights: str) -> dict[str, Tensor]:
             return published.get_state_dict(progress=True, check_hash=True)
         except OSError as error:
             raise FileNotFoundError(
-                f'VGG19 of the perceptual loss could not be downloaded ({error}): fetch '
-                f"{published.url} elsewhere and name the file as the perceptual loss's `weights`, "
-                'or train without (model.perceptual=None)'
+                f'cannot download VGG19 for the perceptual loss ({error}): download '
+                f'{published.url} elsewhere and set model.perceptual.weights to the file, or train '
+                'without this loss (model.perceptual=None)'
             ) from None
     return read_weights(weights, 'VGG19', 'the perceptual loss')

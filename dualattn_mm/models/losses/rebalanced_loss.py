@@ -1,4 +1,4 @@
-"""A loss of ab that weights rare colors more, for training without pretrained networks."""
+"""A loss on ab with higher weights for rare colors, for training without pretrained networks."""
 
 import torch
 import torch.nn.functional as F
@@ -14,28 +14,28 @@ _LEAST, _CELL, _SIDE = -130, 10, 26  # ab from -130 to 130 in cells of 10 x 10
 
 @MODELS.register_module()
 class RebalancedColorLoss(nn.Module):
-    """Huber loss of ab whose pixels are weighted by the rarity of their true color.
+    """Huber loss on ab in which each pixel is weighted by the rarity of its true color.
 
-    Plain L1 on ab favors the median color, which is almost gray wherever the color of a pixel is
-    uncertain. Below `delta` the Huber loss favors the mean, which keeps the hue. The weights are
+    Plain L1 on ab favors the median color, which is almost gray if the color of a pixel is
+    uncertain. Below `delta`, the Huber loss favors the mean, which keeps the hue. The weights are
     those of class rebalancing in "Colorful Image Colorization" (arXiv:1603.08511, eq. 4), without
-    smoothing and with the frequencies counted in training, as a moving average over all processes.
+    smoothing. The frequencies are counted in training, as a moving average over all processes.
 
-    The weights are smallest for neutral pixels, which then get a tinge where their color is in
-    doubt. A second term, chosen here, adds the predicted chroma of the truly neutral pixels: its
-    mean over all pixels, divided by `delta` like the first one.
+    The weights are smallest for neutral pixels, so these can get a tint if their color is
+    uncertain. Our second term therefore penalizes the predicted chroma of truly neutral pixels: its
+    mean over all pixels, divided by `delta` like the first term.
 
     Args:
         loss_weight: factor of the loss.
-        delta: in CIELAB units; differences are squared below and count linearly above.
-        uniform: in (0, 1], the share of the uniform distribution over the colors of sRGB that the
-            frequencies are mixed with (the source's lambda); 1 weighs all pixels alike.
+        delta: in CIELAB units; the loss is quadratic below and linear above.
+        uniform: in (0, 1], the share of the uniform distribution over the colors of sRGB that is
+            mixed into the frequencies (lambda in the source); 1 weights all pixels equally.
         momentum: in (0, 1], the weight of a new batch in the moving average.
-        neutral_weight: factor of the second term; 0 leaves it out.
-        neutral: pixels with a true chroma below this are neutral, in CIELAB units.
+        neutral_weight: factor of the second term; 0 disables it.
+        neutral: in CIELAB units; pixels with a true chroma below this value are neutral.
 
     Raises:
-        ValueError: for an argument outside of what is described here.
+        ValueError: if an argument is invalid.
     """
 
     frequency: Tensor
@@ -51,8 +51,8 @@ class RebalancedColorLoss(nn.Module):
     ) -> None:
         super().__init__()
         require(delta > 0, 'delta', delta, 'a number above 0')
-        require(0 < uniform <= 1, 'uniform', uniform, 'a number above 0, at most 1')
-        require(0 < momentum <= 1, 'momentum', momentum, 'a number above 0, at most 1')
+        require(0 < uniform <= 1, 'uniform', uniform, 'a number in (0, 1]')
+        require(0 < momentum <= 1, 'momentum', momentum, 'a number in (0, 1]')
         require(neutral_weight >= 0, 'neutral_weight', neutral_weight, 'a number of at least 0')
         require(neutral > 0, 'neutral', neutral, 'a number above 0')
         self.loss_weight = loss_weight
@@ -66,11 +66,11 @@ class RebalancedColorLoss(nn.Module):
         self.register_buffer('frequency', in_gamut.float() / self.num_colors)
 
     def forward(self, ab: Tensor, true_ab: Tensor) -> Tensor:
-        """The loss; in training mode the frequencies follow `true_ab`.
+        """Compute the loss; in training mode, also update the frequencies with `true_ab`.
 
         Args:
-            ab: (B, 2, H, W), prediction in CIELAB units.
-            true_ab: of the same shape.
+            ab: (B, 2, H, W), the prediction in CIELAB units.
+            true_ab: the true values, of the same shape.
         """
         cells = _cells(true_ab)
         if self.training:
@@ -88,13 +88,13 @@ class RebalancedColorLoss(nn.Module):
 
 
 def _cells(ab: Tensor) -> Tensor:
-    """(B, 2, H, W) in CIELAB units to the numbers of the cells, (B, H, W)."""
+    """Map (B, 2, H, W) in CIELAB units to cell indices (B, H, W)."""
     a, b = ((ab - _LEAST) / _CELL).long().clamp(0, _SIDE - 1).unbind(1)
     return a * _SIDE + b
 
 
 def _cells_of_srgb() -> Tensor:
-    """Which cells hold a color of sRGB: bool, one per cell."""
+    """Return which cells contain a color of sRGB, one bool per cell."""
     levels = torch.linspace(0, 1, 52)
     colors = torch.cartesian_prod(levels, levels, levels).T[None, :, None]
     cells = _cells(rgb_to_lab(colors)[:, 1:])

@@ -13,10 +13,10 @@ from ..backbones.attention import LayerNorm, conv_nhwc, gelu_of_temporary
 
 
 def icnr_(weight: Tensor, upscale: int) -> Tensor:
-    """Initialize a convolution before a pixel shuffle so that it starts as nearest upsampling.
+    """Initialize a convolution before a pixel shuffle as nearest-neighbor upsampling.
 
-    The upscale^2 filters of one output channel become equal, which avoids checkerboards (Aitken et
-    al., "Checkerboard artifact free sub-pixel convolution", 2017).
+    The upscale^2 filters of an output channel become equal, which avoids checkerboard artifacts
+    (Aitken et al., "Checkerboard artifact free sub-pixel convolution", 2017).
     """
     with torch.no_grad():
         first = torch.empty_like(weight[:: upscale**2])
@@ -25,7 +25,7 @@ def icnr_(weight: Tensor, upscale: int) -> Tensor:
 
 
 class UpsampleStep(nn.Module):
-    """Double the size by pixel shuffle, then join the encoder's map of that size."""
+    """Double the size by pixel shuffle, then join the encoder map of that size."""
 
     def __init__(self, in_channels: int, skip_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -45,15 +45,15 @@ class UpsampleStep(nn.Module):
 
 @MODELS.register_module()
 class PixelShuffleNeck(BaseModule):
-    """From the encoder's pyramid back up to its finest map (eq. 7: Z_memory).
+    """Upsample the pyramid of the encoder to its finest map (Z_memory in eq. 7).
 
     Args:
-        in_channels: channels of the encoder's maps, from fine to coarse.
-        out_channels: channels after each step up, one fewer than `in_channels`.
+        in_channels: channels of the encoder maps, from fine to coarse.
+        out_channels: channels after each upsampling step; one entry fewer than `in_channels`.
         init_cfg: mmengine's initialization.
 
     Raises:
-        ValueError: for an argument outside of what is described here.
+        ValueError: if an argument is invalid.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class PixelShuffleNeck(BaseModule):
             len(out_channels) == len(in_channels) - 1,
             'out_channels',
             out_channels,
-            f'one number fewer than in_channels={in_channels}',
+            f'one entry shorter than in_channels={in_channels}',
         )
         *skips, channels = in_channels
         self.steps = nn.ModuleList()
@@ -79,7 +79,7 @@ class PixelShuffleNeck(BaseModule):
         self.to(memory_format=torch.channels_last)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        """Join the encoder's maps.
+        """Join the encoder maps.
 
         Args:
             maps: (B, in_channels[i], H / 2^i, W / 2^i), from fine to coarse.

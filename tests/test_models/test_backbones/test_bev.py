@@ -148,7 +148,7 @@ def test_state_dict_keys_are_the_stored_ones():
         (dict(layer_nums=(5, 5, 5)), ['layer_nums', '(5, 5, 5)', '2 numbers']),
         (dict(depths=(1,)), ['depths', '(1,)', '2 numbers']),
         (dict(out_channels=(32, 48)), ['out_channels', '(32, 48)', 'multiples of 32']),
-        (dict(out_channels=(0, 32)), ['out_channels', '(0, 32)', 'at least 1']),
+        (dict(out_channels=(0, 32)), ['out_channels', '(0, 32)', 'positive integers']),
         (dict(in_channels=0), ['in_channels', '0']),
         (dict(depths=(0, 1)), ['depths', '(0, 1)']),
         (dict(layer_strides=(0, 2)), ['layer_strides', '(0, 2)']),

@@ -121,7 +121,7 @@ def test_a_test_sees_whole_photos(photo):
 
 
 def test_photos_of_several_sizes_are_one_line(photo):
-    with pytest.raises(UserError, match='one size: add ColorizationSquash') as error:
+    with pytest.raises(UserError, match='same size: add ColorizationSquash') as error:
         ColorizationBatchCrop(32)(dict(inputs=[photo, photo[:, 1:]]), training=True)
     assert '\n' not in str(error.value)
 

@@ -174,7 +174,7 @@ def test_a_wrong_file_is_named_in_one_line(teacher, tmp_path, change):
     elif change == 'shape':
         state['classifier.weight'] = torch.zeros(2, 2)
     torch.save([] if change == 'no dict' else state, tmp_path / 'wrong.pth')
-    with pytest.raises(UserError, match=r'(not hold the|no) weights of lcnet') as error:
+    with pytest.raises(UserError, match=r'weights of lcnet') as error:
         distillation(str(tmp_path / 'wrong.pth')).init_weights()
     assert '\n' not in str(error.value)
 

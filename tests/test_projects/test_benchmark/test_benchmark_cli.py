@@ -146,7 +146,7 @@ def test_detector(tmp_path, capsys, monkeypatch):
     (found,) = read(tmp_path / 'out')['measurements']
     assert found['network'] == 'dualattn_bev'
     assert len(found['seconds']) == 1
-    for name, said in (('cut', '5 bytes are no whole number of points'), ('no', 'no point cloud')):
+    for name, said in (('cut', '5 bytes are not a multiple of a point'), ('no', 'does not exist')):
         capsys.readouterr()
         assert run('detector', *options, '--points', tmp_path / f'{name}.bin') == 1
         assert said in capsys.readouterr().err
@@ -164,7 +164,7 @@ def test_script_lists_networks():
     [
         ([], 'backbone'),
         (['backbone', '--models', 'resnet'], 'dualattn_tiny'),
-        (['backbone', '--repeats', '0'], 'whole number of at least 1'),
+        (['backbone', '--repeats', '0'], 'is not a positive integer'),
         (['backbone', '--min-seconds', 'nan'], 'number of seconds'),
         (['bev', '--side', '64'], '--side'),
         (['bev', '--maps', 'waymo'], 'kitti'),

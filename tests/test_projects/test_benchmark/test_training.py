@@ -114,7 +114,7 @@ def test_what_fails(compare):
 @pytest.mark.parametrize(
     ('arguments', 'said'),
     [
-        (['no.py'], 'no config file no.py'),
+        (['no.py'], 'config file no.py does not exist'),
         ([TOOL, TOOL], 'the same name'),
     ],
 )

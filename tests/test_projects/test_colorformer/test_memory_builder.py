@@ -151,14 +151,14 @@ def test_folders_without_a_photo_are_one_line(photos, bright, tmp_path):
     def build(folder):
         memory_builder.build_color_memory(folder, tmp_path / 'm', centers=1, channels=1)
 
-    with pytest.raises(UserError, match=r'no folder .*nowhere'):
+    with pytest.raises(UserError, match=r'folder .*nowhere does not exist'):
         build(tmp_path / 'nowhere')
     (tmp_path / 'empty').mkdir()
-    with pytest.raises(FileNotFoundError, match=r'image below .*empty'):
+    with pytest.raises(FileNotFoundError, match=r'image in .*empty'):
         build(tmp_path / 'empty')
     for path in photos.iterdir():
         path.write_bytes(b'no photo')
-    with pytest.raises(UserError, match=r'none of the 6 photos can be read, such as .*photos/'):
+    with pytest.raises(UserError, match=r'none of the 6 photos can be read, for example .*photos/'):
         build(photos)
 
 

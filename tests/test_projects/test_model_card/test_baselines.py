@@ -146,4 +146,4 @@ def test_tool(photos, tmp_path, run_script):
 
     assert run_script(TOOL, *common)[0] == 2
     status, _, err = run_script(TOOL, *common, '--test', 'none', '-o', tmp_path / 'out')
-    assert (status, err.splitlines()[-1]) == (2, 'error: no folder none')
+    assert (status, err.splitlines()[-1]) == (2, 'error: folder none does not exist')

@@ -233,7 +233,7 @@ def test_files_that_are_no_answers_are_one_line(study, tmp_path):
         (dict(images=9), r'only 8 pictures are in the folders of all methods, and 9 are wanted$'),
         (dict(images=0), r'images=0'),
         (dict(height=0), r'height=0'),
-        (dict(methods=1), r'methods=.* is not possible: it must be 2 to 26'),
+        (dict(methods=1), r'methods=.* is invalid: it must be 2 to 26'),
         (dict(methods='double'), r"two methods are called 'Secret One'"),
         (dict(gray='Nowhere'), r'no folder'),
         (dict(extra='shape'), r'--gray PHOTOS says what shape is right'),
