@@ -1,4 +1,4 @@
-"""Mean colorfulness (CF) of a folder's pictures: python tools/colorfulness.py FOLDER."""
+"""Compute the mean colorfulness (CF) of the images in a folder (see --help)."""
 
 import argparse
 import sys
@@ -16,19 +16,20 @@ from dualattn_mm.utils.terminal import print_line
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__,
-        epilog='Exit status: 0 all were read, 1 some could not be (they are named), 2 wrong use.',
+        epilog='Exit status: 0 if all images were read, 1 if some could not be read (they are '
+        'listed), 2 if an argument is wrong.',
     )
     add = parser.add_argument
-    add('folder', type=Path, metavar='FOLDER', help='searched with its subfolders')
+    add('folder', type=Path, metavar='FOLDER', help='folder, searched with its subfolders')
     add(
         '--variant',
         choices=VARIANTS,
         default='signed',
-        help='signed: as published, and what the figures of the paper are; absolute: with absolute '
-        'differences, as in the scripts of DDColor and ColorFormer; colorformer: absolute, leaving '
-        'out pictures of at most 1 (default: %(default)s)',
+        help='signed: the published definition, which the paper uses; absolute: with absolute '
+        'differences, as in the scripts of DDColor and ColorFormer; colorformer: absolute, but '
+        'skips images with a value of at most 1 (default: %(default)s)',
     )
-    add('--size', type=natural, help='squash pictures to this square first; tests do, to 256')
+    add('--size', type=natural, help='resize images to this square first (tests use 256)')
     args = parser.parse_args()
 
     def run() -> int:

@@ -1,4 +1,4 @@
-"""`dualattn colorize` from a checkout: python tools/colorize.py ... (see --help)."""
+"""Run `dualattn colorize` from a checkout: python tools/colorize.py ... (see --help)."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Train several configs with several seeds, and print their metrics in one table.
+"""Train several configs with several seeds and print their metrics in a table.
 
 python tools/compare_training.py CONFIG ... --metrics accuracy/top1 -o OUT [--cfg-options ...]
 """
@@ -18,11 +18,11 @@ def main() -> int:
     )
     add = parser.add_argument
     add('configs', type=Path, nargs='+', metavar='CONFIG', help='config files')
-    add('--metrics', nargs='+', required=True, metavar='NAME', help='as the log names them')
-    add('--seeds', type=int, nargs='+', default=[0, 1, 2], help='default: 0 1 2')
-    add('-o', '--output', type=Path, required=True, metavar='FOLDER', help='for all that comes out')
-    add('--jobs', type=int, default=1, help='trainings at a time (default: %(default)s)')
-    add('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='as of tools/train.py')
+    add('--metrics', nargs='+', required=True, metavar='NAME', help='names of metrics in the log')
+    add('--seeds', type=int, nargs='+', default=[0, 1, 2], help='random seeds (default: 0 1 2)')
+    add('-o', '--output', type=Path, required=True, metavar='FOLDER', help='folder for all results')
+    add('--jobs', type=int, default=1, help='trainings in parallel (default: %(default)s)')
+    add('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='as in tools/train.py')
     args = parser.parse_args()
     return run_command(lambda: _compare(args))
 

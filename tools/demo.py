@@ -1,4 +1,4 @@
-"""Colorize a handful of packaged photos; with --train, after training on them (tools/demo.sh)."""
+"""Colorize a few sample photos; with --train, train on them first (see tools/demo.sh)."""
 
 import argparse
 import shutil
@@ -25,7 +25,7 @@ CONFIG = 'mmagic/color_dualattn_mini_demo.py'
 
 
 def packaged_photos() -> dict[str, np.ndarray]:
-    """The natural color photos inside scikit-image and scikit-learn: (H, W, 3) uint8 by name."""
+    """Return the color photos in scikit-image and scikit-learn, (H, W, 3) uint8, by name."""
     from skimage import data
     from sklearn.datasets import load_sample_image
 
@@ -41,11 +41,11 @@ def packaged_photos() -> dict[str, np.ndarray]:
 
 
 def run_demo(outdir: Path, weights: Path | None = None) -> None:
-    """Colorize the gray versions of the packaged photos; print how well and where they are.
+    """Colorize gray versions of the sample photos, and print their quality and location.
 
     Args:
-        outdir: gets photos/, gray/, colorized/ and gallery.png.
-        weights: None takes those that come with the package.
+        outdir: the folder for photos/, gray/, colorized/ and gallery.png.
+        weights: the weights file; None uses the bundled weights.
     """
     photos = save_photos(outdir / 'photos')
     gray = {name: photo.convert('L') for name, photo in photos.items()}
@@ -63,32 +63,32 @@ def run_demo(outdir: Path, weights: Path | None = None) -> None:
         captions=list(photos),
     )
     write_image(sheet, outdir / 'gallery.png', 'PNG', overwrite=True)
-    print(f'pictures: {outdir / "gallery.png"}, {outdir / "colorized"}')
+    print(f'images: {outdir / "gallery.png"}, {outdir / "colorized"}')
 
 
 def train_demo(outdir: Path, fresh: bool = False) -> None:
-    """Train for some minutes on the packaged photos, then colorize them.
+    """Train on the sample photos for a few minutes, then colorize them.
 
     Args:
-        outdir: gets training/, mpt.safetensors and what `run_demo` makes.
-        fresh: discard an earlier training in `outdir` instead of continuing it.
+        outdir: the folder for training/, mpt.safetensors and the results of `run_demo`.
+        fresh: discard an earlier training in `outdir` instead of resuming it.
     """
     save_photos(outdir / 'photos')
     weights = outdir / 'mpt.safetensors'
     train(outdir, weights, fresh)
     run_demo(outdir, weights)
-    print(f'weights:  {weights}')
+    print(f'weights: {weights}')
 
 
 def save_photos(folder: Path) -> dict[str, Image.Image]:
-    """Write the packaged photos as PNG and return them by name."""
+    """Save the sample photos as PNG files and return them by name."""
     photos = {name: Image.fromarray(array) for name, array in packaged_photos().items()}
     _save_all(photos, folder)
     return photos
 
 
 def train(outdir: Path, weights: Path, fresh: bool) -> None:
-    """Run or continue the training in `outdir`/training and write the generator's weights."""
+    """Start or resume the training in `outdir`/training and write the generator's weights."""
     work_dir = outdir / 'training'
     if fresh:
         shutil.rmtree(work_dir, ignore_errors=True)
@@ -99,13 +99,13 @@ def train(outdir: Path, weights: Path, fresh: bool) -> None:
     cfg.resume = (work_dir / 'last_checkpoint').is_file()
     done = work_dir / f'iter_{cfg.max_iters}.pth'
     if weights.is_file() and done.is_file():
-        print(f'training is complete ({cfg.max_iters} steps); --fresh starts anew')
+        print(f'training is complete ({cfg.max_iters} steps); use --fresh to start again')
         return
     runner = Runner.from_cfg(cfg)
     model = runner.train()
     save_generator(weights, model.generator, cfg.model.generator.to_dict())
     if runner.iter < runner.max_iters:
-        print(f'{runner.iter} of {runner.max_iters} steps in the time allowed; run again for more')
+        print(f'{runner.iter} of {runner.max_iters} steps are done; run again to continue')
 
 
 def _save_all(images: Mapping[str, Image.Image], folder: Path) -> None:
@@ -118,7 +118,7 @@ def _report(
     gray: Mapping[str, Image.Image],
     colorized: Mapping[str, Image.Image],
 ) -> str:
-    """PSNR to the original, and colorfulness, of the gray input and the result."""
+    """Return a table of the PSNR and the colorfulness of the gray input and the result."""
     from skimage.metrics import peak_signal_noise_ratio
 
     lines = [
@@ -151,12 +151,12 @@ def after_interruption(outdir: Path, trains: bool) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        '--train', action='store_true', help='first train on these very photos, for some minutes'
+        '--train', action='store_true', help='train on these photos for a few minutes first'
     )
     parser.add_argument('--fresh', action='store_true', help='discard an earlier training')
     args = parser.parse_args()
     if args.fresh and not args.train:
-        parser.error('--fresh goes with --train')
+        parser.error('--fresh requires --train')
 
     outputs = Path(__file__).resolve().parents[1] / 'outputs'
     try:

@@ -1,4 +1,4 @@
-"""Start the processes of tools/dist_train.sh and tools/dist_test.sh: torchrun, with clear errors.
+"""Start the processes of tools/dist_train.sh and tools/dist_test.sh: torchrun with clear errors.
 
 Usage: dist_run.py GPUS SCRIPT CONFIG [ARGUMENT ...], with NNODES, NODE_RANK, MASTER_ADDR, PORT.
 """
@@ -24,7 +24,7 @@ def die(message: str, status: int = WRONG_USE) -> NoReturn:
 
 def number(name: str, text: str, least: int) -> int:
     if not text.isdecimal() or int(text) < least:
-        die(f'{name} must be an integer >= {least}, not {text!r}')
+        die(f'{name} must be an integer >= {least}, got {text!r}')
     return int(text)
 
 
@@ -33,10 +33,10 @@ def setting(name: str, default: int, least: int = 0) -> int:
 
 
 def order(failure: 'ProcessFailure') -> tuple:
-    """Smallest for the process that made the others end.
+    """Return a sort key that is smallest for the process that failed first.
 
-    In the same second one that was killed comes before those that missed it, and those that
-    torchrun stopped come last.
+    Within the same second, a killed process comes before processes that lost the connection to it.
+    Processes that torchrun stopped come last.
     """
     return failure.timestamp, failure.exitcode == -signal.SIGTERM, failure.exitcode > 0
 
@@ -55,14 +55,14 @@ def main() -> None:
     if not Path(config).is_file():
         die(f'config file {config} does not exist')
     if node >= nodes:
-        die(f'NODE_RANK {node} needs NNODES of at least {node + 1}, not {nodes}')
+        die(f'NODE_RANK {node} needs NNODES of at least {node + 1}, got {nodes}')
     if node == 0:
         try:
             socket.create_server(('', port)).close()
         except OSError as error:
-            die(f'port {port} cannot be used ({error.strerror}): set PORT to another')
+            die(f'port {port} cannot be used ({error.strerror}): set PORT to another number')
 
-    # What the processes of this machine do on its cores should not be more than it has.
+    # The processes of this machine should not use more threads than it has cores.
     threads = str(max(1, len(os.sched_getaffinity(0)) // processes))
     os.environ.setdefault('OMP_NUM_THREADS', threads)
     os.environ.setdefault('MKL_NUM_THREADS', os.environ['OMP_NUM_THREADS'])
@@ -74,9 +74,9 @@ def main() -> None:
 
     there = torch.cuda.device_count()
     if 0 < there < processes:
-        die(f'{processes} processes were asked for, and this machine has {there} GPUs')
+        die(f'{processes} processes were requested, but this machine has {there} GPUs')
 
-    # The failed process has said why; torchrun would add a page.
+    # The failed process has printed the reason; torchrun would add a page of text.
     logging.getLogger('torch.distributed.elastic').setLevel(logging.CRITICAL)
     os.environ['DUALATTN_LAUNCHER'] = str(os.getpid())  # the processes end with this one
     options = [
@@ -93,7 +93,7 @@ def main() -> None:
         how = failure.signal_name() if failure.exitcode < 0 else f'status {failure.exitcode}'
         die(f'process {rank} ended with {how}; the others were stopped', FAILED)
     except DistError as error:
-        die(f'node {node} does not find the others: {str(error).splitlines()[0]}', FAILED)
+        die(f'node {node} cannot reach the other nodes: {str(error).splitlines()[0]}', FAILED)
     except SignalException as error:
         die(f'stopped by {error.sigval.name}', 128 + error.sigval)
 

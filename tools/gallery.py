@@ -1,4 +1,4 @@
-"""Compare methods' results: tools/gallery.py --column NAME=FOLDER ... -o out.png (see --help)."""
+"""Compare results of methods: tools/gallery.py --column NAME=FOLDER ... -o out.png (see --help)."""
 
 import argparse
 import sys
@@ -19,20 +19,20 @@ def column(text: str, gray: bool) -> Column:
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        description='Write a sheet of pictures: one labeled column per folder, one row per photo. '
-        'Columns keep the given order. Pictures belong together if their paths below the '
-        'folders are the same but for the suffix.',
+        description='Write a grid of images with one labeled column per folder and one row per '
+        'photo. Columns keep the given order. Images belong to the same row if their paths below '
+        'the folders are equal, except for the suffix.',
         epilog='Example: tools/gallery.py --gray input=photos --column A=colored_a '
         '--column original=photos -o out.png',
     )
     add = parser.add_argument
     columns = dict(action='append', metavar='NAME=FOLDER', dest='columns', required=True)
-    add('--column', type=partial(column, gray=False), help='a column; may be repeated', **columns)
+    add('--column', type=partial(column, gray=False), help='a column; can be repeated', **columns)
     columns['required'] = False
     add(
         '--gray',
         type=partial(column, gray=True),
-        help='a column of photos without their color, as a colorizer sees them',
+        help='a column of photos shown without color, as a colorizer sees them',
         **columns,
     )
     add('-o', '--output', required=True, type=Path, metavar='FILE', help='a PNG or JPEG file')
@@ -42,20 +42,20 @@ def main() -> int:
         nargs='+',
         default=(),
         metavar='PATH',
-        help='the pictures, as paths below the folders, with or without a suffix',
+        help='the images to show, as paths below the folders with or without a suffix',
     )
     which.add_argument(
         '--rows',
         type=natural,
         default=6,
-        help='number of pictures, evenly spread over those that all folders have (%(default)s)',
+        help='number of images, spread evenly over those in all folders (default: %(default)s)',
     )
-    add('--height', type=natural, default=240, help='of every picture, in pixels (%(default)s)')
+    add('--height', type=natural, default=240, help='image height in pixels (default: %(default)s)')
     args = parser.parse_args()
 
     def run() -> None:
         rows = compare(**vars(args))
-        print_line(f'{rows} rows of {len(args.columns)} pictures -> {args.output}')
+        print_line(f'{rows} rows of {len(args.columns)} images -> {args.output}')
 
     return run_command(run)
 

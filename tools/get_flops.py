@@ -1,4 +1,4 @@
-"""`dualattn info` from a checkout: python tools/get_flops.py ... (see --help)."""
+"""Run `dualattn info` from a checkout: python tools/get_flops.py ... (see --help)."""
 
 import sys
 from pathlib import Path

@@ -1,8 +1,8 @@
-"""Install mmcv with its ops: from a wheel that fits this Python and torch, or built from its sdist.
+"""Install mmcv with its ops, from a wheel that fits this Python and torch or from its sdist.
 
-A plain `pip install mmcv` builds a wheel without ops where no wheel is published, and caches it
-under a name that does not say for which torch it was built. Run this with the Python of the
-environment, which has torch: python tools/install_mmcv.py mmcv==2.1.0
+If no wheel is published, a plain `pip install mmcv` builds one without ops and caches it under a
+name that does not include the torch version. Run this script with the Python of an environment that
+has torch: python tools/install_mmcv.py mmcv==2.1.0
 """
 
 import argparse
@@ -18,8 +18,8 @@ from pathlib import Path
 import torch
 
 PIP = [sys.executable, '-m', 'pip', '--disable-pip-version-check']
-REMEDY = 'install it, or let PIP_FIND_LINKS name a folder with a fitting mmcv wheel'
-# The ops must load beside this torch and compute.
+REMEDY = 'install it, or set PIP_FIND_LINKS to a folder with an mmcv wheel that fits'
+# The ops must load with this torch and compute a result.
 CHECK = """
 import sys, torch, mmcv.ops
 mmcv.ops.nms(torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.ones(1), 0.5)
@@ -28,16 +28,16 @@ sys.exit(sys.argv[1] == 'cuda' and mmcv.ops.get_compiling_cuda_version() == 'not
 
 
 def cuda_home() -> str | None:
-    """The CUDA toolkit that mmcv can be built with: this machine has a GPU and torch's nvcc."""
+    """Return the CUDA toolkit for building mmcv, if there is a GPU and an nvcc that fits torch."""
     home = os.environ.get('CUDA_HOME')
     nvcc = shutil.which(f'{home}/bin/nvcc' if home else 'nvcc')
     if not (nvcc and torch.version.cuda and torch.cuda.is_available()):
         return None
     release = f'release {torch.version.cuda.split(".")[0]}.'
     if release not in subprocess.run([nvcc, '--version'], capture_output=True, text=True).stdout:
-        say(f'nvcc is not of CUDA {torch.version.cuda}, as torch is: mmcv gets CPU ops only')
+        say(f'torch needs nvcc of CUDA {torch.version.cuda}, which is missing: only CPU ops')
         return None
-    # nvcc may be a link or a script. Only nvcc itself knows where its toolkit lies.
+    # nvcc may be a link or a script. Only nvcc itself knows the location of its toolkit.
     dry_run = [nvcc, '--dryrun', '-x', 'cu', os.devnull]
     text = subprocess.run(dry_run, capture_output=True, text=True).stderr
     found = re.search(r'^#\$ TOP=(.+)$', text, flags=re.MULTILINE)
@@ -49,7 +49,7 @@ def say(text: str) -> None:
 
 
 def installs(folder: Path, cuda: bool) -> bool:
-    """Whether the wheel in `folder` can be installed and its ops run."""
+    """Install the wheel in `folder` and return whether its ops run."""
     wheels = [str(path) for path in folder.glob('*mmcv-*.whl')]
     pip = [*PIP, 'install', '--no-deps', '--no-index', '--force-reinstall', *wheels]
     check = [sys.executable, '-c', CHECK, 'cuda' if cuda else 'cpu']
@@ -59,7 +59,7 @@ def installs(folder: Path, cuda: bool) -> bool:
 
 
 def download(requirement: str, folder: Path) -> None:
-    """Fetch a wheel, where the index or a folder of PIP_FIND_LINKS has one."""
+    """Download a wheel if the index or a folder in PIP_FIND_LINKS has one."""
     pip = [*PIP, 'download', '--no-deps', '--only-binary=:all:', '-d', str(folder), requirement]
     subprocess.run(pip, capture_output=True)
 
@@ -68,7 +68,7 @@ def build(requirement: str, folder: Path, cuda: str | None, log: Path) -> None:
     """Build a wheel with the ops in `folder`.
 
     Raises:
-        SystemExit: The machine lacks what the build needs, or the build failed.
+        SystemExit: if a build requirement is missing or the build fails.
     """
     if not shutil.which(os.environ.get('CXX', 'c++')):
         sys.exit(f'error: building mmcv needs a C++ compiler (c++): {REMEDY}')
@@ -82,12 +82,12 @@ def build(requirement: str, folder: Path, cuda: str | None, log: Path) -> None:
         'PATH': f'{Path(sys.executable).parent}{os.pathsep}{os.environ["PATH"]}',  # ninja is there
     }
     if cuda:
-        # torch compiles for the GPU that it sees. Its wheels bring headers that a toolkit may lack.
+        # torch compiles for the GPU that it sees. Its wheels have headers that a toolkit may lack.
         headers = Path(sysconfig.get_path('purelib')).glob('nvidia/cu*/include')
         paths = [*map(str, headers), os.environ.get('CPATH', '')]
         environment |= {'FORCE_CUDA': '1', 'CUDA_HOME': cuda, 'CPATH': os.pathsep.join(paths)}
     else:
-        # FORCE_CUDA=0 alone does not stop mmcv's setup.
+        # FORCE_CUDA=0 alone does not prevent mmcv from building CUDA ops.
         environment |= {'FORCE_CUDA': '0', 'CUDA_VISIBLE_DEVICES': ''}
     say('no mmcv wheel fits: building its ops takes about 10 minutes on 2 cores (CUDA ops: 25)')
     name = re.split('[=<>~! ]', requirement)[0]
@@ -109,7 +109,7 @@ def build(requirement: str, folder: Path, cuda: str | None, log: Path) -> None:
                 if done := re.match(r'\s*\[(\d*0/\d+)\]', line):  # ninja's count of files
                     say(f'compiled {done[1]} files')
             if process.wait():
-                sys.exit(f'error: mmcv cannot be built, the log is {log}: {line.strip()}')
+                sys.exit(f'error: building mmcv failed, see the log {log}: {line.strip()}')
 
 
 def main() -> int:
@@ -120,7 +120,7 @@ def main() -> int:
         type=Path,
         default=Path('work_dirs', 'mmcv'),
         metavar='FOLDER',
-        help='folder for the built wheel, which later calls take (default: work_dirs/mmcv)',
+        help='folder for the built wheel, which later calls use (default: work_dirs/mmcv)',
     )
     args = parser.parse_args()
     cuda = cuda_home()

@@ -1,4 +1,4 @@
-"""Measure saved results: python tools/measure.py TRUTH NAME=FOLDER ... (see --help)."""
+"""Compute metrics of saved results: python tools/measure.py TRUTH NAME=FOLDER ... (see --help)."""
 
 import argparse
 import sys
@@ -17,25 +17,32 @@ from dualattn_mm.utils.report import check_output, methods_table, print_table, w
 
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        description='Measure folders of colorized pictures against a folder of the originals. '
-        'Pictures belong together if their paths below the folders are the same except for the '
+        description='Compare folders of colorized images with a folder of the originals. '
+        'Images belong together if their paths below the folders are equal, except for the '
         'suffix.'
     )
     add = parser.add_argument
     add('truth', type=Path, metavar='TRUTH', help='folder of the originals')
-    add('methods', type=named_folder, nargs='+', metavar='NAME=FOLDER', help="a method's results")
+    add('methods', type=named_folder, nargs='+', metavar='NAME=FOLDER', help='results of a method')
     add(
         '--size',
         type=natural,
-        help='squash all pictures to this square first (the published protocol: 256); otherwise '
+        help='resize all images to this square first (256 in the published protocol); without it, '
         'results must have the size of their originals',
     )
-    add('--out', type=Path, metavar='FILE', help='write the figures as JSON')
-    add('--variant', choices=evaluation.VARIANTS, default='signed', help='of CF (%(default)s)')
-    add('--fid', action='store_true', help='also FID')
-    add('--fid-weights', metavar='FILE', help="Inception's weights for --fid, downloaded otherwise")
-    add('--lpips', action='store_true', help='also LPIPS')
-    add('--lpips-weights', metavar='FILE', help="AlexNet's weights for --lpips")
+    add('--out', type=Path, metavar='FILE', help='write the figures to this JSON file')
+    add(
+        '--variant',
+        choices=evaluation.VARIANTS,
+        default='signed',
+        help='definition of CF (default: %(default)s)',
+    )
+    add('--fid', action='store_true', help='also compute FID')
+    add('--fid-weights', metavar='FILE', help='weights of Inception for --fid (default: download)')
+    add('--lpips', action='store_true', help='also compute LPIPS')
+    add(
+        '--lpips-weights', metavar='FILE', help='weights of AlexNet for --lpips (default: download)'
+    )
     return parser
 
 
@@ -44,7 +51,7 @@ def main() -> int:
     args = parser.parse_args()
     methods = dict(args.methods)
     if len(methods) < len(args.methods):
-        parser.error('two methods have one name')
+        parser.error('two methods have the same name')
 
     def metrics() -> list[evaluation.ImageMetric]:
         chosen = [

@@ -1,4 +1,4 @@
-"""`dualattn publish` from a checkout: python tools/publish_weights.py ... (see --help)."""
+"""Run `dualattn publish` from a checkout: python tools/publish_weights.py ... (see --help)."""
 
 import sys
 from pathlib import Path

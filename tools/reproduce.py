@@ -1,4 +1,4 @@
-"""The paper's tables beside what this implementation counts: python tools/reproduce.py."""
+"""Compare the tables of the paper with this implementation: python tools/reproduce.py."""
 
 import sys
 from pathlib import Path

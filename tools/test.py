@@ -1,4 +1,4 @@
-"""`dualattn test` from a checkout: python tools/test.py ... (see --help)."""
+"""Run `dualattn test` from a checkout: python tools/test.py ... (see --help)."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`dualattn train` from a checkout: python tools/train.py ... (see --help)."""
+"""Run `dualattn train` from a checkout: python tools/train.py ... (see --help)."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A LiDAR frame and its objects from above: tools/visualize_bev.py CONFIG CHECKPOINT -o x.png"""
+"""Draw a LiDAR frame and its objects: tools/visualize_bev.py CONFIG CHECKPOINT -o x.png"""
 
 import argparse
 import sys
@@ -37,30 +37,31 @@ def draw_detections(
     device: str | None = None,
     cfg_options: dict[str, Any] | None = None,
 ) -> tuple[int, int | None]:
-    """Detect objects in a frame and draw them from above, with the true ones where they are known.
+    """Detect objects in a frame and draw them from above, together with known true boxes.
 
     Args:
-        config: of a LiDAR detector of mmdet3d.
-        checkpoint: its weights, mmengine's file.
-        output: the PNG.
-        points: a .bin file, as the config's test pipeline loads it; None takes the test data set.
-        frame: number of the frame in the test data set, whose true boxes are drawn as well.
-        score_thr: of the boxes that are drawn, at least.
-        device: by default a GPU, if there is one.
-        cfg_options: replaces values of the config, by dotted names.
+        config: config of an mmdet3d LiDAR detector.
+        checkpoint: mmengine checkpoint of the detector.
+        output: the PNG file to write.
+        points: a .bin file that the test pipeline of the config can load; None uses the test
+            dataset.
+        frame: index of the frame in the test dataset, whose true boxes are also drawn.
+        score_thr: smallest score of the boxes that are drawn.
+        device: the device; the default is a GPU if there is one.
+        cfg_options: values of the config to override, by dotted names.
 
     Returns:
-        Numbers of predicted boxes, and of true ones that have their middle in the detector's range;
-        None where the truth is not known.
+        The number of predicted boxes, and the number of true boxes whose center is in the range of
+        the detector, or None if the ground truth is not known.
 
     Raises:
         UserError: if a file or an argument cannot be used.
     """
     if Path(output).suffix.lower() != '.png':
-        raise UserError(f'{output}: the picture is a .png')
+        raise UserError(f'{output} must end in .png')
     cfg = load_config(config, cfg_options)
     if cfg.get('default_scope') != 'mmdet3d':
-        raise UserError(f'{config} is not for mmdet3d')
+        raise UserError(f'{config} is not an mmdet3d config')
     with DefaultScope.overwrite_default_scope('mmdet3d'):
         data = _read_frame(cfg, frame) if points is None else _read_points(cfg, points)
         detector = _load(cfg, checkpoint)
@@ -84,21 +85,21 @@ def draw_detections(
     try:
         atomic_write_bytes(Path(output), picture)
     except OSError as error:
-        raise UserError(f'{output} cannot be written: {error.strerror}') from None
+        raise UserError(f'cannot write {output}: {error.strerror}') from None
     return len(predicted), None if true is None else len(true)
 
 
 def _read_frame(cfg: Config, frame: int) -> dict[str, Any]:
-    """A frame of the test data set, as the test pipeline makes it."""
+    """Load a frame of the test dataset with the test pipeline."""
     lidar.check(cfg, 'test')
     dataset = DATASETS.build(cfg.test_dataloader.dataset)
     if not 0 <= frame < len(dataset):
-        raise UserError(f'frame {frame}: the test data set has frames 0 to {len(dataset) - 1}')
+        raise UserError(f'frame {frame}: the test dataset has frames 0 to {len(dataset) - 1}')
     return dataset[frame]
 
 
 def _read_points(cfg: Config, path: str) -> dict[str, Any]:
-    """A file of points, as the test pipeline makes it."""
+    """Load a file of points with the test pipeline."""
     from mmdet3d.structures import get_box_type
 
     pipeline: list[Mapping] = cfg.test_dataloader.dataset.pipeline
@@ -106,7 +107,7 @@ def _read_points(cfg: Config, path: str) -> dict[str, Any]:
     lidar.check_points(path, load['load_dim'])
     box_type, box_mode = get_box_type('LiDAR')
     info = dict(lidar_path=path, num_pts_feats=load['load_dim'])
-    # as mmdet3d's LidarDet3DInferencer does
+    # The same fields as in mmdet3d's LidarDet3DInferencer.
     return Compose(pipeline)(
         dict(
             lidar_points=info,
@@ -119,10 +120,10 @@ def _read_points(cfg: Config, path: str) -> dict[str, Any]:
 
 
 def _load(cfg: Config, checkpoint: str) -> nn.Module:
-    """The detector with all of its weights."""
+    """Build the detector and load its weights strictly."""
     lidar.check_sparse_convolution(cfg)
     if not Path(checkpoint).is_file():
-        raise UserError(f'no checkpoint {checkpoint}')
+        raise UserError(f'checkpoint {checkpoint} does not exist')
     detector = MODELS.build(cfg.model)
     try:
         _load_checkpoint_to_model(detector, read_checkpoint(checkpoint), strict=True)
@@ -133,27 +134,27 @@ def _load(cfg: Config, checkpoint: str) -> nn.Module:
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        description='Detect the objects of one LiDAR frame and draw them from above, beside the '
-        'true ones where the frame is of the test data set.'
+        description='Detect the objects in a LiDAR frame and draw them from above. If the frame is '
+        'from the test dataset, the true boxes are also drawn.'
     )
     add = parser.add_argument
-    add('config', metavar='CONFIG', help='config of a LiDAR detector of mmdet3d')
-    add('checkpoint', metavar='CHECKPOINT', help='its checkpoint')
+    add('config', metavar='CONFIG', help='config of an mmdet3d LiDAR detector')
+    add('checkpoint', metavar='CHECKPOINT', help='checkpoint of the detector')
     add('-o', '--output', required=True, metavar='FILE', help='a PNG file')
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
-        '--frame', type=int, default=0, help="number in the config's test data (default: 0)"
+        '--frame', type=int, default=0, help='index of a frame in the test dataset (default: 0)'
     )
-    which.add_argument('--points', metavar='FILE', help='a .bin file instead')
-    add('--score-thr', type=float, default=0.3, help='of predicted boxes (default: %(default)s)')
-    add('--device', help='by default a GPU, if there is one')
+    which.add_argument('--points', metavar='FILE', help='use this .bin file instead')
+    add('--score-thr', type=float, default=0.3, help='smallest score (default: %(default)s)')
+    add('--device', help='device (default: a GPU if there is one)')
     add('--cfg-options', nargs='+', action=CfgOptions, metavar='KEY=VALUE', help='as in train.py')
     args = parser.parse_args()
 
     def run() -> None:
 
         predicted, true = draw_detections(**vars(args))
-        known = '' if true is None else f', {true} true ones'
+        known = '' if true is None else f', {true} true boxes'
         print_line(f'{predicted} predicted boxes{known} -> {args.output}')
 
     return run_command(run)

@@ -1,4 +1,4 @@
-"""What color kernels do on a photo: tools/visualize_kernels.py IMAGE (see --help)."""
+"""Draw the effect of color kernels on a photo: tools/visualize_kernels.py IMAGE (see --help)."""
 
 import argparse
 import sys
@@ -12,8 +12,8 @@ from dualattn_mm.utils.terminal import print_line
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        description="Draw where the network's color kernels are active on a photo (eq. 10; red is "
-        "high), and the color that each of them adds (the paper's Fig. 9)."
+        description='Draw where the color kernels of the network are active on a photo (eq. 10; '
+        'red is high), and the color that each of them adds (Fig. 9 of the paper).'
     )
     add = parser.add_argument
     add('image', type=Path, metavar='IMAGE', help='an image file')
@@ -22,7 +22,7 @@ def main() -> int:
         '--output',
         type=Path,
         metavar='FILE',
-        help="a PNG file (default: IMAGE's name with _kernels.png, in the current folder)",
+        help='PNG file to write (default: NAME_kernels.png in the current folder)',
     )
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
@@ -31,10 +31,10 @@ def main() -> int:
         type=int,
         default=(0, 1, 2, 3),
         metavar='K',
-        help='their numbers, from 0 on (default: the first four, as in the paper)',
+        help='indices of the kernels, starting at 0 (default: the first four, as in the paper)',
     )
     which.add_argument(
-        '--strongest', type=int, metavar='N', help='the N kernels that add most color instead'
+        '--strongest', type=int, metavar='N', help='show the N kernels that add the most color'
     )
     add('--weights', type=Path, metavar='FILE', help='as in colorize.py')
     add('--config', type=Path, metavar='FILE', help='as in colorize.py')

@@ -1,1 +1,1 @@
-"""Time and memory of our networks and their peers, measured in turns (run.py)."""
+"""Measure the time and memory of our networks and other ones in turns (run.py)."""

@@ -28,14 +28,14 @@ def _squares(*sides: int) -> list[Case]:
     return [Case.square(side) for side in sides]
 
 
-# What is done unless the call says otherwise, by device: seconds on a GPU, minutes on a CPU.
+# The defaults for each device. A run takes seconds on a GPU and minutes on a CPU.
 _DEFAULTS = {
     'cpu': dict(dtypes=['float32'], layouts=['contiguous'], sizes=_squares(224, 448), warmup=1),
     'cuda': dict(
         dtypes=list(DTYPES), layouts=list(LAYOUTS), sizes=_squares(224, 448, 896, 1792), warmup=10
     ),
 }
-# Inference and training; the first batch size is that of the size sweep.
+# Batch sizes for inference and training. The size sweep uses the first one.
 _BATCHES = {
     ('backbone', 'cpu'): ([1, 4], [2]),
     ('backbone', 'cuda'): ([1, 32], [32]),
@@ -48,10 +48,10 @@ _BATCHES = {
 }
 _SIDES = {'backbone': 224, 'colorizer': 256}
 _ABOUT = {
-    'backbone': 'Backbones without classifier: an image to one averaged vector.',
-    'colorizer': 'Colorizers: an image to its color.',
-    'bev': "Backbones of the bird's-eye view with mmdet3d's SECONDFPN, on the maps of its configs.",
-    'detector': 'Whole LiDAR detectors, with our backbone and with SECOND: points to boxes.',
+    'backbone': 'Backbones without a classifier, from an image to one averaged vector.',
+    'colorizer': 'Colorizers, from an image to its color.',
+    'bev': "Bird's-eye-view backbones with mmdet3d's SECONDFPN, on the map sizes of its configs.",
+    'detector': 'Whole LiDAR detectors with our backbone and with SECOND, from points to boxes.',
 }
 _ON_MAPS = ('bev', 'detector')
 
@@ -64,7 +64,7 @@ class _Parser(argparse.ArgumentParser):
 def _size(text: str) -> Case:
     sides = text.split('x')
     if len(sides) > 2:
-        raise argparse.ArgumentTypeError(f'{text!r} is neither N nor HEIGHTxWIDTH')
+        raise argparse.ArgumentTypeError(f'{text!r} does not have the form N or HEIGHTxWIDTH')
     return Case.image(natural(sides[0]), natural(sides[-1]))
 
 
@@ -80,10 +80,11 @@ def _seconds(text: str) -> float:
 
 def _parser() -> _Parser:
     parser = _Parser(
-        description='Measures our networks beside installed peers: random weights and inputs, the '
-        'networks taking turns in every round, so that a change of the machine meets them all.',
-        epilog='Exit status: 0 measured, 1 nothing could be measured, 2 wrong use, 130 interrupted '
-        '(what was measured is written).',
+        description='Compare the speed and memory of our networks and other installed ones, with '
+        'random weights and inputs. The networks take turns in every round, so that changes in the '
+        'speed of the machine affect all of them.',
+        epilog='Exit status: 0 if something was measured, 1 if nothing could be measured, 2 if an '
+        'argument is wrong, 130 if interrupted (completed measurements are saved).',
         allow_abbrev=False,
     )
     tasks = parser.add_subparsers(dest='task', required=True, metavar=f'{{{",".join(NETWORKS)}}}')
@@ -94,26 +95,27 @@ def _parser() -> _Parser:
 
 def _add_options(parser: argparse.ArgumentParser, task: str) -> None:
     add = parser.add_argument
-    add('--list', action='store_true', help='list the networks and end')
+    add('--list', action='store_true', help='list the networks and exit')
     add(
         '--models',
         nargs='+',
         metavar='NAME',
         choices=list(NETWORKS[task]),
-        help='networks to measure (default: all; on the CPU without the large ones)',
+        help='networks to measure (default: all; on the CPU all except the large ones)',
     )
     add(
         '--dtypes',
         nargs='+',
         choices=DTYPES,
-        help='other than float32: autocast (default: float32 on the CPU, all on a GPU)',
+        help='data types; other types than float32 use autocast (default: float32 on the CPU, all '
+        'on a GPU)',
     )
     if task == 'detector':
         add(
             '--points',
             required=True,
             metavar='FILE',
-            help="a frame's .bin, as the maps' data set has",
+            help='.bin file of a frame from the dataset of the maps',
         )
         parser.set_defaults(
             modes=['infer'],
@@ -130,30 +132,35 @@ def _add_options(parser: argparse.ArgumentParser, task: str) -> None:
             nargs='+',
             choices=list(BEV_CASES),
             default=list(BEV_CASES),
-            help='default: all: '
+            help='maps to measure on (default: all), from '
             + ', '.join(f'{c.name} {c.height} x {c.width}' for c in BEV_CASES.values()),
         )
     else:
-        add('--side', type=natural, default=_SIDES[task], help='of the image; default: %(default)s')
+        add('--side', type=natural, default=_SIDES[task], help='image side (default: %(default)s)')
         add(
             '--sizes',
             nargs='*',
             type=_size,
             metavar='N',
-            help='also cost per pixel at these sides, or HEIGHTxWIDTH, with the first of each list '
-            '(mode, batch size, type, execution, layout); none leaves it out (default: 224 448, on '
-            'a GPU also 896 1792)',
+            help='image sides, or HEIGHTxWIDTH, at which the cost per pixel is also measured, with '
+            'the first mode, batch size, type, execution and layout; an empty list skips this '
+            '(default: 224 448, on a GPU also 896 1792)',
         )
-    add('--device', choices=('auto', 'cpu', 'cuda'), default='auto', help='default: %(default)s')
-    add('--threads', type=natural, help="of the CPU (default: torch's choice)")
-    add('--repeats', type=natural, default=5, help='rounds (default: %(default)s)')
+    add(
+        '--device',
+        choices=('auto', 'cpu', 'cuda'),
+        default='auto',
+        help='device (default: %(default)s)',
+    )
+    add('--threads', type=natural, help="CPU threads (default: torch's choice)")
+    add('--repeats', type=natural, default=5, help='number of rounds (default: %(default)s)')
     add('--warmup', type=natural, help='calls before the first round (default: 1, on a GPU 10)')
     add(
         '--min-seconds',
         type=_seconds,
         default=0.2,
         metavar='S',
-        help='a sample lasts so long, by calls in a row (default: %(default)s)',
+        help='minimum length of a sample, filled by repeated calls (default: %(default)s)',
     )
     add(
         '-o',
@@ -165,10 +172,16 @@ def _add_options(parser: argparse.ArgumentParser, task: str) -> None:
 
 
 def _add_ways(parser: argparse.ArgumentParser) -> None:
-    """How to run networks that take maps: detectors are run in one way alone."""
+    """Add options for networks that take maps; detectors are only run in a single way."""
     add = parser.add_argument
-    add('--modes', nargs='+', choices=MODES, default=list(MODES), help='default: both')
-    add('--executions', nargs='+', choices=EXECUTIONS, default=['eager'], help='default: eager')
+    add('--modes', nargs='+', choices=MODES, default=list(MODES), help='modes (default: both)')
+    add(
+        '--executions',
+        nargs='+',
+        choices=EXECUTIONS,
+        default=['eager'],
+        help='eager or compiled execution (default: eager)',
+    )
     add(
         '--layouts',
         nargs='+',
@@ -179,7 +192,7 @@ def _add_ways(parser: argparse.ArgumentParser) -> None:
     add(
         '--batch-sizes',
         **numbers,
-        help='images per call in inference (default: 1, for latency, and one for throughput)',
+        help='images per inference call (default: 1 for latency, and a larger one for throughput)',
     )
     add('--train-batch-sizes', **numbers, help='images per training step')
 
@@ -188,13 +201,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Args:
-        argv: the arguments; None takes those of the process.
+        argv: the arguments; None uses `sys.argv`.
 
     Returns:
-        The exit status: 0 measured, 1 nothing could be measured, 2 wrong use, 130 interrupted.
+        The exit status: 0 if something was measured, 1 if nothing could be measured, 2 for wrong
+        usage, 130 if interrupted.
 
     Raises:
-        SystemExit: from argparse, with status 2 for wrong arguments and 0 for --help.
+        SystemExit: raised by argparse, with status 2 for wrong arguments and 0 for --help.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     parser = _parser()
@@ -206,12 +220,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.print(_list(NETWORKS[args.task]))
         return DONE
     if args.device == 'cuda' and not torch.cuda.is_available():
-        parser.error('torch finds no CUDA device here: --device cpu')
+        parser.error('torch finds no CUDA device: use --device cpu')
     out = args.out or Path('outputs/benchmark') / args.task
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        parser.error(f'cannot make the folder {out}: {error.strerror}')
+        parser.error(f'cannot create the folder {out}: {error.strerror}')
     return _run(args, argv, console, out)
 
 
@@ -231,7 +245,7 @@ def _run(args: argparse.Namespace, argv: list[str], console: Console, out: Path)
     )
     if args.threads:
         torch.set_num_threads(args.threads)
-    torch.backends.cudnn.benchmark = True  # every size is fixed: let cuDNN choose by trial
+    torch.backends.cudnn.benchmark = True  # sizes are fixed, so cuDNN can choose by measuring
     for name, value in _DEFAULTS[device.type].items():
         if getattr(args, name, None) is None:
             setattr(args, name, value)
@@ -262,7 +276,7 @@ def _run(args: argparse.Namespace, argv: list[str], console: Console, out: Path)
             if measured:
                 console.print(setting_table(measured))
     except KeyboardInterrupt:
-        _say('interrupted: what was measured so far is written')
+        _say('interrupted: the completed measurements are saved')
         status = INTERRUPTED
     if not results.measurements:
         _say('nothing was measured')
@@ -295,7 +309,7 @@ def _cases(args: argparse.Namespace) -> list[Case]:
 def _settings(
     args: argparse.Namespace, batches: dict[str, list[int]]
 ) -> tuple[list[Setting], Setting]:
-    """All settings in the order in which they are measured, and that of the size sweep."""
+    """Return all settings in the order of measurement, and the setting of the size sweep."""
     cases = _cases(args)
     settings = [
         Setting(case, mode, dtype, execution, layout, batch)
@@ -320,7 +334,7 @@ def _settings(
 
 
 def _networks(args: argparse.Namespace, device: torch.device) -> list[Network]:
-    """Those asked for, whose package is installed; of the others a line says what to install."""
+    """Return the requested networks that are installed, and print what to install for others."""
     known = NETWORKS[args.task]
     if args.models:
         wanted = [known[name] for name in dict.fromkeys(args.models)]
@@ -328,5 +342,5 @@ def _networks(args: argparse.Namespace, device: torch.device) -> list[Network]:
         wanted = [n for n in known.values() if device.type != 'cpu' or not n.large]
     for package in dict.fromkeys(n.package for n in wanted if not n.installed):
         names = ', '.join(n.name for n in wanted if n.package == package)
-        _say(f'{package} is not installed ({INSTALL[package]}): {names} left out')
+        _say(f'{package} is not installed ({INSTALL[package]}): skipping {names}')
     return [n for n in wanted if n.installed]

@@ -1,4 +1,4 @@
-"""Whole LiDAR detectors of mmdet3d, for measuring their speed."""
+"""Whole mmdet3d LiDAR detectors for speed measurements."""
 
 import numpy as np
 import torch
@@ -10,10 +10,10 @@ from dualattn_mm.datasets.checks import lidar
 
 
 class PointsToBoxes(nn.Module):
-    """A detector with random weights: one frame's points to its boxes, voxels made here.
+    """A detector with random weights, from the points of a frame to boxes, including voxelization.
 
     Args:
-        config: of a LiDAR detector of mmdet3d.
+        config: config of an mmdet3d LiDAR detector.
     """
 
     def __init__(self, config: Config) -> None:
@@ -31,16 +31,16 @@ class PointsToBoxes(nn.Module):
             self.detector = MODELS.build(config.model)
 
     def read_points(self, path: str) -> Tensor:
-        """A .bin file as (N, features).
+        """Read a .bin file as (N, features).
 
         Raises:
-            UserError: if there is no such file, or not of so many features.
+            UserError: if the file does not exist or has another number of features.
         """
         lidar.check_points(path, self.load_dim)
         return torch.from_numpy(np.fromfile(path, np.float32).reshape(-1, self.load_dim))
 
     def forward(self, points: Tensor) -> list:
-        """Map (N, features) to mmdet3d's samples, one."""
+        """Map (N, features) to a list with one mmdet3d sample."""
         from mmdet3d.structures import Det3DDataSample
 
         about = dict(box_type_3d=self.box_type, box_mode_3d=self.box_mode)

@@ -1,4 +1,4 @@
-"""Where and with what a run was made, for its JSON file."""
+"""Describe the machine and the software of a run for its JSON file."""
 
 import platform
 import subprocess
@@ -11,7 +11,7 @@ _PACKAGES = ('torch', 'timm', 'mmengine', 'mmcv', 'mmpretrain', 'mmdet3d', 'mode
 
 
 def describe_machine(device: torch.device) -> dict[str, object]:
-    """Hardware, versions and those settings of torch that change its speed."""
+    """Return the hardware, the versions and the torch settings that affect speed."""
     about: dict[str, object] = {
         'cpu': _cpu_model(),
         'cpu_capability': torch.backends.cpu.get_cpu_capability(),
@@ -34,7 +34,7 @@ def describe_machine(device: torch.device) -> dict[str, object]:
 
 
 def _cpu_model() -> str:
-    """platform.processor() is empty on most Linux systems."""
+    """Return the CPU model; platform.processor() is empty on most Linux systems."""
     info = Path('/proc/cpuinfo')
     lines = info.read_text().splitlines() if info.is_file() else []
     models = (line.split(':', 1)[1].strip() for line in lines if line.startswith('model name'))
@@ -49,7 +49,7 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """Of the checkout this file lies in, marked if it was changed since; None outside of one."""
+    """Return the commit of this checkout, marked if files have changed; None outside a checkout."""
     root = Path(__file__).resolve().parents[2]
     if not (root / '.git').exists():
         return None

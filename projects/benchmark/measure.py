@@ -1,4 +1,4 @@
-"""The measurement itself: networks take turns, round after round, under one setting at a time."""
+"""Measure networks in turns, in several rounds, with one setting at a time."""
 
 import math
 import time
@@ -20,17 +20,17 @@ T = TypeVar('T')
 
 @dataclass
 class Measurement:
-    """One network under one setting.
+    """The measurement of one network with one setting.
 
     Attributes:
-        network, against: names of the network and of that of ours which it is compared with.
+        network, against: names of the network and of our network that it is compared with.
         setting: how it was run.
-        parameters: how many it has.
-        macs: multiply-accumulates of the forward pass for one image; None where not countable.
-        first_call: seconds of the very first call: compilation and all other preparation.
+        parameters: number of parameters.
+        macs: multiply-accumulates of the forward pass for one image; None if they are unknown.
+        first_call: seconds of the first call, including compilation and all other preparation.
         peak_memory: bytes, see `peak_memory`.
-        calls: calls in a row that make one sample.
-        seconds: the samples, one per round: seconds per call.
+        calls: number of consecutive calls in a sample.
+        seconds: the samples, one per round, in seconds per call.
     """
 
     network: str
@@ -46,7 +46,7 @@ class Measurement:
 
 @dataclass
 class Results:
-    """All that a run has measured so far, and what it could not measure."""
+    """The measurements of a run so far, and the networks that could not be measured."""
 
     measurements: list[Measurement] = field(default_factory=list)
     left_out: list[dict[str, str]] = field(default_factory=list)
@@ -57,8 +57,8 @@ class Effort:
     """How thoroughly to measure.
 
     Args:
-        repeats: rounds, and so samples of each network.
-        warmup: calls before the first round, at least one.
+        repeats: number of rounds, which is also the number of samples per network.
+        warmup: number of calls before the first round, at least one.
         min_seconds: length of a sample; short calls are repeated to fill it.
     """
 
@@ -68,7 +68,7 @@ class Effort:
 
 
 def turns(items: Sequence[T], repeats: int) -> list[list[T]]:
-    """The order of every round: each round starts one further, so that nobody is always first."""
+    """Return the order of every round, rotated by one each time so that no item is always first."""
     starts = (i % len(items) for i in range(repeats if items else 0))
     return [[*items[start:], *items[:start]] for start in starts]
 
@@ -84,34 +84,34 @@ def measure(
     """Measure networks side by side.
 
     Args:
-        networks: what to measure; who fails is left out, and the others go on.
+        networks: the networks to measure; a network that fails is skipped.
         setting: how to run them.
-        effort: how thoroughly.
-        device: where.
-        results: gets the measurements after each whole round, so that none is lost if the next is
-            interrupted, and who was left out.
-        say: is told, in a line, who was left out and why.
+        effort: how thoroughly to measure.
+        device: the device.
+        results: receives the measurements after each complete round, so that none are lost if the
+            next round is interrupted, and the names of skipped networks.
+        say: called with one line for each skipped network and the reason.
 
     Returns:
-        The measurements under this setting.
+        The measurements with this setting.
     """
 
     def attempt(network: Network, function: Callable[..., T], *arguments: object) -> T | None:
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter('ignore')  # of foreign packages, about their own insides
+                warnings.simplefilter('ignore')  # other packages warn about their own code
                 return function(*arguments)
-        except Exception as error:  # foreign networks may fail in any way
+        except Exception as error:  # networks of other packages can fail in any way
             reason = first_line(error)
             results.left_out.append(
                 {'network': network.name, 'setting': str(setting), 'reason': reason}
             )
-            say(f'{network.name} left out ({setting}): {reason}')
+            say(f'skipping {network.name} ({setting}): {reason}')
             return None
 
-    torch.compiler.reset()  # else what is compiled piles up until torch compiles no more
+    torch.compiler.reset()  # otherwise torch stops compiling after a number of networks
     if device.type == 'cuda':
-        torch.cuda.empty_cache()  # of the networks before, which leave it in pieces
+        torch.cuda.empty_cache()  # earlier networks leave it fragmented
     running: list[tuple[Network, Measurement, Step]] = []
     for network in networks:
         ready = attempt(network, _prepare, network, setting, effort, device)
@@ -140,7 +140,7 @@ def measure(
 def _prepare(
     network: Network, setting: Setting, effort: Effort, device: torch.device
 ) -> tuple[Measurement, Step]:
-    """Build, warm up, and measure everything but the time."""
+    """Build a network, warm it up and measure everything except the time."""
     step = Step(network, setting, device)
     start = time.perf_counter()
     duration = seconds_per_call(step, 1, device)

@@ -1,4 +1,4 @@
-"""Peak memory of one call."""
+"""Measure the peak memory of a call."""
 
 import gc
 import json
@@ -10,17 +10,17 @@ from pathlib import Path
 import torch
 from torch.profiler import ProfilerActivity, profile, record_function
 
-_MARK = 'the call whose memory counts'
+_MARK = 'measured call'
 
 
 def peak_memory(call: Callable[[], object], device: torch.device) -> int:
-    """Bytes of tensors at the call's peak, above what was held before it.
+    """Return the bytes of tensors at the peak of a call, minus those that existed before it.
 
-    Weights, optimizer state and input rest before and are not in it; activations, outputs and (in
-    training) gradients are. It is what torch's allocator hands out, on both kinds of device:
-    scratch memory that a library such as oneDNN allocates by itself is not in it.
+    Activations, outputs and (in training) gradients count. Weights, optimizer state and inputs
+    exist before the call and do not count. On both kinds of device, the value is what torch's
+    allocator provides; scratch memory that a library such as oneDNN allocates itself is missing.
     """
-    gc.collect()  # of earlier networks nothing shall be freed within the call
+    gc.collect()  # so that no memory of earlier networks is freed within the call
     if device.type == 'cuda':
         torch.cuda.synchronize(device)
         torch.cuda.reset_peak_memory_stats(device)
@@ -29,7 +29,7 @@ def peak_memory(call: Callable[[], object], device: torch.device) -> int:
         torch.cuda.synchronize(device)
         return torch.cuda.max_memory_allocated(device) - before
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        call()  # what a call leaves behind for the next to free (spectral norm does) is known then
+        call()  # some calls leave memory for the next one to free, for example spectral norm
         with record_function(_MARK):
             call()
     with tempfile.TemporaryDirectory() as folder:

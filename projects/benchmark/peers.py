@@ -1,7 +1,7 @@
-"""The networks that are measured, ours and their peers, and the inputs they get.
+"""The networks to measure, ours and other ones, and their inputs.
 
-Alike are compared: backbones give one averaged vector per image and have no classifier,
-colorizers give color, backbones of the bird's-eye view come with one and the same SECONDFPN.
+Like is compared with like: backbones return one averaged vector per image and have no classifier,
+colorizers return color, and bird's-eye-view backbones are all followed by the same SECONDFPN.
 """
 
 from collections.abc import Callable
@@ -23,9 +23,9 @@ from .detectors import PointsToBoxes
 
 @dataclass(frozen=True)
 class Case:
-    """An input: its size and, for the bird's-eye view, the mmdet3d config it belongs to.
+    """An input: its size and, for bird's-eye-view networks, the mmdet3d config it belongs to.
 
-    For whole detectors it also has the file of points; the size is that of their map.
+    For whole detectors it also has a file of points, and the size is that of their map.
     """
 
     name: str
@@ -48,27 +48,27 @@ class Case:
 
 
 def in_channels(module: nn.Module) -> int:
-    """Channels of a network's input: those of its first convolution."""
+    """Return the input channels of a network, which are those of its first convolution."""
     return next(m for m in module.modules() if isinstance(m, nn.Conv2d)).in_channels
 
 
 def random_map(module: nn.Module, case: Case, batch_size: int) -> Tensor:
-    """(batch_size, in_channels, H, W) in [0, 1)."""
+    """Return a random map (batch_size, in_channels, H, W) in [0, 1)."""
     return torch.rand(batch_size, in_channels(module), case.height, case.width)
 
 
 @dataclass(frozen=True)
 class Network:
-    """What can be measured.
+    """A network that can be measured.
 
     Args:
-        name: as on the command line.
+        name: name on the command line.
         package: the Python package it comes from; empty for ours.
-        against: the name of the network of ours that it is compared with.
+        against: name of our network that it is compared with.
         about: one line for the user.
-        build: makes it for a case, with random weights.
-        large: left out on the CPU unless it is asked for.
-        make_input: makes its input, of a batch size.
+        build: builds the network for a case, with random weights.
+        large: whether to skip it on the CPU unless it is requested.
+        make_input: makes an input of a given batch size.
     """
 
     name: str
@@ -84,7 +84,7 @@ class Network:
         return not self.package or find_spec(self.package) is not None
 
 
-# What to install for a package. mmcv, which OpenMMLab's need, is tools/env.sh's part.
+# How to install a package. tools/env.sh also installs mmcv, which OpenMMLab's packages need.
 INSTALL = {
     'timm': 'pip install -r requirements/benchmark.txt',
     'modelscope': 'pip install -r requirements/benchmark.txt',
@@ -103,7 +103,7 @@ def _ours(arch: str, case: Case, with_cp: bool = False) -> nn.Module:
 def _timm(model: str, case: Case, *, sized: bool = False, **options: str) -> nn.Module:
     import timm
 
-    if sized:  # such a network is made for one image size
+    if sized:  # the network is built for a fixed image size
         options['img_size'] = (case.height, case.width)
     return timm.create_model(model, num_classes=0, **options)
 
@@ -151,7 +151,7 @@ _BACKBONES = (
         'dualattn_tiny_with_cp',
         '',
         'dualattn_tiny',
-        'the same with less memory and more time in training: with_cp',
+        'the same with gradient checkpointing (with_cp): less memory, more time',
         partial(_ours, 'tiny', with_cp=True),
         large=True,
     ),
@@ -170,7 +170,7 @@ _BACKBONES = (
 
 
 class _DDColor(nn.Module):
-    """DDColor, without the maps of its last call that its hooks would hold in memory."""
+    """DDColor without the maps that its hooks would keep in memory after a call."""
 
     def __init__(self, encoder: str) -> None:
         super().__init__()
@@ -245,7 +245,7 @@ BEV_CASES = {
 
 
 def _with_neck(case: Case, backbone: Callable[..., nn.Module] | None) -> nn.Module:
-    """The config's neck on `backbone` in place of SECOND (None: on SECOND itself)."""
+    """Build the neck of the config on `backbone` instead of SECOND; None keeps SECOND."""
     from mmdet3d.models.backbones import SECOND
     from mmdet3d.models.necks import SECONDFPN
 
@@ -277,7 +277,7 @@ _BEV = (
     ),
 )
 
-# Of each case: our config and that of the same detector with SECOND.
+# Our config for each case, and the config of the same detector with SECOND.
 DETECTOR_CONFIGS = {
     'kitti': ('second_dualattn_kitti', 'second_kitti_second'),
     'voxel01': ('centerpoint_voxel01_dualattn', 'centerpoint_voxel01_second'),

@@ -1,4 +1,4 @@
-"""Pictures of the results: throughput as bars, cost per pixel against image size as lines."""
+"""Plot the results: throughput as bars, and cost per pixel against image size as lines."""
 
 import io
 import math
@@ -19,7 +19,7 @@ _MARKERS = 'osD^vP*X<>hd'
 
 
 def throughput(measurements: Sequence[Measurement], title: str) -> bytes:
-    """A PNG of one panel per setting: images per second, median and quartiles."""
+    """Plot images per second with one panel per setting, median and quartiles, as PNG."""
     panels: dict[Setting, list[Measurement]] = {}
     for m in measurements:
         panels.setdefault(m.setting, []).append(m)
@@ -58,7 +58,7 @@ def _bars(ax: Axes, measurements: Sequence[Measurement]) -> None:
 
 
 def cost_against_size(by_network: dict[str, list[Measurement]], title: str) -> bytes:
-    """A PNG of two panels: time and peak memory per pixel against the image's size."""
+    """Plot time and peak memory per pixel against the image size in two panels, as PNG."""
     figure = Figure(figsize=(12, 5.2), layout='constrained')
     figure.suptitle(title)
     panels = (

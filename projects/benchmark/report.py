@@ -1,4 +1,4 @@
-"""Tables for the screen and the JSON file."""
+"""Make the tables for the terminal and the JSON file."""
 
 import dataclasses
 import json
@@ -15,19 +15,19 @@ MIB = 2**20
 
 
 def ratio(samples: Sequence[float], reference: Sequence[float]) -> float:
-    """Median over the rounds of a network's time by that of another in the same round."""
+    """Return the median over the rounds of the time ratio of two networks in the same round."""
     return statistics.median(a / b for a, b in zip(samples, reference, strict=True))
 
 
 def quartiles(samples: Sequence[float]) -> tuple[float, float, float]:
-    """First quartile, median and third quartile."""
+    """Return the first quartile, the median and the third quartile."""
     if len(samples) == 1:
         return (samples[0],) * 3
     return tuple(statistics.quantiles(samples, n=4, method='inclusive'))
 
 
 def setting_table(measurements: Sequence[Measurement]) -> Table:
-    """The networks that were measured side by side under one setting."""
+    """Make a table of the networks that were measured with one setting."""
     setting = measurements[0].setting
     compiled = setting.execution == 'compile'
     table = Table(title=str(setting), title_justify='left', title_style='bold')
@@ -53,14 +53,14 @@ def setting_table(measurements: Sequence[Measurement]) -> Table:
 
 
 def _short(value: float) -> str:
-    """Three significant digits, never in powers of ten."""
+    """Format with three significant digits and without an exponent."""
     return f'{value:.0f}' if value >= 100 else f'{value:#.3g}'
 
 
 def sweep(measurements: Sequence[Measurement], setting: Setting) -> dict[str, list[Measurement]]:
-    """By network, what was measured under `setting` at any image size, from small to large.
+    """Return the measurements of each network with `setting` at all image sizes, sorted by size.
 
-    Empty unless there are two sizes.
+    The result is empty unless there are at least two sizes.
     """
     alike = [
         m for m in measurements if dataclasses.replace(m.setting, case=setting.case) == setting
@@ -79,17 +79,17 @@ def _pixels(m: Measurement) -> int:
 
 
 def time_per_pixel(m: Measurement) -> float:
-    """Milliseconds per million pixels, median."""
+    """Return the median time in milliseconds per million pixels."""
     return 1e9 * statistics.median(m.seconds) / (m.setting.batch_size * _pixels(m))
 
 
 def memory_per_pixel(m: Measurement) -> float:
-    """Bytes per pixel at the peak."""
+    """Return the peak memory in bytes per pixel."""
     return m.peak_memory / (m.setting.batch_size * _pixels(m))
 
 
 def sweep_table(by_network: dict[str, list[Measurement]], setting: Setting) -> Table:
-    """Cost per pixel against image size, and how it has grown since the network's first size."""
+    """Make a table of the cost per pixel at each size, and its ratio to the first size."""
     how = str(setting).removeprefix(f'{setting.case.name}, ')
     cases = sorted(
         {m.setting.case for ms in by_network.values() for m in ms}, key=lambda case: case.pixels
@@ -113,5 +113,5 @@ def sweep_table(by_network: dict[str, list[Measurement]], setting: Setting) -> T
 
 
 def as_json(results: Results, about: dict[str, Any]) -> str:
-    """All raw samples, beside what the run was (`about`)."""
+    """Return all raw samples and the description of the run (`about`) as JSON."""
     return json.dumps({**about, **dataclasses.asdict(results)}, indent=1)

@@ -1,4 +1,4 @@
-"""What is timed: one call of a network under one setting, and its cost on paper."""
+"""One call of a network with one setting, which is timed, and its MACs."""
 
 import contextlib
 import timeit
@@ -25,11 +25,12 @@ class Setting:
     """How the networks of one table are run.
 
     Args:
-        case: the input's size.
+        case: the size of the input.
         mode: 'infer' or 'train'.
         dtype: 'float32', or the type of autocast.
         execution: 'eager' or 'compile'.
-        layout: of the input and the weights; 'contiguous' leaves the weights as they were built.
+        layout: memory format of the input and the weights; 'contiguous' does not change the
+            weights.
         batch_size: images per call.
     """
 
@@ -48,10 +49,11 @@ class Setting:
 
 
 class Step:
-    """A network with random weights and its random input; a call runs it once.
+    """A network with random weights and a random input; a call runs it once.
 
-    'infer' is the forward pass in evaluation and inference mode. 'train' is forward, the outputs'
-    mean square as loss, backward, an AdamW step and dropping the gradients.
+    'infer' is a forward pass in evaluation and inference mode. 'train' is a forward pass, a loss
+    that is the mean square of the outputs, a backward pass, an AdamW step and a reset of the
+    gradients.
     """
 
     def __init__(self, network: Network, setting: Setting, device: torch.device) -> None:
@@ -74,7 +76,7 @@ class Step:
             self.optimizer = torch.optim.AdamW(module.parameters(), lr=1e-4)
             self.scaler = None
             if self.dtype == torch.float16:
-                # A larger scale would let gradients overflow, and their steps be skipped.
+                # With a larger scale, gradients would overflow and their steps be skipped.
                 self.scaler = torch.amp.GradScaler(device.type, init_scale=1.0)
 
     def __call__(self) -> None:
@@ -100,7 +102,7 @@ class Step:
         return torch.autocast(self.device.type, self.dtype)
 
     def _check_autocast(self) -> None:
-        """torch only warns, and computes in float32, where it has no autocast to a type."""
+        """Raise an error if torch has no autocast to a type; it only warns and uses float32."""
         one = torch.ones(1, 1, device=self.device)
         with self._autocast():
             if (one @ one).dtype != self.dtype:
@@ -114,7 +116,7 @@ def _tensors(output: Tensor | Iterable) -> list[Tensor]:
 
 
 def seconds_per_call(call: Callable[[], object], calls: int, device: torch.device) -> float:
-    """Mean time of `calls` calls in a row, all of their work done."""
+    """Return the mean time of `calls` consecutive calls, including all asynchronous work."""
     if device.type != 'cuda':
         return timeit.timeit(call, number=calls) / calls
     start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
@@ -129,10 +131,10 @@ def seconds_per_call(call: Callable[[], object], calls: int, device: torch.devic
 
 @cache
 def count_macs(network: Network, case: Case) -> int | None:
-    """Multiply-accumulates of one image; None where a network cannot be counted without data."""
+    """Count the multiply-accumulates of one image; None if this is impossible without data."""
     try:
         module = network.build(case)
         shape = (in_channels(module), case.height, case.width)
         return complexity(module, shape)[''].macs
-    except Exception:  # of foreign networks, which may fail in any way
+    except Exception:  # networks of other packages can fail in any way
         return None

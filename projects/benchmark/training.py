@@ -1,4 +1,4 @@
-"""Several configs trained with several seeds, each in a process, and their metrics in one table."""
+"""Train several configs with several seeds in separate processes, and compare their metrics."""
 
 import json
 import os
@@ -24,12 +24,12 @@ _DONE = 'done.json'
 
 @dataclass(frozen=True)
 class Variant:
-    """What is trained: a config, with values of it replaced.
+    """A config with some of its values overridden.
 
     Attributes:
-        name: in the table; its letters and digits name the folder.
+        name: name in the table; its letters and digits are the name of the folder.
         config: the config file.
-        options: replace values of the config, KEY=VALUE.
+        options: values of the config to override, KEY=VALUE.
     """
 
     name: str
@@ -47,9 +47,9 @@ class Training:
 
     Attributes:
         config: the config file.
-        seed: replaces the config's randomness.seed.
-        options: replace further values of the config, KEY=VALUE.
-        folder: gets the log, the checkpoints and what came out.
+        seed: overrides randomness.seed in the config.
+        options: other values of the config to override, KEY=VALUE.
+        folder: the folder for the log, the checkpoints and the results.
     """
 
     config: Path
@@ -58,15 +58,15 @@ class Training:
     folder: Path
 
     def run(self, train_tool: Path, metrics: Sequence[str]) -> dict[str, Any]:
-        """Train, unless that has been done; a training that was interrupted is resumed.
+        """Train unless this training is complete; an interrupted training is resumed.
 
         Returns:
-            The last value of each metric, `steps`, `epochs` (None if it counts none) and `seconds`:
-            the median time of a step, as logged.
+            The last value of each metric, `steps`, `epochs` (None if training counts steps) and
+            `seconds`, which is the median logged time of a step.
 
         Raises:
-            UserError: if training fails, gives no such metric, or was done with other options or
-                with what the config was before.
+            UserError: if training fails, a metric is not in the log, or the folder has a training
+                with other options or with an earlier version of the config.
         """
         done = self.folder / _DONE
         config = json.loads(json.dumps(Config.fromfile(self.config).to_dict(), default=str))
@@ -74,13 +74,13 @@ class Training:
             content = json.loads(done.read_text())
             if content['options'] != list(self.options):
                 raise UserError(
-                    f'{self.folder} holds a training with other options '
-                    f'({" ".join(content["options"]) or "none"}): name another folder'
+                    f'{self.folder} has a training with other options '
+                    f'({" ".join(content["options"]) or "none"}): choose another folder'
                 )
             if content.get('config') != config:
                 raise UserError(
-                    f'{self.folder} holds a training from before {self.config} was changed: name '
-                    'another folder'
+                    f'{self.folder} has a training with an earlier version of {self.config}: '
+                    'choose another folder'
                 )
             return self._figures(metrics)
         resume = ['--resume'] if self.folder.is_dir() else []
@@ -95,7 +95,7 @@ class Training:
             ).returncode
         if status:
             last = log.read_text(errors='replace').strip().splitlines()[-1:]
-            raise UserError(f'{self.config} failed, see {log}: {"".join(last)}')
+            raise UserError(f'training {self.config} failed, see {log}: {"".join(last)}')
         figures = self._figures(metrics)
         write_json(done, dict(config=config, options=self.options))
         return figures
@@ -117,7 +117,9 @@ class Training:
             values = [line[metric] for line in lines if metric in line]
             if not values:
                 known = sorted({k for line in lines if 'lr' not in line for k in line} - {'step'})
-                raise UserError(f'{self.config} logged no {metric!r}, but {", ".join(known)}')
+                raise UserError(
+                    f'{self.config} did not log {metric!r}: the metrics are {", ".join(known)}'
+                )
             figures[metric] = values[-1]
         return figures | dict(
             steps=steps[-1]['iter'],
@@ -139,20 +141,21 @@ def compare_trainings(
     """Train every variant with every seed.
 
     Args:
-        variants: configs, perhaps with options.
-        seeds: for each variant.
-        metrics: names, as the log has them.
-        out: folder for the trainings, out/VARIANT/seed_N, and results.json.
-        options: replace values in all of them, KEY=VALUE.
-        jobs: how many at a time, each with its share of the CPU's threads.
-        train_tool: tools/train.py.
-        say: is told, in a line, what has ended.
+        variants: configs, with optional changes.
+        seeds: seeds for each variant.
+        metrics: names of metrics in the log.
+        out: folder for results.json and the trainings, which are in out/VARIANT/seed_N.
+        options: values to override in all configs, KEY=VALUE.
+        jobs: number of parallel trainings; they share the threads of the CPU.
+        train_tool: path of tools/train.py.
+        say: called with one line when a training ends.
 
     Returns:
-        A row per variant: its name, parameters, MACs (of its test images), and the runs' figures.
+        One row per variant with its name, parameters, MACs (for its test images) and the figures
+        of all runs.
 
     Raises:
-        UserError: if there is no such config, two have the same name, or a training fails.
+        UserError: if a config does not exist, two have the same name, or a training fails.
     """
     for variant in variants:
         if not variant.config.is_file():
@@ -167,7 +170,7 @@ def compare_trainings(
             (*options, *variant.options),
             out / variant.folder / f'seed_{seed}',
         )
-        for seed in seeds  # before the next seed all variants, so that a few are comparable early
+        for seed in seeds  # all variants of a seed come first, so that they can be compared early
         for variant in variants
     }
 
@@ -182,7 +185,7 @@ def compare_trainings(
         figures = dict(zip(trainings, pool.map(run, trainings), strict=True))
     rows = []
     for variant in variants:
-        # As it was trained: what the runner and the options made of it.
+        # The config as it was trained, after the runner and the options changed it.
         dumped = trainings[variant, seeds[0]].folder / variant.config.name
         parts, shape = complexity_of_config(Config.fromfile(dumped))
         count = parts['']
@@ -200,7 +203,7 @@ def compare_trainings(
 
 
 def trainings_table(rows: Sequence[dict[str, Any]], metrics: Sequence[str]) -> Table:
-    """A row per variant; of each metric the mean over the seeds, the least and the largest."""
+    """Make a table with mean, minimum and maximum of each metric over the seeds, per variant."""
     table = Table()
     table.add_column('config', no_wrap=True)
     by_epoch = rows[0]['runs'] and all(r['epochs'] for row in rows for r in row['runs'].values())

@@ -1,5 +1,5 @@
-"""Parts of other networks that the paper compares with (Table II).
+"""Parts of other networks for the comparisons in Table II.
 
-No other module imports these; a config names them by their whole paths, as in
-`type='projects.colorformer.color_memory.ColorMemory'`, or their modules in `custom_imports`.
+No other module imports them. A config uses their full path, as in
+`type='projects.colorformer.color_memory.ColorMemory'`, or lists their modules in `custom_imports`.
 """

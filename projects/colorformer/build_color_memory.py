@@ -1,4 +1,4 @@
-"""Build the memory of ColorFormer's decoder.
+"""Build the color memory for ColorFormer's decoder.
 
 python projects/colorformer/build_color_memory.py PHOTOS -o FILE
 """
@@ -18,36 +18,46 @@ from projects.colorformer.memory_builder import build_color_memory
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        description='Cluster what an encoder sees in gray photos, and the colors of each cluster. '
-        'README.md beside this says how, and how a config uses the file.',
+        description='Cluster the features of an encoder on gray photos, and the colors of each '
+        'cluster. README.md in this folder explains the method and how a config uses the file.',
     )
     add = parser.add_argument
-    add('photos', type=Path, metavar='PHOTOS', help='a folder, searched with its subfolders')
-    add('-o', '--output', required=True, type=Path, metavar='FILE', help='a safetensors file')
+    add(
+        'photos', type=Path, metavar='PHOTOS', help='folder of photos, searched with its subfolders'
+    )
+    add(
+        '-o', '--output', required=True, type=Path, metavar='FILE', help='safetensors file to write'
+    )
     add(
         '--weights',
         metavar='FILE',
-        help='of the encoder: a colorizer (default: the weights that come with the package), or a '
+        help='weights of the encoder: of a colorizer (default: the bundled weights), or of a '
         'classifier',
     )
     add(
         '--config',
         metavar='FILE',
-        help='config file of the colorizer or classifier; it is Python code that runs',
+        help='config file of the colorizer or classifier, which is Python code that is executed',
     )
     number = dict(type=int, metavar='N')
-    add('--centers', default=512, help='semantic centers (default: %(default)s)', **number)
-    add('--colors', default=4, help='ab centers of each (default: %(default)s)', **number)
-    add('--channels', default=64, help='of a semantic center (default: %(default)s)', **number)
-    add('--size', help='photos are squashed to this square (the size of the weights)', **number)
+    add(
+        '--centers', default=512, help='number of semantic centers (default: %(default)s)', **number
+    )
+    add('--colors', default=4, help='number of ab centers in each (default: %(default)s)', **number)
+    add(
+        '--channels',
+        default=64,
+        help='channels of a semantic center (default: %(default)s)',
+        **number,
+    )
+    add('--size', help='resize photos to this square (default: the size of the weights)', **number)
     add(
         '--cells',
         default=100_000,
-        help='so many cells of the map are clustered at most, of all photos together '
-        '(default: %(default)s)',
+        help='largest number of map cells to cluster, over all photos (default: %(default)s)',
         **number,
     )
-    add('--seed', type=int, default=0, help='default: %(default)s')
+    add('--seed', type=int, default=0, help='random seed (default: %(default)s)')
     args = parser.parse_args()
 
     def run() -> None:

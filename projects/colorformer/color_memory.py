@@ -1,7 +1,7 @@
-"""ColorFormer's decoder: colors looked up in a memory of what things look like.
+"""ColorFormer's decoder, which looks up colors in a memory of semantic features.
 
 Ji et al., "ColorFormer: Image Colorization via Color Memory Assisted Hybrid-Attention Transformer",
-ECCV 2022. Written from that description; README.md says what is chosen where it is silent.
+ECCV 2022. The code follows the paper; README.md lists our choices where the paper gives no details.
 """
 
 from pathlib import Path
@@ -20,14 +20,14 @@ from dualattn_mm.utils.checks import require_natural
 from dualattn_mm.utils.errors import UserError
 
 FORMAT = 'dualattn_mm.color_memory.v1'
-_AB_UNIT = 50.0  # CIELAB units; that of the lightness as encoders get it
+_AB_UNIT = 50.0  # CIELAB units; encoders get the lightness in the same unit
 
 
 class Memory(NamedTuple):
-    """What `projects/colorformer/build_color_memory.py` finds in photos.
+    """A color memory, which `projects/colorformer/build_color_memory.py` builds from photos.
 
     semantics: (S, D) float32, the semantic centers.
-    colors: (S, N, 2) float32, CIELAB units: the ab centers of each, the commonest first.
+    colors: (S, N, 2) float32, the ab centers of each in CIELAB units, the most common one first.
     """
 
     semantics: Tensor
@@ -35,10 +35,10 @@ class Memory(NamedTuple):
 
 
 def write_memory(path: Path, memory: Memory) -> None:
-    """Write a memory as a safetensors file, whole or not at all.
+    """Write a memory as a safetensors file, atomically.
 
     Raises:
-        OSError: if it cannot be written.
+        OSError: if the file cannot be written.
     """
     tensors = {name: value.contiguous() for name, value in memory._asdict().items()}
     atomic_write_bytes(path, save(tensors, {'format': FORMAT}))
@@ -48,45 +48,46 @@ def read_memory(path: str | Path) -> Memory:
     """Read a file of `write_memory`.
 
     Raises:
-        FileNotFoundError: if there is none.
-        UserError: if it is damaged or something else.
+        FileNotFoundError: if the file does not exist.
+        UserError: if it is damaged or not a color memory.
     """
     path = Path(path).expanduser()
     if not path.is_file():
         raise FileNotFoundError(
-            f'no color memory {path}: projects/colorformer/build_color_memory.py builds one from '
+            f'{path} does not exist: projects/colorformer/build_color_memory.py builds it from '
             'photos'
         )
     tensors, metadata = read_safetensors(path)
     if metadata.get('format') != FORMAT:
-        raise UserError(f'{path} is no file of projects/colorformer/build_color_memory.py')
+        raise UserError(f'{path} was not written by projects/colorformer/build_color_memory.py')
     if set(tensors) != set(Memory._fields):
-        raise UserError(f'{path} is damaged: it holds {", ".join(sorted(tensors)) or "nothing"}')
+        raise UserError(f'{path} is damaged: it contains {", ".join(sorted(tensors)) or "nothing"}')
     return Memory(**tensors)
 
 
 @MODELS.register_module()
 class ColorMemory(BaseModule):
-    """Soft assignment of every pixel to semantic centers, whose colors help to predict its own.
+    """Assign every pixel softly to semantic centers, whose colors help to predict its color.
 
-    A head in place of ColorAttention. A projection of the pixel's features is compared with the
-    centers by a scaled dot product; the softmax over them weighs their ab centers. That prior is
-    concatenated to the features, and two convolutions and a pixel shuffle make ab of both.
+    This head replaces ColorAttention. A projection of the features of a pixel is compared with the
+    centers by a scaled dot product, and the softmax over the centers weights their ab centers. This
+    prior is concatenated to the features. Two convolutions and a pixel shuffle predict ab from
+    both.
 
-    The memory is a part of the weights and never trained. It is read when training starts; a
-    checkpoint has it.
+    The memory is a part of the weights and is never trained. It is read when training starts, and
+    it is stored in checkpoints.
 
     Args:
         in_channels: channels of the map.
-        num_semantics: S, the semantic centers.
-        num_colors: N, the ab centers of each.
-        semantic_channels: D, of a semantic center.
-        memory: a file of build_color_memory.py; None where a checkpoint is loaded.
-        upscale: the output's side over the map's.
+        num_semantics: S, the number of semantic centers.
+        num_colors: N, the number of ab centers in each.
+        semantic_channels: D, the channels of a semantic center.
+        memory: a file of build_color_memory.py; None if a checkpoint is loaded.
+        upscale: scale factor from the map to the output.
         init_cfg: mmengine's initialization.
 
     Raises:
-        ValueError: for an argument outside of what is described here.
+        ValueError: if an argument is invalid.
     """
 
     def __init__(
@@ -109,7 +110,7 @@ class ColorMemory(BaseModule):
         )
         self.memory = memory
         self.upscale = upscale
-        # No numbers, so that a memory that was never read cannot pass for one of gray.
+        # NaN, so that a memory that was never read is not mistaken for gray.
         self.register_buffer('semantics', torch.full((num_semantics, semantic_channels), torch.nan))
         self.register_buffer('colors', torch.full((num_semantics, num_colors, 2), torch.nan))
         self._is_known_to_be_read = False
@@ -120,11 +121,11 @@ class ColorMemory(BaseModule):
         self.to(memory_format=torch.channels_last)
 
     def init_weights(self) -> None:
-        """Read the memory: mmengine calls this before training, and faults are told then.
+        """Read the memory. mmengine calls this before training, so errors are reported early.
 
         Raises:
-            FileNotFoundError: if there is no such file.
-            UserError: if it is damaged, or the memory is of another size.
+            FileNotFoundError: if the file does not exist.
+            UserError: if it is damaged, or the memory has another size.
         """
         super().init_weights()
         if self.memory is None:
@@ -134,22 +135,22 @@ class ColorMemory(BaseModule):
             if found.shape != own.shape:
                 raise UserError(
                     f'the color memory {self.memory} has {name} of shape {tuple(found.shape)}, '
-                    f'and the network {tuple(own.shape)}'
+                    f'but the network has {tuple(own.shape)}'
                 )
             own.copy_(found)
 
     def prior(self, x: Tensor) -> Tensor:
-        """Look colors up.
+        """Look up colors.
 
         Args:
             x: (B, in_channels, h, w).
 
         Returns:
-            (B, 2 * num_colors, h, w), CIELAB units: a and b of the commonest color, then of the
-            next, each the mean over the semantic centers by their weights.
+            (B, 2 * num_colors, h, w), CIELAB units: a and b of the most common color, then of the
+            next one, each as the weighted mean over the semantic centers.
 
         Raises:
-            UserError: if there is no memory yet.
+            UserError: if the memory has not been read.
         """
         self._require_memory()
         query = self.query(x).permute(0, 2, 3, 1)
@@ -177,7 +178,7 @@ class ColorMemory(BaseModule):
             return
         if not (self.semantics.isfinite().all() and self.colors.isfinite().all()):
             raise UserError(
-                'the color memory is empty: memory=FILE of the head names one of '
+                'the color memory is empty: set memory of the head to a file of '
                 'projects/colorformer/build_color_memory.py, which is read when training starts'
             )
         self._is_known_to_be_read = True

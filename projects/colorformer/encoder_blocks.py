@@ -1,4 +1,4 @@
-"""The colorizer's head without Color-Attention (Table II)."""
+"""The head of the colorizer without Color-Attention (Table II)."""
 
 from collections.abc import Callable
 
@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from dualattn_mm.models.backbones.attention import DualBlock
 from dualattn_mm.utils.checks import require, require_natural
 
-_WINDOW_SIZE = 7  # of Swin and Twins
-_SR_RATIO = 8  # of Twins' global attention at a quarter of the image's size
+_WINDOW_SIZE = 7  # used by Swin and Twins
+_SR_RATIO = 8  # used by Twins' global attention at a quarter of the image size
 
 
 class _OnMap(nn.Module):
-    """A block of mmpretrain that takes tokens and their (H, W), on maps (B, C, H, W)."""
+    """Apply mmpretrain blocks that take tokens and (H, W) to maps (B, C, H, W)."""
 
     def __init__(self, *blocks: nn.Module) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class _OnMap(nn.Module):
 
 
 class _DualAttention(nn.Module):
-    """A pair of the colorizer's encoder on maps (B, C, H, W)."""
+    """Apply a pair of half-blocks of the encoder to maps (B, C, H, W)."""
 
     def __init__(self, dim: int, head_dim: int) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ def _swin(dim: int, num_heads: int, i: int) -> nn.Module:
 
 
 def _glh(dim: int, num_heads: int, i: int) -> nn.Module:
-    """Swin's blocks, of which the even ones also attend to the pooled map."""
+    """Build Swin blocks; the even ones also attend to the pooled map."""
     from .glh_transformer import GlobalLocalMSA
 
     swin = _swin(dim, num_heads, i)
@@ -68,7 +68,7 @@ def _glh(dim: int, num_heads: int, i: int) -> nn.Module:
 
 
 def _twins(dim: int, num_heads: int, i: int) -> nn.Module:
-    """Local and global attention in turn; positions are encoded after the first block (SVT)."""
+    """Alternate local and global attention; positions are encoded after the first block (SVT)."""
     from mmpretrain.models.backbones.twins import (
         ConditionalPositionEncoding,
         GSAEncoderLayer,
@@ -88,24 +88,25 @@ _KINDS: dict[str, Callable[[int, int, int], nn.Module]] = dict(
 
 @MODELS.register_module()
 class EncoderBlocksHead(BaseModule):
-    """Blocks of the encoder's kind in the place of Color-Attention (Table II).
+    """Encoder blocks that replace Color-Attention (Table II).
 
-    The paper says no more than that they are as many. Chosen: one block for each of its six layers,
-    on the map that it would attend to, with heads and groups of `in_channels / num_heads` channels;
-    then its output layers.
+    The paper only says that their number is the same. We chose one block for each of the six layers
+    of Color-Attention, on the map that the layer would attend to, with heads and groups of
+    `in_channels / num_heads` channels. The output layers follow.
 
     Args:
         kind: 'dual_attention', or with mmpretrain 'glh' (of GLHTransformer), 'resnet'
             (bottlenecks), 'swin' or 'twins' (SVT).
         in_channels: channels of the map; divisible by `num_heads`.
-        num_blocks: how many; a pair counts as one of dual attention's, as in the encoder's depths.
-        num_heads: heads of the blocks' attention.
-        upscale: the output's side over the map's.
+        num_blocks: number of blocks; a pair of half-blocks is one block of dual attention, as in
+            the depths of the encoder.
+        num_heads: number of attention heads in a block.
+        upscale: scale factor from the map to the output.
         init_cfg: mmengine's initialization.
 
     Raises:
-        ValueError: for an argument outside of what is described here.
-        ImportError: for a kind of mmpretrain, where that is not installed.
+        ValueError: if an argument is invalid.
+        ImportError: if the kind needs mmpretrain, which is not installed.
     """
 
     def __init__(

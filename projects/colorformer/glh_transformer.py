@@ -1,8 +1,8 @@
 """ColorFormer's encoder, the GLH-Transformer: a Swin Transformer that also sees the whole map.
 
 Ji et al., "ColorFormer: Image Colorization via Color Memory Assisted Hybrid-Attention Transformer",
-ECCV 2022. Written from that description over mmpretrain's Swin; README.md says what is
-chosen where the description is silent.
+ECCV 2022. The code follows the paper and extends mmpretrain's Swin; README.md lists our choices
+where the paper gives no details.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,13 +22,12 @@ from dualattn_mm.utils.checks import require_natural
 class GlobalLocalMSA(BaseModule):
     """Attention of each window to its own tokens and to pooled tokens of the whole map.
 
-    One projection makes the keys and values of both. The relative position bias is that among the
-    window's tokens; pooled tokens have none. Where a window reaches beyond the map, nothing attends
-    to what is there.
+    A single projection computes the keys and values of both. Only the tokens of the window have a
+    relative position bias. If a window extends beyond the map, the tokens outside are masked.
 
     Args:
-        local: Swin's attention of windows that are not shifted. Its parameters, and their names,
-            become this module's, so that weights of Swin load.
+        local: Swin's attention for windows without shift. This module takes over its parameters
+            and their names, so that Swin weights can be loaded.
         pool_size: side of the map of pooled tokens; a smaller map is not pooled.
     """
 
@@ -52,7 +51,7 @@ class GlobalLocalMSA(BaseModule):
         pooled = F.adaptive_avg_pool2d(x.permute(0, 3, 1, 2), pooled_size)
         pooled = pooled.flatten(2).transpose(1, 2).unsqueeze(1)
 
-        # Of the pooled tokens' projection, the queries would be of no use.
+        # The queries of the pooled tokens are not needed.
         q, k, v = (self._heads(t) for t in msa.qkv(windows).chunk(3, dim=-1))
         weight, bias = msa.qkv.weight[channels:], msa.qkv.bias
         pooled = F.linear(pooled, weight, None if bias is None else bias[channels:])
@@ -79,7 +78,7 @@ class GlobalLocalMSA(BaseModule):
         return tokens.unflatten(-1, (self.w_msa.num_heads, -1)).transpose(2, 3)
 
     def _bias(self, padded: Sequence[int], real: Sequence[int], keys: int) -> Tensor:
-        """What is added to the logits: (heads, N, keys), or (windows, heads, N, keys)."""
+        """Return the bias of the logits, (heads, N, keys) or (windows, heads, N, keys)."""
         msa, tokens = self.w_msa, self.window_size**2
         bias = msa.relative_position_bias_table[msa.relative_position_index.flatten()]
         bias = bias.view(tokens, tokens, -1).permute(2, 0, 1)
@@ -94,21 +93,21 @@ class GlobalLocalMSA(BaseModule):
 
 @MODELS.register_module()
 class GLHTransformer(SwinTransformer):
-    """Swin-T whose even blocks add globally pooled tokens to each window's keys and values.
+    """Swin-T whose even blocks add globally pooled tokens to the keys and values of each window.
 
-    The odd blocks shift their windows, as in Swin. It has Swin's parameters under Swin's names:
-    pooling adds none.
+    The odd blocks shift their windows, as in Swin. The parameters and their names are those of
+    Swin, because pooling has no parameters.
 
     Args:
         arch: mmpretrain's name ('tiny', ...), or a dict with `embed_dims`, `depths`, `num_heads`.
         window_size: tokens per side of a window.
-        pool_size: tokens per side of the pooled map; None makes it a window's.
+        pool_size: tokens per side of the pooled map; None uses `window_size`.
         drop_path_rate: stochastic depth of the last block.
         out_indices: stages whose maps are returned.
         kwargs: other arguments of mmpretrain's SwinTransformer.
 
     Raises:
-        ValueError: if a size is no whole number of at least 1.
+        ValueError: if a size is not a positive integer.
     """
 
     def __init__(

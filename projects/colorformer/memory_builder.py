@@ -1,4 +1,4 @@
-"""Building the color memory: what things look like in gray, and the colors that they have."""
+"""Build the color memory: semantic features of gray photos, and the colors that belong to them."""
 
 import os
 import warnings
@@ -29,14 +29,14 @@ from .color_memory import Memory, write_memory
 
 _CLASSIFIER_SIZE = 224
 _PREFIX = 'backbone.'
-_FINER = 8  # colors are taken on a grid that is finer than the encoder's map by up to this
+_FINER = 8  # colors are sampled on a grid that is up to this factor finer than the encoder map
 
 
 class Built(NamedTuple):
-    """What a memory was built of.
+    """Statistics of a new memory.
 
-    photos, cells: how many photos, and cells of the encoder's map over them.
-    explained: the share of the features' variance that the principal components keep.
+    photos, cells: number of photos, and of cells of the encoder map over them.
+    explained: share of the variance of the features that the principal components keep.
     """
 
     photos: int
@@ -57,44 +57,44 @@ def build_color_memory(
     seed: int = 0,
     device: str | torch.device = 'cpu',
 ) -> Built:
-    """Cluster what an encoder sees in gray photos, and the colors of each cluster.
+    """Cluster the features of an encoder on gray photos, and the colors of each cluster.
 
-    The encoder's last map has a vector for each of its cells. Principal components reduce them to
-    `channels`, k-means finds `centers` among them, and for each of these k-means again finds
-    `colors` among the ab values of its cells.
+    The last map of the encoder has a vector for each cell. Principal components reduce the vectors
+    to `channels`, and k-means finds `centers` clusters. For each of them, k-means finds `colors`
+    clusters in the ab values of its cells.
 
     Args:
         photos: a folder, searched with its subfolders.
         output: the file to write.
-        weights, config: of the encoder; see `load_encoder`.
-        centers: S, the semantic centers.
-        colors: N, the ab centers of each.
-        channels: D, of a semantic center.
-        size: side of the square to which photos are squashed; None: what the encoder was made for.
-        cells: at most about so many cells are clustered, as many of every photo; of more photos
-            than this, so many are taken, evenly spread over the order of their paths.
-        seed: of the choice of cells and of k-means.
-        device: where the encoder runs.
+        weights, config: weights and config of the encoder; see `load_encoder`.
+        centers: S, the number of semantic centers.
+        colors: N, the number of ab centers in each.
+        channels: D, the channels of a semantic center.
+        size: side of the square to which photos are resized; None uses the size of the encoder.
+        cells: approximate largest number of cells to cluster, with the same number from every
+            photo. If there are more photos than this, as many photos are used, evenly spread over
+            the sorted paths.
+        seed: random seed for the choice of cells and for k-means.
+        device: the device of the encoder.
 
     Raises:
         FileNotFoundError: if there is no photo.
-        UserError: if an argument is not possible, the photos are too few or too alike for the
-            centers, or a file cannot be used. Single photos that cannot be read are named and
-            passed over.
+        UserError: if an argument is invalid, there are too few or too similar photos for the
+            centers, or a file cannot be used. Single unreadable photos are reported and skipped.
         OSError: if the file cannot be written.
     """
     require_natural(centers=centers, colors=colors, channels=channels, cells=cells)
-    require(0 <= seed < 2**32, 'seed', seed, 'a whole number from 0 to 2^32 - 1')
+    require(0 <= seed < 2**32, 'seed', seed, 'an integer from 0 to 2^32 - 1')
     if size is not None:
         require_natural(size=size)
-    _sklearn()  # told before the photos are read
+    _sklearn()  # report a missing library before the photos are read
     if not photos.is_dir():
         raise UserError(f'folder {photos} does not exist')
     encoder, own_size = load_encoder(weights, config)
     dataset = _dataset(photos, size or own_size)
     found = list(_cells(dataset, encoder.to(device), cells, np.random.default_rng(seed)))
     if not found:
-        raise UserError(f'none of the {len(dataset)} photos below {photos} can be read')
+        raise UserError(f'none of the {len(dataset)} photos in {photos} can be read')
     features, ab = (torch.cat(parts).numpy() for parts in zip(*found, strict=True))
     _check_enough(features, len(found), centers, channels)
 
@@ -106,16 +106,16 @@ def build_color_memory(
 def load_encoder(
     weights: str | os.PathLike | None, config: str | os.PathLike | None
 ) -> tuple[nn.Module, int]:
-    """The encoder of a colorizer, or the backbone of a classifier.
+    """Load the encoder of a colorizer or the backbone of a classifier.
 
     Args:
-        weights: of a colorizer what `load_generator` takes (None: the weights that come with the
-            package); of a classifier its checkpoint.
+        weights: the weights of a colorizer as in `load_generator` (None uses the bundled weights),
+            or the checkpoint of a classifier.
         config: the config file of a colorizer (`model.generator`) or classifier (`model.backbone`);
-            needed unless the weights describe their network.
+            required unless the weights describe their network.
 
     Returns:
-        The encoder in eval mode, whose last output is a map; and the size it was made for.
+        The encoder in eval mode, whose last output is a map, and its image size.
 
     Raises:
         UserError: if a file is missing or cannot be read, or the weights do not fit.
@@ -127,11 +127,11 @@ def load_encoder(
     if 'backbone' not in model:
         raise UserError(f'the config {config} has neither model.generator nor model.backbone')
     if weights is None:
-        raise UserError(f'the weights of the classifier {config} are needed')
+        raise UserError(f'the classifier {config} needs its weights: pass --weights')
     state = read_state_dict(weights)
     init_default_scope(load_config(config).get('default_scope') or 'mmengine')
     encoder = build_network(model['backbone'], config)
-    if hasattr(encoder, 'gap_before_final_norm'):  # ours and ConvNeXt: the mean is not wanted
+    if hasattr(encoder, 'gap_before_final_norm'):  # ours and ConvNeXt: return the map, not its mean
         encoder.gap_before_final_norm = False
     state = {k[len(_PREFIX) :]: v for k, v in state.items() if k.startswith(_PREFIX)}
     load_strictly(encoder, state, weights)
@@ -158,17 +158,19 @@ def _dataset(photos: Path, size: int) -> ColorizationDataset:
 def _cells(
     dataset: ColorizationDataset, encoder: nn.Module, cells: int, random: np.random.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """For each photo, of some cells the features (n, C) and the colors (n, P, 2)."""
+    """Yield the features (n, C) and colors (n, P, 2) of some cells for each photo."""
     gray_input = GrayInput(encoder).to(next(encoder.parameters()).device)
     chosen = spread(cells, len(dataset))
     for index in tqdm(chosen, unit='photo', disable=None):
         sample = dataset.prepare_data(index)
-        if sample is None:  # cannot be read, and was named
+        if sample is None:  # the photo is unreadable and was reported
             continue
         lab = rgb_to_lab(sample['inputs'][None].to(gray_input.mean.device) / 255)
         map_ = encoder(gray_input(lab[:, :1]))[-1]
         if map_.dim() != 4:
-            raise UserError(f'{type(encoder).__name__} gives no map, but {tuple(map_.shape)}')
+            raise UserError(
+                f'{type(encoder).__name__} must return a map, but returns {tuple(map_.shape)}'
+            )
         finer = max(
             1, min(_FINER, min(lab.shape[2] // map_.shape[2], lab.shape[3] // map_.shape[3]))
         )
@@ -183,25 +185,23 @@ def _cells(
 def _check_enough(features: np.ndarray, photos: int, centers: int, channels: int) -> None:
     cells, own = features.shape
     if channels > own:
-        raise UserError(
-            f'{channels} channels are not possible: the features of the encoder have {own}'
-        )
+        raise UserError(f'cannot use {channels} channels: the features of the encoder have {own}')
     if cells < max(centers, channels):
         raise UserError(
-            f'{photos} photos give {cells} cells, too few for {centers} semantic centers of '
-            f'{channels} channels: take more photos, or fewer centers'
+            f'{photos} photos have {cells} cells, too few for {centers} semantic centers of '
+            f'{channels} channels: use more photos or fewer centers'
         )
 
 
 def _clustered(
     features: np.ndarray, ab: np.ndarray, centers: int, colors: int, channels: int, seed: int
 ) -> tuple[Memory, float]:
-    """The memory of features (n, C) and colors (n, P, 2), and the variance that it explains."""
+    """Cluster features (n, C) and colors (n, P, 2); return the memory and the kept variance."""
     cluster, decomposition, exceptions = _sklearn()
-    with np.errstate(invalid='ignore'):  # of features that do not vary
+    with np.errstate(invalid='ignore'):  # for features that do not vary
         pca = decomposition.PCA(channels, random_state=seed).fit(features)
     semantics = pca.transform(features)
-    # Of mean square 1, so that the decoder's softmax starts neither flat nor saturated.
+    # A mean square of 1, so that the softmax of the decoder starts neither flat nor saturated.
     semantics /= max(semantics.std(), np.finfo(np.float32).tiny)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore', exceptions.ConvergenceWarning)
@@ -209,8 +209,8 @@ def _clustered(
     different = len(np.unique(kmeans.labels_))
     if different < centers:
         raise UserError(
-            f'the {len(features)} cells of the photos are of {different} kinds only, too few for '
-            f'{centers} semantic centers'
+            f'the {len(features)} cells of the photos have only {different} different features, '
+            f'too few for {centers} semantic centers'
         )
     of_centers = [
         _common_colors(cluster.KMeans, ab[kmeans.labels_ == i].reshape(-1, 2), colors, seed)
@@ -224,7 +224,7 @@ def _clustered(
 
 
 def _common_colors(kmeans: type, ab: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """(count, 2): the ab centers, the commonest first; repeated where there are fewer colors."""
+    """Return the ab centers (count, 2), most common first, repeated if there are fewer colors."""
     clusters = min(count, len(np.unique(ab, axis=0)))
     found = kmeans(clusters, n_init=1, random_state=seed).fit(ab)
     order = np.argsort(-np.bincount(found.labels_), kind='stable')

@@ -1,1 +1,1 @@
-"""Damaged and hostile files, thousands of them, for every reader of the package."""
+"""Test every file reader of the package with thousands of damaged and hostile files."""

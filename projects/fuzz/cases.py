@@ -1,4 +1,4 @@
-"""The cases: what file each number is, and what must become of it."""
+"""The test cases: the file for each case number, and the outcome that is required."""
 
 import io
 import json
@@ -31,23 +31,23 @@ _CONFIG = 'model = dict(generator={cfg!r})\n'
 
 
 class WrongOutcomeError(AssertionError):
-    """A reader neither gave a right result nor said in one line why not."""
+    """A reader neither returned a correct result nor rejected the file with a one-line message."""
 
 
 class _Gray(nn.Module):
-    """The least network: the readers are tried, and no colors."""
+    """A minimal network, because only the readers are tested and not the colors."""
 
     def forward(self, lightness: Tensor) -> Tensor:
         return lightness.new_zeros(len(lightness), 2, *lightness.shape[2:])
 
 
 def make_case(number: int, seed: int, only: str | None = None) -> tuple[str, bytes]:
-    """The kind and the content of a case; the same number and seed give the same case.
+    """Return the kind and content of a case; the same number and seed give the same case.
 
     Args:
-        number: of the case.
-        seed: of all cases.
-        only: a kind, of `KINDS`; None takes all in turn.
+        number: number of the case.
+        seed: random seed of all cases.
+        only: one of `KINDS`; None uses all kinds in turn.
     """
     rng = random.Random(f'{seed} {number}')
     kind = only or tuple(KINDS)[number % len(KINDS)]
@@ -63,8 +63,8 @@ def run_case(kind: str, content: bytes) -> str:
         `RESULT` or `REFUSED`.
 
     Raises:
-        WrongOutcomeError: if the result is wrong, or the reason of a refusal is not one line.
-        Exception: whatever escaped a reader.
+        WrongOutcomeError: if the result is wrong, or the error message is not one line.
+        Exception: any other error that a reader raised.
     """
     with tempfile.TemporaryDirectory(prefix='fuzz-') as folder, warnings.catch_warnings():
         warnings.simplefilter('ignore')
@@ -78,7 +78,7 @@ def run_case(kind: str, content: bytes) -> str:
             return REFUSED
         finally:
             if Path(folder, 'ran').exists() or Path('ran').exists():
-                raise WrongOutcomeError('code of the file ran')
+                raise WrongOutcomeError('code in the file was executed')
     return RESULT
 
 
@@ -104,7 +104,7 @@ def _with_metadata(rng: random.Random, **metadata: bytes) -> bytes:
     for _ in range(20):
         try:
             return seeds.picture_file(rng.randrange(999), **metadata)
-        except Exception:  # Pillow does not write every damaged block into every format
+        except Exception:  # Pillow cannot write every damaged block to every format
             continue
     return seeds.pictures()[0]
 
@@ -154,7 +154,7 @@ def _checkpoint_content(rng: random.Random) -> bytes:
 
 
 def _try_picture(path: Path) -> None:
-    """The whole way from a file to a file."""
+    """Run the whole path from an input file to an output file."""
     format_ = read_header(path).format
     image = read_image(path)
     result = _pipe()(image)
@@ -178,7 +178,7 @@ def _try_weights(path: Path) -> None:
     generator = load_generator(path, config if checkpoint else None)
     pipe = ColorizationPipeline.from_generator(generator)
     if pipe(Image.new('L', (40, 30), 99)).size != (40, 30):
-        raise WrongOutcomeError('another size')
+        raise WrongOutcomeError('the result has another size')
 
 
 @cache
@@ -187,10 +187,10 @@ def _pipe() -> ColorizationPipeline:
 
 
 def check_exif(data: bytes, size: tuple[int, int]) -> None:
-    """Check EXIF data: every offset within it, tags in order, and the right size.
+    """Check that EXIF data has valid offsets, sorted tags and the right image size.
 
     Raises:
-        WrongOutcomeError: if a byte is wrong.
+        WrongOutcomeError: if something is wrong.
     """
     block = io.BytesIO(data[6:])
     order = {b'II': '<', b'MM': '>'}[block.read(2)]
@@ -214,7 +214,7 @@ def _directory(block: io.BytesIO, order: str) -> dict[int, bytes]:
         tag, kind, values, offset = struct.unpack(f'{order}HHII', entry)
         length = sizes[kind] * values
         if length > 4 and offset + length > len(block.getbuffer()):
-            raise WrongOutcomeError(f'EXIF tag {tag:#x} leads out of its block')
+            raise WrongOutcomeError(f'EXIF tag {tag:#x} points outside its block')
         found[tag] = entry[2:]
     if list(found) != sorted(found):
         raise WrongOutcomeError('EXIF tags are out of order')
@@ -225,7 +225,7 @@ def _value(entry: bytes, order: str) -> int:
     return struct.unpack(f'{order}I', entry[6:])[0]
 
 
-# By name: what makes a case, and what reads it.
+# The function that makes a case of each kind, and the function that reads it.
 KINDS: dict[str, tuple[Callable[[random.Random], bytes], Callable[[Path], None]]] = {
     'picture': (_picture, _try_picture),
     'exif': (_exif, _try_picture),

@@ -1,4 +1,4 @@
-"""Changes of bytes and of values, drawn from a seeded random number generator."""
+"""Change bytes and values with a seeded random number generator."""
 
 import random
 from typing import Any
@@ -32,12 +32,12 @@ _KEYS = ('type', '_scope_', 'init_cfg', 'depths', 'window_size', 'image_size', '
 
 
 def mutated(data: bytes, others: list[bytes], rng: random.Random) -> bytes:
-    """One to eight changes of a file.
+    """Apply one to eight changes to a file.
 
     Args:
-        data: the file.
-        others: of which pieces are taken.
-        rng: draws the changes.
+        data: the content of the file.
+        others: other files, from which pieces are inserted.
+        rng: the random number generator.
     """
     content = bytearray(data)
     for _ in range(rng.choice((1, 1, 1, 2, 3, 5, 8))):
@@ -95,12 +95,12 @@ _CHANGES = (
 
 
 def _place(content: bytearray, rng: random.Random) -> int:
-    """Anywhere, but every other time near the start, where formats have their headers."""
+    """Draw a position, in half of the cases near the start, where formats have their headers."""
     return rng.randrange(min(len(content), rng.choice((64, 512, len(content)))))
 
 
 def mutated_value(value: Any, rng: random.Random) -> Any:
-    """A structure of dicts and lists with one of its values, keys or items changed."""
+    """Change one value, key or item in a structure of dicts and lists."""
     if isinstance(value, dict) and value and rng.random() < 0.85:
         key = rng.choice(list(value))
         changed = dict(value)

@@ -1,4 +1,4 @@
-"""Read thousands of damaged and hostile files: projects/fuzz/run.py --help."""
+"""Test the readers with thousands of damaged and hostile files: projects/fuzz/run.py --help."""
 
 import argparse
 import sys
@@ -27,18 +27,26 @@ def target(seed: int, only: str | None, number: int) -> str:
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description='Read mutations of valid files: images of all formats, EXIF data, ICC '
-        'profiles, weights and their descriptions. Each must give a right result, or be refused in '
-        'one line; a crash, a hang or too much memory is a failure.',
-        epilog='Exit status: 0 no failure, 1 failures, which are listed with their numbers.',
+        'profiles, weights and their descriptions. Each must give a correct result or a one-line '
+        'error message; a crash, a hang or excessive memory is a failure.',
+        epilog='Exit status: 0 without failures, 1 with failures, which are listed by number.',
     )
     add = parser.add_argument
-    add('--cases', type=natural, default=1000, metavar='N', help='default: %(default)s')
+    add(
+        '--cases',
+        type=natural,
+        default=1000,
+        metavar='N',
+        help='number of cases (default: %(default)s)',
+    )
     add('--first', type=int, default=0, metavar='N', help='number of the first case')
-    add('--seed', type=int, default=0, help='of all cases (default: %(default)s)')
-    add('--only', choices=tuple(KINDS), help='one kind of file')
-    add('--seconds', type=float, default=20, help='limit of each case (default: %(default)s)')
-    add('--megabytes', type=float, default=1500, help='limit of each case (default: %(default)s)')
-    add('--keep', type=Path, metavar='FOLDER', help='keep the files of failures there')
+    add('--seed', type=int, default=0, help='random seed (default: %(default)s)')
+    add('--only', choices=tuple(KINDS), help='test only this kind of file')
+    add('--seconds', type=float, default=20, help='time limit per case (default: %(default)s)')
+    add(
+        '--megabytes', type=float, default=1500, help='memory limit per case (default: %(default)s)'
+    )
+    add('--keep', type=Path, metavar='FOLDER', help='save the files of failures in this folder')
     return parser
 
 

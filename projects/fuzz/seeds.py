@@ -1,4 +1,4 @@
-"""Valid files, made here, that the cases are mutations of."""
+"""Make the valid files that are mutated in the cases."""
 
 import io
 import json
@@ -34,7 +34,7 @@ GENERATOR: dict[str, Any] = dict(
     image_size=32,
 )
 _SIZE = (41, 30)
-# Per format: the modes and options that Pillow writes.
+# The modes and options that Pillow can write in each format.
 _PICTURES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     *(('JPEG', mode, {}) for mode in ('L', 'RGB', 'CMYK')),
     ('JPEG', 'RGB', dict(progressive=True)),
@@ -56,12 +56,12 @@ _PICTURES: tuple[tuple[str, str, dict[str, Any]], ...] = (
 
 @cache
 def pictures() -> list[bytes]:
-    """Image files of all formats and modes."""
+    """Return image files of all formats and modes."""
     return [picture_file(i) for i in range(len(_PICTURES))]
 
 
 def picture_file(number: int, **metadata: bytes) -> bytes:
-    """One of them, with `exif` and `icc_profile` where the format has a place for it."""
+    """Return one image file, with `exif` and `icc_profile` if the format can store them."""
     format_, mode, options = _PICTURES[number % len(_PICTURES)]
     options = dict(options)
     if 'save_all' in options:
@@ -75,7 +75,7 @@ def picture_file(number: int, **metadata: bytes) -> bytes:
 
 @cache
 def picture(mode: str) -> Image.Image:
-    """Waves and an edge in every channel."""
+    """Draw waves and an edge in every channel."""
     x, y = np.meshgrid(np.linspace(0, 9, _SIZE[0]), np.linspace(0, 7, _SIZE[1]))
     channels = [np.sin(x + i) * np.cos(y * (i + 1)) * 100 + 128 for i in range(4)]
     rgba = np.stack(channels, axis=-1).astype(np.uint8)
@@ -88,7 +88,7 @@ def picture(mode: str) -> Image.Image:
 
 @cache
 def exif_blocks() -> list[bytes]:
-    """EXIF data with all directories that cameras write, in both byte orders."""
+    """Return EXIF data with all directories that cameras write, in both byte orders."""
     blocks = []
     for endian in ('<', '>'):
         exif = Image.Exif()
@@ -108,7 +108,7 @@ def exif_blocks() -> list[bytes]:
 
 @cache
 def profiles() -> list[bytes]:
-    """ICC profiles of RGB, CIELAB and gray."""
+    """Return ICC profiles for RGB, CIELAB and gray."""
     made = [
         ImageCms.ImageCmsProfile(ImageCms.createProfile(space)).tobytes()
         for space in ('sRGB', 'XYZ', 'LAB')
@@ -121,17 +121,17 @@ def profiles() -> list[bytes]:
 
 @cache
 def state() -> dict[str, torch.Tensor]:
-    """The weights of a small generator."""
+    """Return the weights of a small generator."""
     torch.manual_seed(0)
     network = MODELS.build(dict(GENERATOR))
     return {key: value.clone().contiguous() for key, value in network.state_dict().items()}
 
 
 def safetensors_file(description: str) -> bytes:
-    """Weights that describe their network in a text; the same bytes each time."""
+    """Return a weights file with this network description; the bytes are always the same."""
     data = save(state(), {'format': FORMAT, 'generator': description})
     (length,) = struct.unpack('<Q', data[:8])
-    # safetensors draws the order of the metadata anew each time.
+    # safetensors writes the metadata in random order.
     header = json.dumps(json.loads(data[8 : 8 + length]), sort_keys=True).encode()
     header += b' ' * (-len(header) % 8)
     return struct.pack('<Q', len(header)) + header + data[8 + length :]
@@ -139,19 +139,19 @@ def safetensors_file(description: str) -> bytes:
 
 @cache
 def plain_safetensors() -> bytes:
-    """Weights as `save_generator` writes them."""
+    """Return a weights file as `save_generator` writes it."""
     return safetensors_file(json.dumps(GENERATOR))
 
 
 def checkpoint_file(content: Any, legacy: bool = False) -> bytes:
-    """What torch.save makes of a checkpoint's content."""
+    """Return the file that torch.save writes for the content of a checkpoint."""
     buffer = io.BytesIO()
     torch.save(content, buffer, _use_new_zipfile_serialization=not legacy)
     return buffer.getvalue()
 
 
 def checkpoint() -> dict[str, Any]:
-    """The content of a checkpoint of mmengine."""
+    """Return the content of an mmengine checkpoint."""
     return {
         'meta': dict(epoch=0, iter=3, cfg='model = dict()'),
         'state_dict': {f'generator.{key}': value for key, value in state().items()},
@@ -162,5 +162,5 @@ def checkpoint() -> dict[str, Any]:
 
 @cache
 def plain_checkpoints() -> list[bytes]:
-    """In both formats of torch.save."""
+    """Return checkpoints in both formats of torch.save."""
     return [checkpoint_file(checkpoint(), legacy) for legacy in (False, True)]

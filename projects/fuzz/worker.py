@@ -1,4 +1,4 @@
-"""Cases in a process of their own, which may crash, hang or take too much memory."""
+"""Run cases in a separate process, because they can crash, hang or take too much memory."""
 
 import multiprocessing
 import re
@@ -13,18 +13,22 @@ _STATUS, _CLEAR_REFS = Path('/proc/self/status'), Path('/proc/self/clear_refs')
 
 
 class Limits(NamedTuple):
-    """seconds: of a case. megabytes: of memory that a case takes beside what was there."""
+    """The limits of a case.
+
+    seconds: time limit.
+    megabytes: limit of the additional memory.
+    """
 
     seconds: float = 20.0
     megabytes: float = 1500.0
 
 
 class Outcome(NamedTuple):
-    """What became of a case.
+    """The outcome of a case.
 
-    result: what the target returned, or empty.
-    failure: why it failed; empty if it did not.
-    megabytes: of memory that it took.
+    result: the return value of the target, or empty.
+    failure: the reason of a failure; empty if there was none.
+    megabytes: additional memory.
     """
 
     number: int
@@ -36,15 +40,15 @@ class Outcome(NamedTuple):
 def run_cases(
     target: Callable[[int], str], numbers: Iterable[int], limits: Limits
 ) -> Iterator[Outcome]:
-    """Call the target for each number, in one process after the other.
+    """Call the target for each number in a separate process.
 
-    A process ends with a case that crashes, hangs or takes too much memory; the next case gets a
-    new one. Memory is measured on Linux alone.
+    The process ends if a case crashes, hangs or takes too much memory, and the next case gets a new
+    process. Memory is only measured on Linux.
 
     Args:
-        target: a function of a module.
-        numbers: what it is called with.
-        limits: of each call.
+        target: a module-level function.
+        numbers: the arguments of the calls.
+        limits: the limits of each call.
     """
     context = multiprocessing.get_context('spawn')
     process, connection = None, None
@@ -55,7 +59,7 @@ def run_cases(
                 process = context.Process(target=_serve, args=(theirs, target, limits), daemon=True)
                 process.start()
                 theirs.close()
-                connection.recv()  # it has imported what it needs
+                connection.recv()  # wait until the process has imported its modules
             outcome = _ask(connection, number, limits)
             if outcome.failure:
                 process.kill()
@@ -108,7 +112,7 @@ def _described(error: BaseException) -> str:
 
 
 def _limit_address_space(limits: Limits) -> None:
-    """A case that runs wild gets a MemoryError before the machine is out of memory."""
+    """Limit the address space, so that a case gets a MemoryError before the machine is full."""
     used = _megabytes('VmSize')
     if used:
         most = int((used + 3 * limits.megabytes) * 2**20)
@@ -118,7 +122,7 @@ def _limit_address_space(limits: Limits) -> None:
 
 def _start_measuring() -> float:
     try:
-        _CLEAR_REFS.write_text('5')  # the peak starts anew from what is in use
+        _CLEAR_REFS.write_text('5')  # reset the peak to the current use
     except OSError:
         return 0.0
     return _megabytes('VmRSS')

@@ -1,1 +1,1 @@
-"""Training the colorizer on a GPU that is there for some minutes, and pilots before it."""
+"""Train the colorizer on a GPU in a few minutes, and compare settings in short pilots."""

@@ -1,4 +1,4 @@
-"""Photos a second that a config's data pipeline delivers per CPU core, without the network.
+"""Measure how many photos per second a data pipeline delivers per CPU core, without the network.
 
 python projects/gpu_training/data_speed.py CONFIG --photos FOLDER
 """
@@ -21,21 +21,27 @@ from dualattn_mm.utils.command import run_command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; None takes the arguments of the process."""
+    """Run the command line; None uses `sys.argv`."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
     add('config', metavar='CONFIG', help='config file of a training')
     add('--photos', required=True, metavar='FOLDER', help='photos to read')
-    add('--batches', type=int, default=4, metavar='N', help='default: %(default)s')
+    add(
+        '--batches',
+        type=int,
+        default=4,
+        metavar='N',
+        help='number of batches (default: %(default)s)',
+    )
     add('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE')
     args = parser.parse_args(argv)
     return run_command(lambda: measure(args))
 
 
 def measure(args: argparse.Namespace) -> None:
-    """Print what one core does, by its CPU time, which other programs lengthen little."""
+    """Print the speed of one core, from its CPU time, which other programs hardly affect."""
     cfg = load_config(args.config, args.cfg_options)
     cfg.train_dataloader.dataset.data_root = args.photos
     torch.set_num_threads(1)

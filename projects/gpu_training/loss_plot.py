@@ -1,4 +1,4 @@
-"""The losses of a training as a picture."""
+"""Plot the losses of a training."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -9,10 +9,10 @@ from dualattn_mm.utils.atomic import atomic_write_bytes
 
 
 def plot_loss(lines: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Write a PNG of every logged loss, and of the learning rate.
+    """Write a PNG plot of every logged loss and of the learning rate.
 
     Args:
-        lines: what mmengine's LoggerHook logged, by name, `iter` among it.
+        lines: the values that mmengine's LoggerHook logged, by name, including `iter`.
         path: the file to write.
     """
     from matplotlib.figure import Figure

@@ -1,4 +1,4 @@
-"""Compare variants of a training of the colorizer in equal short runs.
+"""Compare variants of a colorizer training in short runs of equal length.
 
 python projects/gpu_training/pilots.py CONFIG --train PHOTOS --held-out PHOTOS --steps 500 -o OUT
 """
@@ -20,7 +20,7 @@ from dualattn_mm.utils.report import print_table
 from projects.benchmark.training import Variant, compare_trainings, trainings_table
 
 METRICS = ('PSNR_over_gray', 'hue', 'tinge', 'dull')
-# Each changes one thing of the config.
+# Each variant changes one part of the config.
 VARIANTS = {
     'config': (),
     'uniform 0.9': ('model.color.uniform=0.9',),
@@ -44,18 +44,26 @@ VARIANTS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; None takes the arguments of the process."""
+    """Run the command line; None uses `sys.argv`."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
     add('config', type=Path, metavar='CONFIG', help='config file of a training')
     add('--train', required=True, metavar='FOLDER', help='photos to train on')
-    add('--held-out', type=Path, required=True, metavar='FOLDER', help='other ones to measure on')
+    add(
+        '--held-out',
+        type=Path,
+        required=True,
+        metavar='FOLDER',
+        help='other photos, for the metrics',
+    )
     length = parser.add_mutually_exclusive_group(required=True)
     length.add_argument('--steps', type=int, metavar='N', help='length of each training')
-    length.add_argument('--seconds', type=float, metavar='S', help='time for each training instead')
-    add('--seeds', type=int, nargs='+', default=[0], metavar='N', help='default: 0')
+    length.add_argument(
+        '--seconds', type=float, metavar='S', help='time of each training instead of steps'
+    )
+    add('--seeds', type=int, nargs='+', default=[0], metavar='N', help='random seeds (default: 0)')
     add(
         '--only',
         nargs='+',
@@ -70,10 +78,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         action='append',
         default=[],
         metavar=('NAME', 'KEY=VALUE'),
-        help='another one, of your own; can be repeated',
+        help='add another variant; can be repeated',
     )
-    add('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='for all of them')
-    add('-o', '--output', type=Path, required=True, metavar='OUT', help='a repeated call resumes')
+    add(
+        '--cfg-options',
+        nargs='+',
+        default=[],
+        metavar='KEY=VALUE',
+        help='overrides for all variants',
+    )
+    add(
+        '-o',
+        '--output',
+        type=Path,
+        required=True,
+        metavar='OUT',
+        help='folder for the results; a repeated call resumes',
+    )
     args = parser.parse_args(argv)
     return run_command(lambda: compare(args))
 
@@ -88,7 +109,7 @@ def compare(args: argparse.Namespace) -> None:
     config = args.output / 'pilot.py'
     content = pilot_config(args)
     if config.is_file() and Config.fromfile(config).to_dict() != content.to_dict():
-        raise UserError(f'{args.output} holds pilots of other settings: name another folder')
+        raise UserError(f'{args.output} has pilots with other settings: choose another folder')
     config.parent.mkdir(parents=True, exist_ok=True)
     content.dump(config)
     own = {name: tuple(options) for name, *options in args.variant}
@@ -110,7 +131,7 @@ def compare(args: argparse.Namespace) -> None:
 
 
 def pilot_config(args: argparse.Namespace) -> Config:
-    """The config with another length, which measures held-out photos at its end."""
+    """Return the config with the pilot's length and with metrics on held-out photos at its end."""
     cfg = load_config(str(args.config))
     cfg.train_dataloader.dataset.data_root = args.train
     test = cfg.test_dataloader
@@ -121,7 +142,7 @@ def pilot_config(args: argparse.Namespace) -> Config:
     ]
     hooks = [hook for hook in cfg.custom_hooks if hook['type'] != 'TimeBudgetHook']
     for hook in hooks:
-        if hook['type'] == 'GeneratorEMAHook':  # an average that a short training has as well
+        if hook['type'] == 'GeneratorEMAHook':  # an average that also works in a short training
             hook.update(ema_type='MomentumAnnealingEMA', gamma=50)
     warm_up = dict(type='LinearLR', start_factor=0.05, by_epoch=False, end=50)
     if args.steps is None:

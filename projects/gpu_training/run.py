@@ -1,4 +1,4 @@
-"""Train the colorizer for a given time on a GPU: from photos to measured weights in one command.
+"""Train the colorizer on a GPU for a given time, from photos to tested weights in one command.
 
 python projects/gpu_training/run.py --photos train.tar photos/ --test val.tar --teacher \\
     efficientnet-lite0-57934424.pth --seconds 400 -o OUT
@@ -37,7 +37,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / 'configs' / 'mmagic' / 'color_dualattn_mini_gpu.py'
 SIZES = (128, 160, 192, 224, 256)
 CHECK_STEPS = 20
-# For a run that only shows that everything works: small, and on the CPU.
+# Options for a small run on the CPU that only checks that everything works.
 DRY = {
     'model.data_preprocessor.size': 64,
     'model.train_sizes': [32, 64],
@@ -56,52 +56,61 @@ DRY = {
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Make the parser of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
     photos = dict(type=Path, nargs='+', metavar='PHOTOS')
     add('--photos', required=True, **photos, help='tar files or folders to train on')
-    add('--test', default=[], **photos, help='tar files or folders to measure on, never seen')
-    add('--teacher', metavar='FILE', help="the teacher's weights (default: no distillation)")
-    add('--start', metavar='WEIGHTS', help='weights to start from (default: random ones)')
-    add('--seconds', type=float, default=400, help='time for training (default: %(default)s)')
+    add(
+        '--test',
+        default=[],
+        **photos,
+        help='tar files or folders for testing, not used in training',
+    )
+    add('--teacher', metavar='FILE', help='weights of the teacher (default: no distillation)')
+    add('--start', metavar='WEIGHTS', help='initial weights (default: random)')
+    add('--seconds', type=float, default=400, help='time of the training (default: %(default)s)')
     add(
         '--held-out',
         type=int,
         default=200,
         metavar='N',
-        help='photos of each source left out of training, to choose size and saturation on '
-        '(default: %(default)s)',
+        help='number of photos per source that are not used for training but to choose the size '
+        'and the saturation (default: %(default)s)',
     )
-    add('--config', type=Path, default=CONFIG, help='default: %(default)s')
+    add('--config', type=Path, default=CONFIG, help='config file (default: %(default)s)')
     add('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE')
     add('--work', type=Path, help='folder for unpacked photos and checkpoints (default: temporary)')
-    add('--dry', action='store_true', help='tiny crops and batches, to see that everything works')
-    add('-o', '--output', type=Path, required=True, metavar='OUT', help='gets all results')
+    add(
+        '--dry',
+        action='store_true',
+        help='use tiny crops and batches to check that everything works',
+    )
+    add('-o', '--output', type=Path, required=True, metavar='OUT', help='folder for the results')
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; None takes the arguments of the process."""
+    """Run the command line; None uses `sys.argv`."""
     args = make_parser().parse_args(argv)
     return run_command(lambda: run(args))
 
 
 def run(args: argparse.Namespace) -> None:
-    """Unpack, check, train, publish, measure.
+    """Unpack the photos, check the training, train, publish the weights and test them.
 
     Raises:
-        UserError: if photos are missing, or training fails; weights of its last checkpoint are
-            published before.
+        UserError: if photos are missing or training fails. In the latter case, the weights of the
+            last checkpoint are published first.
     """
     args.output.mkdir(parents=True, exist_ok=True)
     work = args.work or Path(tempfile.mkdtemp(prefix='gpu_training_'))
     sources = [unpack(path, work / 'photos' / str(i)) for i, path in enumerate(args.photos)]
     tests = [unpack(path, work / 'test' / str(i)) for i, path in enumerate(args.test)]
     train, held_out = split(sources, args.held_out)
-    print(f'{len(train)} photos to train on, {len(held_out)} left out', flush=True)
+    print(f'{len(train)} photos for training, {len(held_out)} held out', flush=True)
     listed = work / 'train.txt'
     listed.write_text(''.join(f'{path.resolve()}\n' for path in train))
 
@@ -123,7 +132,7 @@ def run(args: argparse.Namespace) -> None:
     summary |= speed(lines, cfg.train_dataloader.batch_size) | dict(steps=lines[-1]['iter'])
     if error:
         write_json(args.output / 'summary.json', summary)
-        raise UserError(f'training failed, its last checkpoint is {weights}: {error}')
+        raise UserError(f'training failed, its last checkpoint was saved as {weights}: {error}')
 
     size, saturation = choose(weights, held_out, SIZES[:1] if args.dry else SIZES)
     cfg.model.generator.image_size = size
@@ -137,10 +146,10 @@ def run(args: argparse.Namespace) -> None:
 
 
 def unpack(path: Path, folder: Path) -> Path:
-    """The folder itself, or what a tar file of photos unpacks to.
+    """Return a folder of photos; a tar file is unpacked to `folder` first.
 
     Raises:
-        UserError: if it is neither.
+        UserError: if `path` is neither a folder nor a tar file.
     """
     if path.is_dir():
         return path
@@ -152,12 +161,17 @@ def unpack(path: Path, folder: Path) -> Path:
 
 
 def split(sources: Sequence[Path], count: int) -> tuple[list[Path], list[Path]]:
-    """Photos to train on, and `count` of each source to leave out, the same in each call."""
+    """Split the photos into those for training and `count` held-out ones per source.
+
+    The result is the same in every call.
+    """
     train, held_out = [], []
     for folder in sources:
         photos = pictures_below(folder)
         if len(photos) <= count:
-            raise UserError(f'{folder} has {len(photos)} photos: none is left with --held-out')
+            raise UserError(
+                f'{folder} has only {len(photos)} photos, but --held-out is {count}: decrease it'
+            )
         chosen = set(random.Random(7).sample(photos, count))
         held_out += [photo for photo in photos if photo in chosen]
         train += [photo for photo in photos if photo not in chosen]
@@ -165,7 +179,7 @@ def split(sources: Sequence[Path], count: int) -> tuple[list[Path], list[Path]]:
 
 
 def training_config(args: argparse.Namespace, listed: Path) -> Config:
-    """The config of this training."""
+    """Return the config of this training."""
     cfg = load_config(str(args.config), DRY if args.dry else None)
     cfg.train_dataloader.dataset.update(data_root='', ann_file=str(listed.resolve()))
     cfg.train_dataloader.num_workers = min(
@@ -184,19 +198,19 @@ def training_config(args: argparse.Namespace, listed: Path) -> Config:
 
 
 def check(cfg: Config, config: Path, work: Path) -> dict[str, Any]:
-    """Train some steps; if the compiled network does not train, the config goes without.
+    """Train for a few steps. If this fails with a compiled network, try without compiling.
 
     Returns:
-        What `speed` says, and whether the network is compiled.
+        The result of `speed`, and whether the network is compiled.
 
     Raises:
-        UserError: if training fails, with the last line of its log.
+        UserError: if training fails; the message has the last line of the log.
     """
     compiled, folder = cfg.model.get('compile') is not None, work / 'check'
     options = [f'train_cfg.max_iters={CHECK_STEPS}', 'default_hooks.logger.interval=1']
     error = train_with(config, folder, work / 'check.log', options)
     if error and compiled:
-        print(f'the compiled network does not train ({error}): it is not compiled', flush=True)
+        print(f'training the compiled network failed ({error}): not compiling it', flush=True)
         cfg.model.compile = None
         cfg.dump(config)
         compiled, folder = False, work / 'check_eager'
@@ -206,7 +220,7 @@ def check(cfg: Config, config: Path, work: Path) -> dict[str, Any]:
     lines = log_lines(folder)
     found = dict(
         compiled=compiled,
-        # The first steps start workers and compile.
+        # The first steps include starting the workers and compiling.
         check=speed(lines[len(lines) // 2 :], cfg.train_dataloader.batch_size),
     )
     print(json.dumps(found), flush=True)
@@ -214,10 +228,10 @@ def check(cfg: Config, config: Path, work: Path) -> dict[str, Any]:
 
 
 def train_with(config: Path, folder: Path, log: Path, options: Sequence[str] = ()) -> str:
-    """Train in a process of its own; what it prints goes to a file.
+    """Train in a separate process and write its output to a file.
 
     Returns:
-        An empty text, or the last line of what it printed if it failed.
+        An empty string, or the last line of the output if training failed.
     """
     command = [sys.executable, str(ROOT / 'tools' / 'train.py'), str(config), '--work-dir']
     command += [str(folder), *(['--cfg-options', *options] if options else [])]
@@ -228,19 +242,19 @@ def train_with(config: Path, folder: Path, log: Path, options: Sequence[str] = (
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The last one that a training wrote, if it wrote one."""
+    """Return the last checkpoint of a training, or None if there is none."""
     name = folder / 'last_checkpoint'
     return Path(name.read_text()) if name.is_file() else None
 
 
 def log_lines(folder: Path) -> list[dict[str, Any]]:
-    """What a training logged of its steps, by name."""
+    """Return the logged values of every step by name."""
     [file] = folder.glob('*/vis_data/scalars.json')
     return [json.loads(line) for line in file.read_text().splitlines()]
 
 
 def speed(lines: Sequence[dict[str, Any]], batch_size: int) -> dict[str, Any]:
-    """Median time of a step and of waiting for its data, in seconds, and photos a second."""
+    """Return the median seconds of a step and of waiting for its data, and photos per second."""
     step = statistics.median(line['time'] for line in lines)
     return dict(
         step_seconds=step,
@@ -252,9 +266,9 @@ def speed(lines: Sequence[dict[str, Any]], batch_size: int) -> dict[str, Any]:
 
 
 def choose(weights: Path, photos: Sequence[Path], sizes: Sequence[int]) -> tuple[int, float]:
-    """The size with the best PSNR at saturation 1, and the saturation for it.
+    """Return the size with the best PSNR at saturation 1, and the saturation for this size.
 
-    Where no factor is as good as gray, as after a training of a minute, it is 1.
+    The saturation is 1 if no factor is as good as gray, for example after a minute of training.
     """
     psnr = {}
     for size in sizes:
@@ -272,10 +286,10 @@ def choose(weights: Path, photos: Sequence[Path], sizes: Sequence[int]) -> tuple
 def measure(
     weights: Path, config: Path, sources: Sequence[Path], tests: Sequence[Path], work: Path
 ) -> dict[str, Any]:
-    """Figures of each test folder, by a process for each.
+    """Compute the figures of each test folder in a separate process.
 
     Raises:
-        UserError: if one fails.
+        UserError: if a process fails.
     """
     tool = ROOT / 'projects' / 'model_card' / 'measure_weights.py'
     processes = []
@@ -288,7 +302,7 @@ def measure(
     figures = {}
     for out, process in processes:
         if process.wait():
-            raise UserError(f'measuring failed: see {work}/measure_{out.name}.log')
+            raise UserError(f'testing failed: see {work}/measure_{out.name}.log')
         figures |= json.loads((out / 'figures.json').read_text())
     return figures
 

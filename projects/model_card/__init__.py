@@ -1,1 +1,1 @@
-"""Measurements of the bundled weights beside simple baselines."""
+"""Compare the bundled weights with simple baselines."""

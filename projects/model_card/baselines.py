@@ -1,4 +1,4 @@
-"""What weights have to beat: gray, one color for everything, and the same network untrained."""
+"""Baselines for the weights: gray, a single color, and the same network without training."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,10 +22,10 @@ _AT_ONCE = 64
 
 
 class OneColor(nn.Module):
-    """A generator that gives every pixel the same color.
+    """A generator that predicts the same color for every pixel.
 
     Args:
-        a, b: the color, in CIELAB units.
+        a, b: the color in CIELAB units.
     """
 
     def __init__(self, a: float, b: float) -> None:
@@ -38,14 +38,14 @@ class OneColor(nn.Module):
 
 
 def mean_color(folders: Sequence[Path], size: int = 64) -> tuple[float, float]:
-    """Mean a and b over the pixels of all photos, which count alike whatever their size.
+    """Return the mean a and b over the pixels of all photos; each photo has the same weight.
 
     Args:
-        folders: searched with subfolders.
-        size: side of the square to which photos are squashed for this.
+        folders: folders of photos, searched with their subfolders.
+        size: side of the square to which photos are resized first.
 
     Raises:
-        UserError: if there is no photo, or one cannot be read.
+        UserError: if there is no photo, or a photo cannot be read.
     """
     means = []
     for path in tqdm([p for f in folders for p in pictures_by_name(f).values()], disable=None):
@@ -55,7 +55,7 @@ def mean_color(folders: Sequence[Path], size: int = 64) -> tuple[float, float]:
 
 
 def untrained(generator_cfg: Mapping, seed: int = 0) -> nn.Module:
-    """The network of a config with random weights."""
+    """Build the network of a config with random weights."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return MODELS.build(dict(generator_cfg)).eval()
@@ -68,14 +68,14 @@ def colorize_folder(
     saturation: float | None = None,
     luma: bool = False,
 ) -> None:
-    """Colorize all pictures below a folder to PNG files of the same names.
+    """Colorize all images in a folder and its subfolders to PNG files with the same names.
 
     Args:
-        luma: colorize the pictures as Pillow's mode L has them (the luma of a gray scan), not by
+        luma: use the luma of the images (Pillow's mode L, like a gray scan) as the input instead of
             their exact CIELAB lightness.
 
     Raises:
-        UserError: if there is no picture, or one cannot be read.
+        UserError: if there is no image, or an image cannot be read.
     """
     pictures = pictures_by_name(source)
     images = (
@@ -89,18 +89,18 @@ def colorize_folder(
 def choose_saturation(
     pipe: ColorizationPipeline, photos: Sequence[Path], candidates: Sequence[float]
 ) -> float:
-    """The largest factor on the colors that costs nothing against gray photos.
+    """Choose the largest factor on the colors that is not worse than gray.
 
-    That is, of the candidates whose mean PSNR over these photos is at least that of gray and whose
-    mean CF is not above the photos' own. Not for photos that a measurement is to be made on.
+    A candidate qualifies if its mean PSNR over the photos is at least that of gray photos, and its
+    mean CF is at most that of the original photos. Do not use photos that are used for testing.
 
     Args:
-        pipe: with the weights to choose for.
-        photos: image files, some hundred.
-        candidates: factors, rising.
+        pipe: a pipeline with the weights.
+        photos: a few hundred image files.
+        candidates: factors in increasing order.
 
     Raises:
-        UserError: if no candidate is fit.
+        UserError: if no candidate qualifies.
     """
     found = measure_factors(pipe, photos, (0.0, *candidates))
     fit = [
@@ -110,19 +110,19 @@ def choose_saturation(
         and found[factor]['CF'] <= found[factor]['CF_truth']
     ]
     if not fit:
-        raise UserError('no factor on the colors is as good as gray: train longer')
+        raise UserError('no saturation is as good as gray: train longer')
     return max(fit)
 
 
 def measure_factors(
     pipe: ColorizationPipeline, photos: Sequence[Path], factors: Sequence[float]
 ) -> dict[float, dict[str, float]]:
-    """PSNR, CF and CF of the truth of photos, at their own sizes, for each factor on the colors.
+    """Compute PSNR, CF and CF of the ground truth at full size for each factor on the colors.
 
     Args:
-        pipe: with the weights to measure.
+        pipe: a pipeline with the weights.
         photos: image files.
-        factors: on the colors; 0 is gray.
+        factors: factors on the colors; 0 is gray.
     """
     figures = {factor: (ColorizationPSNR(), ColorizationCF()) for factor in factors}
     for chunk in _chunks(photos):

@@ -1,4 +1,4 @@
-"""Measure weights of the colorizer beside gray, the mean color and the untrained network.
+"""Compare weights of the colorizer with gray, the mean color and the untrained network.
 
 python projects/model_card/measure_weights.py WEIGHTS --config CONFIG \\
     --train FOLDER ... --test FOLDER ... -o OUT
@@ -26,22 +26,31 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
     add('weights', metavar='WEIGHTS', help='safetensors file or checkpoint')
-    add('--config', required=True, help='the config file of its training')
-    add('--train', type=Path, nargs='+', required=True, metavar='FOLDER', help='photos trained on')
-    add('--test', type=Path, nargs='+', metavar='FOLDER', help='photos never seen, to measure on')
+    add('--config', required=True, help='config file of the training')
+    add(
+        '--train',
+        type=Path,
+        nargs='+',
+        required=True,
+        metavar='FOLDER',
+        help='folders of the training photos',
+    )
+    add('--test', type=Path, nargs='+', metavar='FOLDER', help='folders of test photos')
     add(
         '--luma',
         action='store_true',
-        help='colorize what a gray scan has, the luma of the photos (mode L of Pillow), in place '
-        'of their exact CIELAB lightness',
+        help='use the luma of the photos as the input, like a gray scan (mode L of Pillow), not '
+        'their exact CIELAB lightness',
     )
-    add('-o', '--output', type=Path, metavar='FOLDER', help='gets the pictures and figures.json')
+    add(
+        '-o', '--output', type=Path, metavar='FOLDER', help='folder for the images and figures.json'
+    )
     add(
         '--choose-saturation',
         type=int,
         metavar='N',
-        help='print the factor on the colors to publish the weights with, chosen on N photos of '
-        'each folder of --train, and measure nothing',
+        help='only choose the saturation for publishing the weights, from N photos in each folder '
+        'of --train, and print it',
     )
     return parser
 
@@ -70,7 +79,7 @@ def compare(args: argparse.Namespace, pipe: ColorizationPipeline) -> None:
     }
     figures = {}
     for test in args.test:
-        # Two test folders may have one name, or one parent.
+        # Two test folders can have the same name or the same parent.
         place = args.output / f'{len(figures)}-{test.resolve().parent.name}-{test.resolve().name}'
         folders = {name: place / str(i) for i, name in enumerate(methods)}
         for name, (method, saturation) in methods.items():
@@ -98,10 +107,10 @@ def main() -> int:
     parser = make_parser()
     args = parser.parse_args()
     if args.choose_saturation is None and not (args.test and args.output):
-        parser.error('--test and --output are needed')
+        parser.error('--test and --output are required')
 
     def run() -> None:
-        # A safetensors file describes itself, its saturation too; a config would go before that.
+        # A safetensors file also stores its saturation; a config would replace it.
         described = args.weights.endswith('.safetensors')
         pipe = ColorizationPipeline(args.weights, None if described else args.config)
         choose(args, pipe) if args.choose_saturation else compare(args, pipe)

@@ -1,1 +1,1 @@
-"""The blinded study of which method's results people prefer (Fig. 7)."""
+"""A blind study of which results people prefer (Fig. 7)."""

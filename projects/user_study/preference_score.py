@@ -1,4 +1,4 @@
-"""What the participants of a user study prefer (Fig. 7)."""
+"""Evaluate the answers of a user study (Fig. 7)."""
 
 import io
 import json
@@ -18,10 +18,10 @@ from .preference_study import ANSWERS_FORMAT, CHOICES, KEY_FORMAT
 class Preference(NamedTuple):
     """How often a method was chosen as the best.
 
-    chosen: in so many of all comparisons.
-    share: that over all comparisons.
-    interval: Wilson's confidence interval of the share, which takes comparisons for independent.
-    by_participant: the share of each participant's choices.
+    chosen: number of comparisons in which it was chosen.
+    share: `chosen` divided by the number of all comparisons.
+    interval: Wilson's confidence interval of the share. It assumes independent comparisons.
+    by_participant: its share of the choices of each participant.
     """
 
     chosen: int
@@ -34,8 +34,8 @@ class Score(NamedTuple):
     """The outcome of a study.
 
     participants: their ids, in the order of `by_participant`.
-    comparisons: participants times images.
-    methods: by name, in the order in which the study was made.
+    comparisons: number of participants times number of images.
+    methods: the preference for each method by name, in the order of the study.
     """
 
     participants: list[str]
@@ -47,16 +47,16 @@ def score(key: Path, answers: Sequence[Path], confidence: float = 0.95) -> Score
     """Count the choices.
 
     Args:
-        key: the key of `preference_study.make_study`.
+        key: the key file of `preference_study.make_study`.
         answers: files that the page saved, or folders of them (*.json).
-        confidence: of the intervals.
+        confidence: confidence level of the intervals.
 
     Raises:
-        UserError: if a file cannot be read, is of another study, does not answer every image
-            exactly once with a choice that there was, or two are of one participant.
+        UserError: if a file cannot be read, belongs to another study, does not answer every image
+            exactly once with a valid choice, or has the same participant as another file.
     """
     if not 0 < confidence < 1:
-        raise UserError(f'confidence={confidence} is not possible: it must be between 0 and 1')
+        raise UserError(f'confidence={confidence} is invalid: it must be between 0 and 1')
     binomtest = library(
         'scipy.stats', 'scoring a user study', '-r requirements/evaluation.txt'
     ).binomtest
@@ -65,7 +65,9 @@ def score(key: Path, answers: Sequence[Path], confidence: float = 0.95) -> Score
     for path in _files(answers):
         participant, choices = _read_answers(path, study)
         if participant in found:
-            raise UserError(f'{found[participant][0]} and {path} are of one participant')
+            raise UserError(
+                f'{found[participant][0]} and {path} have the same participant: remove one of them'
+            )
         found[participant] = path, choices
     images = len(study['images'])
     total = images * len(found)
@@ -83,7 +85,7 @@ def score(key: Path, answers: Sequence[Path], confidence: float = 0.95) -> Score
 
 
 def score_table(result: Score, confidence: float) -> Table:
-    """One row per method, the preferred first."""
+    """Make a table with one row per method, the most preferred one first."""
     table = Table(title=f'{len(result.participants)} participants, {result.comparisons} choices')
     table.add_column('method', no_wrap=True)
     for heading in ('chosen', 'share', f'{confidence:.0%} interval'):
@@ -95,7 +97,7 @@ def score_table(result: Score, confidence: float) -> Table:
 
 
 def boxplot(result: Score) -> bytes:
-    """A PNG: for each method a box and a dot per participant, of the shares of their choices."""
+    """Plot the share of each participant's choices as a box and dots for each method, as PNG."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import PercentFormatter
 
@@ -106,7 +108,7 @@ def boxplot(result: Score) -> bytes:
     places = range(1, len(names) + 1)
     ax.boxplot(shares, positions=list(places), widths=0.5, showfliers=False)
     for place, values in zip(places, shares, strict=True):
-        # Side by side where several are equal.
+        # Equal values are placed side by side.
         for share, count in Counter(values).items():
             offsets = [place + 0.06 * (i - (count - 1) / 2) for i in range(count)]
             ax.plot(offsets, [share] * count, '.', color='tab:blue', alpha=0.6)
@@ -130,7 +132,7 @@ def _files(answers: Sequence[Path]) -> list[Path]:
     for path in answers:
         below = sorted(path.glob('*.json')) if path.is_dir() else [path]
         if not below:
-            raise UserError(f'no file of answers (*.json) in {path}')
+            raise UserError(f'no answers (*.json) in {path}')
         files += below
     return files
 
@@ -141,14 +143,14 @@ def _read(path: Path, format_: str, what: str) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f'cannot read {path}: {error.strerror}') from None
     except (ValueError, RecursionError) as error:
-        raise UserError(f'{path} is no {what}: {first_line(error)}') from None
+        raise UserError(f'{path} is not a {what} file: {first_line(error)}') from None
     if not isinstance(content, dict) or content.get('format') != format_:
-        raise UserError(f'{path} is no {what}: its format is not {format_}')
+        raise UserError(f'{path} is not a {what} file: its format is not {format_}')
     return content
 
 
 def _read_key(path: Path) -> dict[str, Any]:
-    key = _read(path, KEY_FORMAT, 'key of a study')
+    key = _read(path, KEY_FORMAT, 'study key')
     try:
         methods = list(key['methods'])
         images = {image['image']: sorted(image['order']) for image in key['images']}
@@ -156,22 +158,24 @@ def _read_key(path: Path) -> dict[str, Any]:
     except (KeyError, TypeError):
         whole = False
     if not whole or any(order != sorted(methods) for order in images.values()):
-        raise UserError(f'{path} is damaged: make the study anew')
+        raise UserError(f'{path} is damaged: make the study again')
     return key
 
 
 def _read_answers(path: Path, study: Mapping[str, Any]) -> tuple[str, Counter[str]]:
-    """The participant, and how often each method was chosen."""
-    content = _read(path, ANSWERS_FORMAT, 'file of answers')
+    """Return the participant and how often each method was chosen."""
+    content = _read(path, ANSWERS_FORMAT, 'study answers')
     if content.get('study') != study['study']:
-        raise UserError(f'{path} is of another study: {content.get("study")}, not {study["study"]}')
+        raise UserError(
+            f'{path} belongs to another study: {content.get("study")}, not {study["study"]}'
+        )
     participant, answers = content.get('participant'), content.get('answers')
     try:
         pairs = [(answer['image'], answer['choice']) for answer in answers]
     except (TypeError, LookupError):
         pairs = [(None, None)]
     if not all(isinstance(text, str) for pair in pairs for text in (participant, *pair)):
-        raise UserError(f'{path} is damaged: it does not say who chose what')
+        raise UserError(f'{path} is damaged: it has no participant or no choices')
     orders = {image['image']: image['order'] for image in study['images']}
     given = Counter(image for image, _ in pairs)
     possible = CHOICES[: len(study['methods'])]
@@ -182,5 +186,5 @@ def _read_answers(path: Path, study: Mapping[str, Any]) -> tuple[str, Counter[st
         'unknown choices': [c for _, c in pairs if len(c) != 1 or c not in possible],
     }
     if found := summarize(faults):
-        raise UserError(f'{path} does not fit the study: {found}')
+        raise UserError(f'{path} does not match the study: {found}')
     return participant, Counter(orders[image][CHOICES.index(choice)] for image, choice in pairs)

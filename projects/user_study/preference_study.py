@@ -1,7 +1,7 @@
-"""A user study (Fig. 7): people see the results of several methods and choose the best.
+"""Make a user study (Fig. 7), in which people choose the best of the results of several methods.
 
-The page says nothing of the methods: the pictures of a photo are called a, b, c, ... in an order
-of its own, have one size and one format, and no metadata. The key says which is which.
+The page does not reveal the methods. The images of a photo are named a, b, c, ... in random order,
+have the same size and format, and have no metadata. The key tells which image is from which method.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ QUESTION = 'Which picture has the best colors?'
 CHOICES = string.ascii_lowercase
 _PAGE = Path(__file__).with_name('preference_study.html')
 _PLACE = '{"the study": "goes here"}'  # in the page
-_ALIKE = 0.03  # shapes that differ by less are one: networks round sizes
+_ALIKE = 0.03  # smaller relative differences in shape are ignored, because networks round sizes
 
 
 def make_study(
@@ -47,38 +47,38 @@ def make_study(
     question: str = QUESTION,
     height: int = 512,
 ) -> str:
-    """Write the page that participants get, and the key that they do not.
+    """Write the page for participants and the key for the organizer.
 
-    `output/page` is complete in itself: index.html works from a disk, without a network.
-    `output/key.json` is what `preference_score.score` needs.
+    `output/page` is self-contained: index.html works from a disk without a network connection.
+    `output/key.json` is the input of `preference_score.score`.
 
-    Pictures belong together if their paths below their folders are the same but for the suffix.
+    Images belong together if their paths below their folders are equal, except for the suffix.
 
     Args:
-        methods: names, and folders of results, searched with subfolders.
+        methods: names and folders of results; the folders are searched with their subfolders.
         output: a folder that does not exist yet.
-        images: so many of the pictures that all methods have are drawn at random.
-        seed: of the draw, and of the order of the methods for each picture.
-        gray: a folder of the photos; each is shown, without its color, above its results, and its
-            shape is theirs. None: results of one photo must be of one shape.
-        question: what participants are asked.
-        height: of the pictures at most, in pixels.
+        images: number of images to draw at random from those that all methods have.
+        seed: random seed of this choice and of the order of the methods for each image.
+        gray: a folder of the photos. Each photo is shown without color above its results, which get
+            its shape. If None, all results of a photo must have the same shape.
+        question: the question for participants.
+        height: largest height of the images in pixels.
 
     Returns:
-        The study's id, which depends on all that participants see.
+        The id of the study, which depends on everything that participants see.
 
     Raises:
-        UserError: if methods or pictures are too few or unfit, a file cannot be read, or the study
-            not be written. Then there is no part of it.
+        UserError: if there are too few methods or images or they do not fit, a file cannot be read,
+            or the study cannot be written. Nothing is written in these cases.
     """
     require_natural(images=images, height=height)
     names = [name for name, _ in methods]
     require(2 <= len(names) <= len(CHOICES), 'methods', names, f'2 to {len(CHOICES)}')
     double = [name for name, count in Counter(names).items() if count > 1]
     if double:
-        raise UserError(f'two methods are called {double[0]!r}')
+        raise UserError(f'two methods have the name {double[0]!r}')
     if output.exists():
-        raise UserError(f'{output} exists: name a new folder')
+        raise UserError(f'{output} exists: choose a new folder')
     found = {name: pictures_by_name(folder) for name, folder in methods}
     photos = None if gray is None else pictures_by_name(gray)
     draw = random.Random(seed)
@@ -89,7 +89,7 @@ def make_study(
         dict(image=f'{number:03}', picture=picture, order=draw.sample(names, len(names)))
         for number, picture in enumerate(chosen, 1)
     ]
-    # Beside its place, so that it gets there whole by being renamed.
+    # Written next to its final location and then renamed, so that it is complete.
     temporary = output.parent / f'.{uuid.uuid4().hex}.tmp'
     try:
         digest = hashlib.sha256(json.dumps(key['images']).encode() + question.encode())
@@ -107,7 +107,7 @@ def make_study(
         os.rename(temporary, output)
     except OSError as error:
         reason = error.strerror or first_line(error)
-        raise UserError(f'{output} cannot be written: {reason}') from None
+        raise UserError(f'cannot write {output}: {reason}') from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return key['study']
@@ -123,20 +123,20 @@ def _drawn(
     others = sorted(set().union(*found.values()) - common)
     if len(common) < images:
         raise UserError(
-            f'only {len(common)} pictures are in the folders of all methods, and {images} are '
-            f'wanted{f" (not in all: {shortened(others)})" * bool(others)}'
+            f'all methods have only {len(common)} images in common, but --images is '
+            f'{images}{f" (not in all: {shortened(others)})" * bool(others)}'
         )
     if others:
-        print_line(f'left out, because not of all methods: {shortened(others)}', sys.stderr)
+        print_line(f'skipped, because not in all folders: {shortened(others)}', sys.stderr)
     chosen = draw.sample(sorted(common), images)
     missing = [] if photos is None else [name for name in chosen if name not in photos]
     if missing:
-        raise UserError(f'{len(missing)} pictures have no photo (--gray): {shortened(missing)}')
+        raise UserError(f'{len(missing)} images have no photo in --gray: {shortened(missing)}')
     return chosen
 
 
 def _shown(pictures: Sequence[Path], photo: Path | None, height: int) -> dict[str, Image.Image]:
-    """By name, the results and the photo without color, if any, all of one size."""
+    """Return the results and the optional gray photo by name, all in the same size."""
     results = [to_picture(read_picture(path)) for path in pictures]
     gray = None if photo is None else to_picture(without_color(read_picture(photo)))
     shape = results[0] if gray is None else gray
@@ -145,13 +145,13 @@ def _shown(pictures: Sequence[Path], photo: Path | None, height: int) -> dict[st
         other = result.width / result.height
         if gray is None and abs(other - aspect) > _ALIKE * aspect:
             raise UserError(
-                f'{path} is {result.width}x{result.height}, and {pictures[0]} '
-                f'{shape.width}x{shape.height}: --gray PHOTOS says what shape is right'
+                f'{path} is {result.width}x{result.height}, but {pictures[0]} is '
+                f'{shape.width}x{shape.height}: pass --gray PHOTOS to set the shape'
             )
     height = min(height, max(result.height for result in results))
     size = max(1, round(height * aspect)), height
     named = dict(zip(CHOICES, results, strict=False), **({} if gray is None else dict(gray=gray)))
-    # A new picture has no metadata.
+    # A new image has no metadata.
     return {name: to_picture(to_tensor(picture.resize(size))) for name, picture in named.items()}
 
 
@@ -164,7 +164,7 @@ def _page(key: Mapping[str, Any], has_gray: bool) -> str:
         images=[image['image'] for image in key['images']],
         gray=has_gray,
     )
-    # A question with a tag in it must not end the script.
+    # A tag in the question must not end the script.
     text = json.dumps(study).replace('<', '\\u003c')
     page = _PAGE.read_text(encoding='utf-8')
     return page.replace(_PLACE, text)

@@ -1,4 +1,4 @@
-"""Ask people which method's results are best (Fig. 7): see README.md.
+"""Ask people which results are best (Fig. 7); see README.md.
 
 projects/user_study/run.py make ours=FOLDER theirs=FOLDER -o STUDY
 projects/user_study/run.py score STUDY/key.json ANSWERS
@@ -22,33 +22,40 @@ def make_parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     tasks = parser.add_subparsers(dest='task', required=True, metavar='{make,score}')
-    make = tasks.add_parser('make', help='write a page for participants, and its key')
+    make = tasks.add_parser('make', help='write a page for participants and its key')
     add = make.add_argument
-    add('methods', type=named_folder, nargs='+', metavar='NAME=FOLDER', help="a method's results")
-    add('-o', '--output', required=True, type=Path, metavar='STUDY', help='a new folder')
-    add('--images', type=int, default=50, help='drawn at random (default: %(default)s)')
-    add('--seed', type=int, default=0, help='of the draw and the order of the methods')
+    add('methods', type=named_folder, nargs='+', metavar='NAME=FOLDER', help='results of a method')
+    add(
+        '-o', '--output', required=True, type=Path, metavar='STUDY', help='new folder for the study'
+    )
+    add('--images', type=int, default=50, help='number of random images (default: %(default)s)')
+    add('--seed', type=int, default=0, help='random seed (default: %(default)s)')
     add(
         '--gray',
         type=Path,
         metavar='PHOTOS',
-        help='folder of the photos, to show each without its color above its results',
+        help='folder of the photos, each of which is shown in gray above its results',
     )
-    add('--question', default=preference_study.QUESTION, help='default: %(default)s')
-    add('--height', type=int, default=512, help='of the pictures at most (default: %(default)s)')
-    score = tasks.add_parser('score', help='count what participants chose')
+    add('--question', default=preference_study.QUESTION, help='question (default: %(default)s)')
+    add('--height', type=int, default=512, help='largest image height (default: %(default)s)')
+    score = tasks.add_parser('score', help='count the choices of the participants')
     add = score.add_argument
-    add('key', type=Path, metavar='KEY', help="the study's key.json")
+    add('key', type=Path, metavar='KEY', help='key.json of the study')
     add(
         'answers',
         type=Path,
         nargs='+',
         metavar='ANSWERS',
-        help='files that participants sent, or folders of them',
+        help='files from the participants, or folders of them',
     )
-    add('--confidence', type=float, default=0.95, help='of the intervals (default: %(default)s)')
-    add('--out', type=Path, metavar='FILE', help='write the figures as JSON')
-    add('--boxplot', type=Path, metavar='FILE', help="write participants' shares as PNG")
+    add(
+        '--confidence',
+        type=float,
+        default=0.95,
+        help='confidence level of the intervals (default: %(default)s)',
+    )
+    add('--out', type=Path, metavar='FILE', help='write the figures to this JSON file')
+    add('--boxplot', type=Path, metavar='FILE', help='write a box plot to this PNG file')
     return parser
 
 
@@ -57,8 +64,8 @@ def make(args: argparse.Namespace) -> None:
     study = preference_study.make_study(**options)
     print(
         f'study {study}: {args.images} images of {len(args.methods)} methods\n'
-        f'for participants: {args.output}/page (all of the folder; they open index.html)\n'
-        f'for you alone: {args.output}/key.json'
+        f'for participants: {args.output}/page (the whole folder; they open index.html)\n'
+        f'for you only: {args.output}/key.json'
     )
 
 

@@ -85,7 +85,7 @@ def draw(kitti, checkpoint, tmp_path):
         assert min(picture.size) > 400
     nothing = str(kitti / 'training' / 'velodyne_reduced' / '000000.bin')  # emptied above
     assert draw_detections(SECOND, str(checkpoint), out, points=nothing, **chosen) == (0, None)
-    with pytest.raises(UserError, match='frame 2: the test data set has frames 0 to 1'):
+    with pytest.raises(UserError, match='frame 2: the test dataset has frames 0 to 1'):
         draw_detections(SECOND, str(checkpoint), out, frame=2, **chosen)
     wider = dict(chosen, cfg_options=options | {'model.neck.out_channels': [64, 64]})
     with pytest.raises(UserError, match=r'epoch_1\.pth does not fit the model'):
@@ -208,8 +208,8 @@ def test_the_tool_says_what_is_wrong(kitti, tmp_path, run_script):
     change_bytes(cut, lambda data: data[:-1])
     for more, line in (
         (['--points', str(cut)], 'not a multiple of a point with 4'),
-        (['--points', str(kitti / 'training/velodyne_reduced/000000.bin')], 'no checkpoint'),
-        (['--cfg-options', 'default_scope=mmdet'], 'is not for mmdet3d'),
+        (['--points', str(kitti / 'training/velodyne_reduced/000000.bin')], 'does not exist'),
+        (['--cfg-options', 'default_scope=mmdet'], 'is not an mmdet3d config'),
     ):
         status, _, error = run_script(tool, *arguments, *more)
         assert status == 2

@@ -59,7 +59,7 @@ def test_fewer_gpus_than_asked_is_one_line(config, run_script, monkeypatch):
         monkeypatch.setenv(name, '1')
     status, out, err = run_script(TOOLS / 'dist_run.py', 4, TOOLS / 'train.py', config)
     assert (status, out) == (2, '')
-    assert err == 'error: 4 processes were asked for, and this machine has 2 GPUs\n'
+    assert err == 'error: 4 processes were requested, but this machine has 2 GPUs\n'
 
 
 @pytest.mark.slow

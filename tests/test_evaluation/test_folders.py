@@ -67,7 +67,7 @@ def test_another_size_needs_size(tool, folders):
     picture.resize((30, 20)).save(folders / 'near' / 'a.png')
     status, _, stderr = tool('measure.py', 'truth', 'near=near')
     assert status == 2
-    assert stderr.startswith('error: near/a.png is 30x20, and truth/a.png is 60x40: --size')
+    assert stderr.startswith('error: near/a.png is 30x20, but truth/a.png is 60x40: use --size')
     status, stdout, _ = tool('measure.py', 'truth', 'near=near', '--size', '16')
     assert status == 0
     assert ' near ' in stdout

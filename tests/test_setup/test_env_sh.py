@@ -259,7 +259,7 @@ def test_env_sh_builds_mmcv_where_no_wheel_fits(clone):
     done = clone.run('full', CXX='no-such-compiler')
     assert (done.returncode, done.stdout) == (1, '')
     error, last = done.stderr.splitlines()[-2:]
-    assert error.startswith('error: building mmcv needs a C++ compiler (c++): install it, or let')
+    assert error.startswith('error: building mmcv needs a C++ compiler (c++): install it, or set')
     assert last == 'env.sh: failed: mmcv with its ops'
     assert_ready_and_silent(clone, 'core')
 

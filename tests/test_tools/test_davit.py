@@ -322,16 +322,20 @@ def meta(name, **kwargs):
 @pytest.mark.parametrize(
     ('state', 'arch', 'message'),
     [
-        (dict, None, 'no DaViT .* the weights are none'),
-        (meta('resnet18'), None, r'no DaViT .* are conv1.weight, bn1.weight, bn1.bias, \.\.\.$'),
-        (meta('davit_base_fl'), None, 'no DaViT .* are stem.conv.weight'),
+        (dict, None, 'not a DaViT .* the weights are none'),
+        (meta('resnet18'), None, r'not a DaViT .* are conv1.weight, bn1.weight, bn1.bias, \.\.\.$'),
+        (meta('davit_base_fl'), None, 'not a DaViT .* are stem.conv.weight'),
         (
             meta('davit_large'),
             None,
-            r'neither DaViT-T, -S nor -B: .*\(1, 1, 9, 1\) .*\(192, 384, 768, 1536\) channels',
+            r'not DaViT-T, -S or -B: .*\(1, 1, 9, 1\) .*\(192, 384, 768, 1536\) channels',
         ),
         (meta('davit_tiny', mlp_ratio=2), None, r'mlp.fc1.weight \(192, 96\) for \(384, 96\)'),
-        (meta('davit_tiny', down_kernel_size=3), None, r'3 of another shape \(stages.1.downsample'),
+        (
+            meta('davit_tiny', down_kernel_size=3),
+            None,
+            r'3 have another shape \(stages.1.downsample',
+        ),
         (
             without('stages.2.blocks.1.1.attn.qkv.bias'),
             ARCH,
@@ -347,7 +351,7 @@ def test_what_is_no_davit(state, arch, message):
 
 
 def test_stages_that_do_not_fit():
-    with pytest.raises(ValueError, match='4 stages, and arch has 5'):
+    with pytest.raises(ValueError, match='4 stages, but arch has 5'):
         convert_davit(
             Timm().model.state_dict(),
             dict(embed_dims=(*DIMS, 64), depths=(*DEPTHS, 1), stem_channels=16),

@@ -157,9 +157,9 @@ def files(tmp_path, davit):
         ('harmful.pth', 'out.pth', 'cannot load harmful.pth: .* which could run code'),
         ('list.pth', 'out.pth', 'list.pth does not contain a state dict'),
         ('cut.safetensors', 'out.pth', 'cut.safetensors is damaged'),
-        ('other.pth', 'out.pth', r'other.pth: no DaViT under .* the weights are conv1.weight$'),
-        ('davit.pth', 'davit.pth', 'davit.pth is the input, which is never written over'),
-        ('davit.pth', 'out.safetensors', 'out.safetensors should end in .pth'),
+        ('other.pth', 'out.pth', r'other.pth: not a DaViT with .* the weights are conv1.weight$'),
+        ('davit.pth', 'davit.pth', 'davit.pth is the input and would be overwritten'),
+        ('davit.pth', 'out.safetensors', 'out.safetensors must end in .pth'),
         ('davit.pth', 'text.pth/out.pth', 'cannot write .*text.pth/out.pth: '),
     ],
 )

@@ -144,7 +144,9 @@ def test_mmengine_downloads_once_and_reads_what_its_hooks_wrote(tmp_path, monkey
 
 
 def test_read_weights_of_no_file_names_who_needs_it(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r'x\.pth: the loss needs the weights of VGG19'):
+    with pytest.raises(
+        FileNotFoundError, match=r'x\.pth does not exist: the loss needs the weights of VGG19'
+    ):
         read_weights(tmp_path / 'x.pth', 'VGG19', 'the loss')
 
 

@@ -105,7 +105,7 @@ def test_figure_has_a_column_per_kernel_and_its_heat(pipe, photo, tmp_path):
         (dict(kernels=(0, 8)), 'there is no kernel 8: the kernels are 0 to 7'),
         (dict(kernels=(-1,)), 'there is no kernel -1'),
         (dict(strongest=9), 'cannot show 9 kernels: the network has 8'),
-        (dict(strongest=0), '0 of 8 kernels'),
+        (dict(strongest=0), 'cannot show 0 kernels'),
         (dict(output='k.jpg'), r'k\.jpg must end in \.png'),
         (dict(output='photo.png'), 'would be overwritten'),
         (dict(image='none.png'), r'none\.png'),

@@ -1,4 +1,4 @@
-"""Turn DaViT-T, -S or -B of timm or mmpretrain into initial weights of DualAttention.
+"""Convert DaViT-T, -S or -B of timm or mmpretrain to initial weights of DualAttention.
 
 python tools/model_converters/davit_to_dualattn.py davit_tiny.safetensors -o start.pth
 """
@@ -25,12 +25,12 @@ from dualattn_mm.utils.command import run_command
 from dualattn_mm.utils.errors import UserError, shortened, summarize
 from dualattn_mm.version import __version__
 
-# Pairs per stage; where DualAttention has fewer, the last ones go.
+# Pairs per stage. If DualAttention has fewer pairs, the last ones are dropped.
 DAVIT_DEPTHS = {'tiny': (1, 1, 3, 1), 'small': (1, 1, 9, 1), 'base': (1, 1, 9, 1)}
 
 
 class _Names(NamedTuple):
-    """How a library names the parts of DaViT that DualAttention has as well."""
+    """The names that a library uses for the parts that DaViT and DualAttention share."""
 
     library: str
     sda: str
@@ -41,7 +41,7 @@ class _Names(NamedTuple):
     downsample_ends_stage: bool
 
     def modules(self, depths: Sequence[int]) -> Iterator[tuple[str, str]]:
-        """(name in DualAttention, name in the library) of layers with a weight and a bias."""
+        """Yield (name in DualAttention, name in the library) of layers with weight and bias."""
         for i, depth in enumerate(depths):
             if i > 0:
                 theirs = f'stages.{i - self.downsample_ends_stage}.downsample'
@@ -61,7 +61,7 @@ class _Names(NamedTuple):
                     yield f'{ours}.ffn.fc2', f'{theirs}.{self.ffn[1]}'
 
     def output_norms(self, num_stages: int) -> Iterator[tuple[str, str]]:
-        """(name in DualAttention, possible name in the library) of the norms of outputs."""
+        """Yield (name in DualAttention, possible name in the library) of the output norms."""
         if self.library == 'timm':
             yield f'norm{num_stages - 1}', 'norm_pre'
             yield f'norm{num_stages - 1}', 'head.norm'
@@ -85,18 +85,19 @@ _LIBRARIES = (
 
 @dataclass(frozen=True)
 class ConvertedDaViT:
-    """What `convert_davit` makes of a DaViT.
+    """The result of `convert_davit`.
 
     Attributes:
-        state_dict: DualAttention's parameters as `backbone.*`, float32, and where the DaViT has a
-            linear classifier that as `head.fc.*`: the names of mmpretrain's ImageClassifier.
-        library: whose names the DaViT had, 'timm' or 'mmpretrain'.
-        arch: DualAttention's argument.
+        state_dict: the parameters of DualAttention as `backbone.*` in float32, and the linear
+            classifier as `head.fc.*` if the DaViT has one. These are the names of mmpretrain's
+            ImageClassifier.
+        library: the library whose names the DaViT used, 'timm' or 'mmpretrain'.
+        arch: the argument `arch` of DualAttention.
         depths: pairs of blocks per stage.
-        mapped: keys of `state_dict` with the DaViT's values.
-        identity: keys of the depthwise convolutions, which change nothing.
-        initialized: keys that DaViT has no counterpart for; values as DualAttention starts with.
-        left_out: the DaViT's keys that DualAttention has no counterpart for.
+        mapped: keys of `state_dict` with values from the DaViT.
+        identity: keys of the depthwise convolutions, which are set to the identity.
+        initialized: keys without a counterpart in DaViT, with DualAttention's initial values.
+        left_out: keys of the DaViT without a counterpart in DualAttention.
     """
 
     state_dict: dict[str, Tensor]
@@ -109,29 +110,31 @@ class ConvertedDaViT:
     left_out: tuple[str, ...]
 
     def count(self, keys: Sequence[str]) -> int:
-        """The number of parameters under some keys of `state_dict`."""
+        """Return the number of parameters in the given keys of `state_dict`."""
         return sum(self.state_dict[key].numel() for key in keys)
 
 
 def convert_davit(
     davit: Mapping[str, Tensor], arch: str | Mapping[str, Any] | None = None
 ) -> ConvertedDaViT:
-    """Make initial weights of DualAttention from a DaViT's.
+    """Convert the weights of a DaViT to initial weights of DualAttention.
 
-    The blocks compute what DaViT's do if `fca_scale='group'`, `head_dim` and `group_dim` are
-    DaViT's channels per head (32), the windows hold the same pixels and DaViT's positional
-    convolutions are 0: depthwise kernels are the identity, and since DaViT's channel attention is
-    softmax(k^T v) q, its k, v and q become our q, k and v. The same input gives the same weights.
+    The blocks compute the same as DaViT's under these conditions: `fca_scale='group'`, `head_dim`
+    and `group_dim` equal DaViT's channels per head (32), the windows contain the same pixels, and
+    DaViT's positional convolutions are 0. The depthwise kernels are set to the identity. DaViT's
+    channel attention is softmax(k^T v) q, so its k, v and q become our q, k and v. The conversion
+    is deterministic.
 
     Args:
-        davit: state dict under timm's or mmpretrain's names, with any prefix.
-        arch: DualAttention's argument, for a DaViT of other widths or depths; by default the
-            kin of DaViT-T, -S or -B, by the shapes. Pairs that only one of the two has are left
-            out, or initialized.
+        davit: state dict with timm's or mmpretrain's names and any prefix.
+        arch: the argument `arch` of DualAttention, for a DaViT of other widths or depths. The
+            default is the variant with the shapes of DaViT-T, -S or -B. Pairs that only the DaViT
+            has are dropped; pairs that only DualAttention has are initialized.
 
     Raises:
-        UserError: if it is no DaViT, none of the variants, incomplete, or of other shapes.
-        ValueError: if `arch` is none of DualAttention's, or has other stages than the DaViT.
+        UserError: if the weights are not from a DaViT or none of its variants, are incomplete or
+            have other shapes.
+        ValueError: if `arch` is invalid or has another number of stages than the DaViT.
     """
     davit = {key: value for key, value in davit.items() if isinstance(value, Tensor)}
     prefix, names = _find_library(davit)
@@ -142,16 +145,16 @@ def convert_davit(
         for ours, theirs in names.output_norms(num_stages)
         if f'{prefix}{theirs}.weight' in davit
     ]
-    # The checkpoint has the norms that the DaViT has, and always the last.
+    # The checkpoint gets the norms that the DaViT has, and always the last one.
     out_indices = {num_stages - 1, *(int(ours.removeprefix('norm')) for ours, _ in norms)}
     arch = _find_arch(dims, davit_depths) if arch is None else arch
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        # No parameter depends on the widths of heads and groups; 1 divides all.
+        # No parameter depends on the widths of heads and groups, so 1 fits all cases.
         model = DualAttention(arch, head_dim=1, group_dim=1, out_indices=sorted(out_indices))
     depths = tuple(len(stage['blocks']) for stage in model.stages)
     if len(depths) != num_stages:
-        raise ValueError(f'the DaViT has {num_stages} stages, and arch has {len(depths)}')
+        raise ValueError(f'the DaViT has {num_stages} stages, but arch has {len(depths)}')
 
     shared = [min(pair) for pair in zip(depths, davit_depths, strict=True)]
     sources = {
@@ -172,7 +175,7 @@ def convert_davit(
     identity = tuple(f'backbone.{key}' for key in identity)
     used = {*sources.values(), *head.values()}
     return ConvertedDaViT(
-        # copies: a view would take all that it is a view of into a file
+        # Copies, because saving a view would store its whole base tensor.
         state_dict={
             key: value.detach().float().clone(memory_format=torch.contiguous_format)
             for key, value in state.items()
@@ -188,7 +191,7 @@ def convert_davit(
 
 
 def _adapted(name: str, value: Tensor) -> Tensor:
-    """A parameter of DaViT as DualAttention's `name`."""
+    """Convert a parameter of DaViT to the parameter `name` of DualAttention."""
     if '.fca.attn.qkv.' not in name:
         return value
     q, k, v = value.chunk(3)
@@ -196,7 +199,7 @@ def _adapted(name: str, value: Tensor) -> Tensor:
 
 
 def _identity_kernels(state: Mapping[str, Tensor], names: Iterable[str]) -> dict[str, Tensor]:
-    """The depthwise convolutions that leave the projections among `names` as they are."""
+    """Return depthwise convolutions that keep the projections in `names` unchanged."""
     kernels = {}
     for name in names:
         if name.endswith('.attn.qkv.weight'):
@@ -208,16 +211,16 @@ def _identity_kernels(state: Mapping[str, Tensor], names: Iterable[str]) -> dict
 
 
 def _find_library(davit: Mapping[str, Tensor]) -> tuple[str, _Names]:
-    """The prefix of the backbone's keys, and whose names they are."""
+    """Return the prefix of the keys of the backbone, and the library that the names come from."""
     for names in _LIBRARIES:
-        # cpe1 and w_msa: other networks have the rest of the name, too
+        # The names include cpe1 and w_msa, because other networks share the rest of them.
         block = f'stages.0.blocks.0.{names.sda}.'
         first = block + ('cpe1.proj' if names.library == 'timm' else f'{names.sda_attn}.qkv')
         for key in davit:
             if key.endswith(f'{first}.weight'):
                 return key.removesuffix(f'{first}.weight'), names
     raise UserError(
-        "no DaViT under timm's or mmpretrain's names: the weights are "
+        "not a DaViT with timm's or mmpretrain's names; the weights are "
         f'{shortened(list(davit)) or "none"}'
     )
 
@@ -225,7 +228,7 @@ def _find_library(davit: Mapping[str, Tensor]) -> tuple[str, _Names]:
 def _find_sizes(
     davit: Mapping[str, Tensor], prefix: str, names: _Names
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Channels and pairs of blocks, per stage."""
+    """Return the channels and pairs of blocks per stage."""
     depths: dict[int, int] = {}
     for key in davit:
         if match := re.match(r'stages\.(\d+)\.blocks\.(\d+)\.', key.removeprefix(prefix)):
@@ -243,15 +246,13 @@ def _find_arch(dims: tuple[int, ...], depths: tuple[int, ...]) -> str:
     for arch, davit_depths in DAVIT_DEPTHS.items():
         if (dims, depths) == (DualAttention.arch_zoo[arch]['embed_dims'], davit_depths):
             return arch
-    raise UserError(
-        f'neither DaViT-T, -S nor -B: it has {depths} pairs of blocks of {dims} channels'
-    )
+    raise UserError(f'not DaViT-T, -S or -B: it has {depths} pairs of blocks with {dims} channels')
 
 
 def _find_classifier(
     davit: Mapping[str, Tensor], prefix: str, names: _Names, dim: int
 ) -> dict[str, str]:
-    """Our keys and theirs of a linear classifier on `dim` channels; empty if there is none."""
+    """Return our and their keys of a linear classifier on `dim` channels; empty without one."""
     outer = prefix if names.library == 'timm' else prefix.removesuffix('backbone.')
     keys = {f'head.fc.{kind}': f'{outer}head.fc.{kind}' for kind in ('weight', 'bias')}
     if not all(key in davit for key in keys.values()):
@@ -277,29 +278,29 @@ def _check_fit(
     ]
     if other:
         raise UserError(
-            f'no DaViT of this kind: {len(other)} of another shape ({shortened(other)})'
+            f'not a DaViT of this kind: {len(other)} have another shape ({shortened(other)})'
         )
 
 
 def convert_davit_file(source: str | os.PathLike, output: str | os.PathLike) -> ConvertedDaViT:
-    """Write the checkpoint that `convert_davit` makes of a file.
+    """Convert the weights in a file with `convert_davit` and write a checkpoint.
 
-    It has the names of mmpretrain's ImageClassifier under `state_dict`: a backbone takes it by
-    `init_cfg=dict(type='Pretrained', checkpoint=..., prefix='backbone.')`. It appears whole or not
-    at all; missing folders are made.
+    The checkpoint has the names of mmpretrain's ImageClassifier in `state_dict`. A backbone loads
+    it with `init_cfg=dict(type='Pretrained', checkpoint=..., prefix='backbone.')`. The file is
+    written atomically, and missing folders are created.
 
     Args:
-        source: DaViT-T, -S or -B of timm or mmpretrain: safetensors, or what torch.save wrote.
+        source: DaViT-T, -S or -B of timm or mmpretrain, as safetensors or a file of torch.save.
         output: the file to write, *.pth.
 
     Raises:
-        UserError: if a file cannot be read or written, or `source` is no such DaViT.
+        UserError: if a file cannot be read or written, or `source` is not such a DaViT.
     """
     source, output = Path(source), Path(output)
     if output.suffix != '.pth':
-        raise UserError(f'{output} should end in .pth: it is a checkpoint for torch.load')
+        raise UserError(f'{output} must end in .pth, because it is a checkpoint for torch.load')
     if output.resolve() == source.resolve():
-        raise UserError(f'{output} is the input, which is never written over')
+        raise UserError(f'{output} is the input and would be overwritten: change -o')
     davit = read_state_dict(source)
     try:
         converted = convert_davit(davit)
@@ -322,7 +323,7 @@ def convert_davit_file(source: str | os.PathLike, output: str | os.PathLike) -> 
 
 
 def describe(converted: ConvertedDaViT, output: str | os.PathLike) -> str:
-    """What was taken, what was not, and how to use it, for the user to read."""
+    """Describe what was converted, what was not, and how to use the checkpoint."""
     state, head = converted.state_dict, converted.state_dict.get('head.fc.weight')
     classifier = '' if head is None else f', with a classifier of {len(head)} classes'
     initialized = ', '.join(f'{key} {tuple(state[key].shape)}' for key in converted.initialized)
@@ -330,10 +331,10 @@ def describe(converted: ConvertedDaViT, output: str | os.PathLike) -> str:
 DaViT of {converted.library} -> DualAttention {converted.arch}{classifier}
 from DaViT: {converted.count(converted.mapped):,} parameters
 identity (depthwise kernels of queries, keys, values): {converted.count(converted.identity):,}
-initialized, DaViT has none: {converted.count(converted.initialized):,}: {initialized}
-left out, DualAttention has none: {', '.join(_summary(converted))}
+initialized (not in DaViT): {converted.count(converted.initialized):,}: {initialized}
+dropped (not in DualAttention): {', '.join(_summary(converted))}
 
-The backbone that starts from it (head_dim=32, group_dim=32 and window_size=7 are the defaults):
+To start from these weights (head_dim=32, group_dim=32 and window_size=7 are the defaults):
 backbone=dict(
     type='DualAttention',
     arch={converted.arch!r},
@@ -343,7 +344,7 @@ backbone=dict(
 
 
 def _summary(converted: ConvertedDaViT) -> list[str]:
-    """The keys that were left out, by layer, with `*` for numbers; a block as a whole."""
+    """List the dropped keys by layer or whole block, with `*` for numbers."""
     names = []
     for key in converted.left_out:
         block = re.search(r'stages\.(\d+)\.blocks\.(\d+)(?=\.)', key)
@@ -359,7 +360,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add('input', metavar='INPUT', help="DaViT's weights: .safetensors, or a checkpoint (.pth)")
+    add('input', metavar='INPUT', help='DaViT weights: .safetensors, or a checkpoint (.pth)')
     add('-o', '--output', required=True, metavar='FILE', help='the checkpoint to write, *.pth')
     args = parser.parse_args()
     return run_command(

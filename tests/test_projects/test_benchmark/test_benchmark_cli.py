@@ -100,7 +100,7 @@ def test_checkpointing_takes_less_memory():
 def test_interrupted_run_is_kept(tmp_path, capsys, two, tiny):
     two(tiny('peer', fails_at=6, error=KeyboardInterrupt()))
     assert run('backbone', *QUICK, '-o', tmp_path) == 130
-    assert capsys.readouterr().err == 'interrupted: what was measured so far is written\n'
+    assert capsys.readouterr().err == 'interrupted: the completed measurements are saved\n'
     assert [len(m['seconds']) for m in read(tmp_path)['measurements']] == [1, 1]
 
 
@@ -111,7 +111,7 @@ def test_missing_package_is_one_line(tmp_path, capsys, monkeypatch):
     assert run('backbone', *QUICK, '--models', *names, *options) == 0
     assert capsys.readouterr().err == (
         'timm is not installed (pip install -r requirements/benchmark.txt): '
-        'timm_davit_tiny, timm_swin_tiny left out\n'
+        'skipping timm_davit_tiny, timm_swin_tiny\n'
     )
     assert [m['network'] for m in read(tmp_path)['measurements']] == ['dualattn_tiny']
     assert run('backbone', *QUICK, '--models', *names[1:], *options) == 1
@@ -142,7 +142,7 @@ def test_detector(tmp_path, capsys, monkeypatch):
     (tmp_path / 'cut.bin').write_bytes(b'12345')
     options = ['--maps', 'kitti', '--repeats', 1, '--min-seconds', 0, '-o', tmp_path / 'out']
     assert run('detector', *options, '--points', tmp_path / 'frame.bin') == 0
-    assert capsys.readouterr().err.startswith('second left out (kitti, infer, float32')
+    assert capsys.readouterr().err.startswith('skipping second (kitti, infer, float32')
     (found,) = read(tmp_path / 'out')['measurements']
     assert found['network'] == 'dualattn_bev'
     assert len(found['seconds']) == 1
@@ -186,4 +186,4 @@ def test_folder_that_cannot_be_made(tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         run('backbone', '-o', tmp_path / 'file' / 'out')
     assert stop.value.code == 2
-    assert 'cannot make the folder' in capsys.readouterr().err
+    assert 'cannot create the folder' in capsys.readouterr().err

@@ -45,7 +45,7 @@ def test_who_fails_is_one_line_and_the_others_go_on(tiny, setting, cpu, fails_at
     assert [m.network for m in measured] == ['ours', 'c']
     assert [len(m.seconds) for m in measured] == [3, 3]
     assert results.measurements == measured
-    assert said == [f'bad left out ({setting}): out of memory']
+    assert said == [f'skipping bad ({setting}): out of memory']
     assert results.left_out == [
         {'network': 'bad', 'setting': str(setting), 'reason': 'out of memory'}
     ]

@@ -83,10 +83,10 @@ def test_done_is_done(compare, tmp_path):
     assert rows[0]['runs'][1]['loss'] == 0.25  # of the log, though it was not asked for then
     content = json.loads((tmp_path / 'out' / 'results.json').read_text())
     assert content['rows'][1]['runs']['2']['accuracy'] == 21
-    with pytest.raises(UserError, match=r'other options \(none\): name another folder'):
+    with pytest.raises(UserError, match=r'other options \(none\): choose another folder'):
         compare('more=1', seeds=(1,))
     (tmp_path / 'a.py').write_text(CONFIG.format(width=24))
-    with pytest.raises(UserError, match=r'seed_1 holds a training from before .*a.py was changed'):
+    with pytest.raises(UserError, match=r'seed_1 has a training with an earlier version of .*a.py'):
         compare(seeds=(1,))
 
 
@@ -105,7 +105,7 @@ def test_variants_of_one_config(compare, tmp_path):
 def test_what_fails(compare):
     with pytest.raises(UserError, match=r'a.py failed, see .*output.log: error: no such folder'):
         compare('fail=1', seeds=(1,))
-    with pytest.raises(UserError, match="logged no 'top1', but accuracy, loss, time"):
+    with pytest.raises(UserError, match="did not log 'top1': the metrics are accuracy, loss, time"):
         compare(metrics=('top1',))  # after the failure, the same folder
     with pytest.raises(UserError, match=r'a.py logged no step .*: default_hooks.logger.interval=1'):
         compare('silent=1', seeds=(3,))

@@ -107,7 +107,7 @@ def test_a_checkpoint_has_the_memory(head):
 
 def test_without_a_memory_nothing_is_predicted():
     head = ColorMemory(**SIZES)
-    with pytest.raises(UserError, match=r'the color memory is empty: memory=FILE'):
+    with pytest.raises(UserError, match=r'the color memory is empty: set memory'):
         head(torch.randn(1, 8, 3, 5))
     assert head.to('meta')(torch.empty(1, 8, 3, 5, device='meta')).shape == (1, 2, 12, 20)
 
@@ -116,16 +116,18 @@ def test_files_that_are_no_fitting_memory_are_one_line(tmp_path, file):
     def read(path, **sizes):
         ColorMemory(**{**SIZES, **sizes}, memory=str(path)).init_weights()
 
-    with pytest.raises(FileNotFoundError, match=r'no color memory .*nowhere.*build_color_memory'):
+    with pytest.raises(FileNotFoundError, match=r'nowhere.* does not exist: .*build_color_memory'):
         read(tmp_path / 'nowhere')
-    with pytest.raises(UserError, match=r'semantics of shape \(5, 4\), and the network \(6, 4\)'):
+    with pytest.raises(
+        UserError, match=r'semantics of shape \(5, 4\), but the network has \(6, 4\)'
+    ):
         read(file, num_semantics=6)
     with pytest.raises(
-        UserError, match=r'colors of shape \(5, 3, 2\), and the network \(5, 2, 2\)'
+        UserError, match=r'colors of shape \(5, 3, 2\), but the network has \(5, 2, 2\)'
     ):
         read(file, num_colors=2)
     save_file({'x': torch.zeros(1)}, tmp_path / 'other')
-    with pytest.raises(UserError, match='is no file of'):
+    with pytest.raises(UserError, match='was not written by'):
         read(tmp_path / 'other')
     (tmp_path / 'cut').write_bytes(file.read_bytes()[:-9])
     with pytest.raises(UserError, match='is damaged'):

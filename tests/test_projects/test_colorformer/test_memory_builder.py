@@ -129,9 +129,9 @@ def test_damaged_photos_are_named_and_passed_over(photos, bright, tmp_path, monk
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        (dict(centers=25), r'6 photos give 24 cells, too few for 25 semantic centers'),
-        (dict(centers=4), r'24 cells of the photos are of 3 kinds only, too few for 4'),
-        (dict(channels=4), r'4 channels are not possible: the features of the encoder have 3'),
+        (dict(centers=25), r'6 photos have 24 cells, too few for 25 semantic centers'),
+        (dict(centers=4), r'24 cells of the photos have only 3 different features, too few for 4'),
+        (dict(channels=4), r'cannot use 4 channels: the features of the encoder have 3'),
         (dict(centers=0), r'centers=0'),
         (dict(colors=0), r'colors=0'),
         (dict(size=-1), r'size=-1'),
@@ -210,7 +210,7 @@ def test_the_backbone_of_a_classifier(tmp_path):
     trained.gap_before_final_norm = False
     assert torch.equal(map_, trained(x)[0])
 
-    with pytest.raises(UserError, match=r'the weights of the classifier .* are needed'):
+    with pytest.raises(UserError, match=r'the classifier .* needs its weights'):
         memory_builder.load_encoder(None, config)
     del state['backbone.norm3.weight']
     torch.save(dict(state_dict=state), tmp_path / 'c.pth')

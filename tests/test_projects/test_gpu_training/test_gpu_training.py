@@ -71,7 +71,7 @@ def test_dry_run_from_photos_to_measured_weights(photos, tmp_path, monkeypatch):
     ('change', 'message'),
     [
         (dict(photos='none.tar'), 'none.tar is neither a folder nor a tar file'),
-        (dict(held_out='6'), 'has 6 photos: none is left with --held-out'),
+        (dict(held_out='6'), 'has only 6 photos, but --held-out is'),
     ],
 )
 def test_wrong_use_is_one_line(photos, tmp_path, capsys, change, message):

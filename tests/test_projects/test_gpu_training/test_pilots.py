@@ -52,4 +52,4 @@ def test_another_setting_wants_another_folder(config, tmp_path, capsys):
     (tmp_path / 'out' / 'pilot.py').write_text('a = 1')
     words = [config, '--train', tmp_path / 'train', '--held-out', tmp_path / 'held_out']
     assert pilots.main(list(map(str, [*words, '--steps', '2', '-o', tmp_path / 'out']))) == 2
-    assert 'name another folder' in capsys.readouterr().err
+    assert 'choose another folder' in capsys.readouterr().err

@@ -174,17 +174,17 @@ def test_choices_are_counted(study, tmp_path):
 
 
 BAD = {
-    'other study': (dict(study='x'), r'is of another study: x, not'),
-    'format': (dict(format='x'), r'is no file of answers: its format is not'),
+    'other study': (dict(study='x'), r'belongs to another study: x, not'),
+    'format': (dict(format='x'), r'is not a study answers file: its format is not'),
     'unknown': (lambda a: [dict(a[0], image='099'), *a[1:]], r'1 unknown images \(099\); 1 images'),
-    'twice': (lambda a: [*a, a[0]], r'fit the study: 1 images answered twice \(001\)$'),
+    'twice': (lambda a: [*a, a[0]], r'match the study: 1 images answered twice \(001\)$'),
     'missing': (lambda a: a[2:], r'2 images without an answer \(001, 002\)'),
     'choice': (lambda a: [dict(a[0], choice='d'), *a[1:]], r'1 unknown choices \(d\)'),
     'empty choice': (lambda a: [dict(a[0], choice=''), *a[1:]], r'1 unknown choices'),
-    'number': (lambda a: [dict(a[0], choice=1), *a[1:]], r'does not say who chose what'),
-    'no list': (dict(answers=3), r'does not say who chose what'),
-    'no dicts': (dict(answers=[3]), r'does not say who chose what'),
-    'nobody': (dict(participant=None), r'does not say who chose what'),
+    'number': (lambda a: [dict(a[0], choice=1), *a[1:]], r'has no participant or no choices'),
+    'no list': (dict(answers=3), r'has no participant or no choices'),
+    'no dicts': (dict(answers=[3]), r'has no participant or no choices'),
+    'nobody': (dict(participant=None), r'has no participant or no choices'),
 }
 
 
@@ -203,10 +203,10 @@ def test_bad_answers_are_one_line(study, tmp_path, case):
 def test_files_that_are_no_answers_are_one_line(study, tmp_path):
     good = saved(tmp_path / 'good.json', answers(study, 'aa', lambda order: order[0]))
     cases = {
-        'again.json': (good.read_text(), r'good.json and .*again.json are of one participant'),
-        'text.json': ('hello', r'text.json is no file of answers: Expecting value'),
-        'list.json': ('[1]', r'list.json is no file of answers: its format'),
-        'deep.json': ('[' * 100_000, r'deep.json is no file of answers'),
+        'again.json': (good.read_text(), r'good.json and .*again.json have the same participant'),
+        'text.json': ('hello', r'text.json is not a study answers file: Expecting value'),
+        'list.json': ('[1]', r'list.json is not a study answers file: its format'),
+        'deep.json': ('[' * 100_000, r'deep.json is not a study answers file'),
     }
     for name, (text, message) in cases.items():
         (tmp_path / name).write_text(text)
@@ -215,31 +215,34 @@ def test_files_that_are_no_answers_are_one_line(study, tmp_path):
     with pytest.raises(UserError, match=r'cannot read .*nowhere'):
         score(study / 'key.json', [tmp_path / 'nowhere'])
     (tmp_path / 'none').mkdir()
-    with pytest.raises(UserError, match='no file of answers'):
+    with pytest.raises(UserError, match='no answers'):
         score(study / 'key.json', [tmp_path / 'none'])
-    with pytest.raises(UserError, match='is no key of a study'):
+    with pytest.raises(UserError, match='is not a study key file'):
         score(good, [good])
     with pytest.raises(UserError, match='confidence=95'):
         score(study / 'key.json', [good], confidence=95)
     key = key_of(study)
     key['images'][0]['order'].pop()
-    with pytest.raises(UserError, match='is damaged: make the study anew'):
+    with pytest.raises(UserError, match='is damaged: make the study again'):
         score(saved(tmp_path / 'key.json', key), [good])
 
 
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        (dict(images=9), r'only 8 pictures are in the folders of all methods, and 9 are wanted$'),
+        (dict(images=9), r'only 8 images in common, but --images is 9$'),
         (dict(images=0), r'images=0'),
         (dict(height=0), r'height=0'),
         (dict(methods=1), r'methods=.* is invalid: it must be 2 to 26'),
-        (dict(methods='double'), r"two methods are called 'Secret One'"),
+        (dict(methods='double'), r"two methods have the name 'Secret One'"),
         (dict(gray='Nowhere'), r'no folder'),
-        (dict(extra='shape'), r'--gray PHOTOS says what shape is right'),
-        (dict(extra='less'), r'only 7 .* and 8 are wanted \(not in all: class0/0\)'),
+        (dict(extra='shape'), r'pass --gray PHOTOS to set the shape'),
+        (
+            dict(extra='less'),
+            r'only 7 images in common, but --images is 8 \(not in all: class0/0\)',
+        ),
         (dict(extra='damaged'), r'class0/0\.png: '),
-        (dict(extra='there'), r'study exists: name a new folder'),
+        (dict(extra='there'), r'study exists: choose a new folder'),
     ],
 )
 def test_studies_that_cannot_be_made_leave_nothing(methods, tmp_path, options, message):
