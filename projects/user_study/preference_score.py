@@ -175,7 +175,7 @@ def _read_answers(path: Path, study: Mapping[str, Any]) -> tuple[str, Counter[st
     except (TypeError, LookupError):
         pairs = [(None, None)]
     if not all(isinstance(text, str) for pair in pairs for text in (participant, *pair)):
-        raise UserError(f'{path} is damaged: it has no participant or no choices')
+        raise UserError(f'{path} is damaged: its participant or choices are missing or invalid')
     orders = {image['image']: image['order'] for image in study['images']}
     given = Counter(image for image, _ in pairs)
     possible = CHOICES[: len(study['methods'])]

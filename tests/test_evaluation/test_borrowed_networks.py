@@ -152,7 +152,7 @@ def test_without_network_the_line_says_what_to_fetch_and_how_to_pass_it(metric, 
         metric()
     line = str(error.value)
     assert '\n' not in line
-    assert re.search(rf'fetch https://\S+/{re.escape(METRICS[metric])} elsewhere', line)
+    assert re.search(rf'download https://\S+/{re.escape(METRICS[metric])} elsewhere', line)
     assert f'weights=FILE of {metric.__name__}' in line
 
 

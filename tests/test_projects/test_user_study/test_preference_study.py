@@ -181,10 +181,10 @@ BAD = {
     'missing': (lambda a: a[2:], r'2 images without an answer \(001, 002\)'),
     'choice': (lambda a: [dict(a[0], choice='d'), *a[1:]], r'1 unknown choices \(d\)'),
     'empty choice': (lambda a: [dict(a[0], choice=''), *a[1:]], r'1 unknown choices'),
-    'number': (lambda a: [dict(a[0], choice=1), *a[1:]], r'has no participant or no choices'),
-    'no list': (dict(answers=3), r'has no participant or no choices'),
-    'no dicts': (dict(answers=[3]), r'has no participant or no choices'),
-    'nobody': (dict(participant=None), r'has no participant or no choices'),
+    'number': (lambda a: [dict(a[0], choice=1), *a[1:]], r'choices are missing or invalid'),
+    'no list': (dict(answers=3), r'choices are missing or invalid'),
+    'no dicts': (dict(answers=[3]), r'choices are missing or invalid'),
+    'nobody': (dict(participant=None), r'choices are missing or invalid'),
 }
 
 
