@@ -204,7 +204,7 @@ def test_pickled_code_is_refused_and_does_not_run(tmp_path, config, legacy):
     content = {'state_dict': {}, 'meta': Evil(tmp_path / 'ran')}
     path = tmp_path / 'a.pth'
     torch.save(content, path, _use_new_zipfile_serialization=not legacy)
-    with pytest.raises(ColorizeError, match=r'not loaded.*mkdir') as error:
+    with pytest.raises(ColorizeError, match=r'cannot load.*mkdir') as error:
         load_generator(path, config)
     assert '\n' not in str(error.value)
     assert not (tmp_path / 'ran').exists()
@@ -390,7 +390,7 @@ def test_compressed_checkpoint_is_refused(tmp_path, generator, config, entry):
 )
 def test_checkpoint_of_something_else_is_one_line(tmp_path, config, content):
     torch.save(content, tmp_path / 'a.pth')
-    with pytest.raises(ColorizeError, match=r'a\.pth holds no generator') as error:
+    with pytest.raises(ColorizeError, match=r'a\.pth has no generator') as error:
         load_generator(tmp_path / 'a.pth', config)
     assert '\n' not in str(error.value)
 

@@ -146,7 +146,7 @@ def test_result_that_cannot_be_written(photos, run):
     assert status == 1
     assert out[0].startswith('2 done, 0 skipped, 4 failed')
     assert ['cannot be written' in line for line in err] == [True] * 4 + [False]
-    assert err[-1].startswith('warning: 1 had colors')
+    assert err[-1].startswith('warning: 1 of the photos had color')
     assert found('out') == ['color.jpg', 'gray.png', 'sub']
 
 

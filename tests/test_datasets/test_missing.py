@@ -53,7 +53,7 @@ def test_missing_data_hint_names_the_options_of_the_outermost_missing_path(
     cfg, tmp_path, path, options
 ):
     hint = missing_data_hint(cfg, f"[Errno 2] No such file or directory: '{tmp_path / path}'")
-    assert hint == f'; --cfg-options {options} says where it is'
+    assert hint == f'; set its location with --cfg-options {options}'
 
 
 def test_missing_data_hint_says_nothing_of_other_files(cfg, tmp_path):
@@ -74,4 +74,4 @@ def test_missing_data_hint_of_class_folders_is_their_one_option():
         )
     )
     hint = missing_data_hint(cfg, 'no folder nowhere/train')
-    assert hint == '; --cfg-options data_root=... says where it is'
+    assert hint == '; set its location with --cfg-options data_root=...'

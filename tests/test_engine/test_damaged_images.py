@@ -112,5 +112,5 @@ def test_a_turned_image_is_not_trained_on(images, tmp_path):
     DamagedImagesHook().before_train(SimpleNamespace(train_loop=loop))
     assert dataset[0].tolist() == dataset[1].tolist()
     (line,) = images.log()
-    assert line.startswith(f'replaced: {tmp_path}/3.jpg is 8 x 6 in the annotations, and 6 x 8 as ')
+    assert line.startswith(f'replaced: {tmp_path}/3.jpg is 8 x 6 in the annotations, but the ')
     assert "color_type='color_ignore_orientation'" in line

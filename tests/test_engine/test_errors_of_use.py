@@ -148,7 +148,7 @@ def test_the_checkpoint_before_a_truncated_one_is_named(status, checkpoint):
     (folder / 'last_checkpoint').write_text(str(folder / 'iter_7.pth'))
     code, err = status(resume='auto')
     assert code == 2
-    assert err.startswith(f'error: {folder}/iter_7.pth is not loaded: it is damaged')
+    assert err.startswith(f'error: cannot load {folder}/iter_7.pth: it is damaged')
     assert err.endswith(f'; the one before it is whole: --resume {folder}/iter_3.pth\n')
     assert err.count('\n') == 1
 

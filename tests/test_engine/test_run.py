@@ -160,8 +160,8 @@ def test_missing_photos_name_their_option(config, tmp_path):
     with pytest.raises(RunError) as error:
         run.train(str(config), str(tmp_path / 'work'), cfg_options=options | unique())
     assert str(error.value) == (
-        'no folder of photos nowhere; '
-        '--cfg-options train_dataloader.dataset.data_root=... says where it is'
+        'the folder of photos nowhere does not exist; '
+        'set its location with --cfg-options train_dataloader.dataset.data_root=...'
     )
 
 

@@ -77,7 +77,7 @@ def test_read_checkpoint_runs_nothing_and_names_the_remedy(tmp_path, monkeypatch
     with pytest.raises(UserError) as error:
         read_checkpoint('x.pth')
     assert re.fullmatch(
-        r'x\.pth is not loaded: it is damaged, or holds .*mkdir.*, which could run code; '
+        r'cannot load x\.pth: it is damaged, or holds .*mkdir.*, which could run code; '
         r'if you trust it, store its weights alone: torch\.save\(.*NEW\)',
         str(error.value),
     )

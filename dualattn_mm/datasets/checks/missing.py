@@ -1,4 +1,4 @@
-"""Missing data: which options of a config say where they are."""
+"""Find the config options that set the location of missing data."""
 
 import os
 import re
@@ -11,15 +11,15 @@ from ..leaves import named_leaf_datasets
 
 
 def missing_data_hint(cfg: Config, message: str) -> str:
-    """What to do about an error that names a path of the config that does not exist.
+    """Return a hint for an error about a path in the config that does not exist.
 
     Args:
-        cfg: of any library.
-        message: the error's.
+        cfg: a config of any library.
+        message: the error message.
 
     Returns:
-        The options of all data sets that name this path, as the end of the message; empty if it is
-        none of theirs.
+        Text to append to the message, with the options of all datasets that set this path; empty
+        if no option sets it.
     """
     paths = list(_paths(cfg))
     missing = [
@@ -31,24 +31,24 @@ def missing_data_hint(cfg: Config, message: str) -> str:
         return ''
     outermost = min(missing, key=len)
     if cfg.get('runner_type') == 'ClassFolderRunner' and outermost == cfg.get('data_root'):
-        options = ['data_root']  # which it gives to all data sets
+        options = ['data_root']  # the runner copies it to all datasets
     else:
-        # An evaluator's file is named whole.
+        # The file of an evaluator is given by its full path.
         options = [
             option
             for option, path in paths
             if path == outermost or ('_evaluator.' in option and path.startswith(outermost))
         ]
-    return f'; --cfg-options {" ".join(f"{name}=..." for name in options)} says where it is'
+    return f'; set its location with --cfg-options {" ".join(f"{name}=..." for name in options)}'
 
 
 def _names(message: str, path: str) -> bool:
-    """Whether it names the path, or one below it."""
+    """Return whether a message contains the path or a path below it."""
     return bool(re.search(rf'(?<![\w./-]){re.escape(path.rstrip("/"))}(?![\w-])', message))
 
 
 def _paths(cfg: Config) -> Iterator[tuple[str, str]]:
-    """The paths of data in a config, each with its option."""
+    """Yield the data paths in a config, each with its option."""
     for loader in ('train', 'val', 'test'):
         for option, dataset in _datasets(cfg.get(f'{loader}_dataloader'), f'{loader}_dataloader'):
             root = dataset.get('data_root') or ''
@@ -64,7 +64,7 @@ def _paths(cfg: Config) -> Iterator[tuple[str, str]]:
 def _datasets(loaders: Any, option: str) -> Iterator[tuple[str, Any]]:
     if isinstance(loaders, Mapping):
         yield from named_leaf_datasets(loaders.get('dataset'), f'{option}.dataset')
-    else:  # mmagic's tests have several
+    else:  # mmagic has several test data loaders
         for i, one in enumerate(loaders or []):
             yield from _datasets(one, f'{option}.{i}')
 
