@@ -138,7 +138,7 @@ def _check_metric(metric: Mapping[str, Any], files: Sequence['_CocoFile'], loade
     if read != listed:
         raise truth.error(
             f'{loader}_evaluator.ann_file lists {len(listed)} images and {loader}_dataloader reads '
-            f'{len(read)}, of which {len(read & listed)} have the same id and name: both must have '
+            f'{len(read)}; {len(read & listed)} have the same id and name: both must have '
             'the same images'
         )
     if metric.get('format_only'):

@@ -235,7 +235,7 @@ def test_files_that_are_no_answers_are_one_line(study, tmp_path):
         (dict(height=0), r'height=0'),
         (dict(methods=1), r'methods=.* is invalid: it must be 2 to 26'),
         (dict(methods='double'), r"two methods have the name 'Secret One'"),
-        (dict(gray='Nowhere'), r'no folder'),
+        (dict(gray='Nowhere'), r'does not exist'),
         (dict(extra='shape'), r'pass --gray PHOTOS to set the shape'),
         (
             dict(extra='less'),
