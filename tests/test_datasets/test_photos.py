@@ -60,7 +60,7 @@ def test_links_are_followed_once_and_loops_end(photos, tmp_path_factory):
 
 
 def test_a_missing_folder_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r'folder .*nowhere does not exist: set data_root'):
+    with pytest.raises(FileNotFoundError, match=r'the folder of photos .*nowhere does not exist'):
         ColorizationDataset(data_root=str(tmp_path / 'nowhere'), pipeline=PIPELINE)
 
 

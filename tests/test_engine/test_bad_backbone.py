@@ -17,7 +17,7 @@ CONFIG = Path(__file__).resolve().parents[2] / 'configs' / 'mmpretrain' / 'cls_d
         ('window_size', 0, 'a positive integer'),
         ('head_dim', 7, 'a divisor of every embed_dim'),
         ('group_dim', 64, 'a divisor of every embed_dim, but not of [96]'),
-        ('out_indices', 3, 'a sequence'),
+        ('out_indices', [3, 1], 'increasing stage numbers'),
         ('order', ['sda', 'swin'], 'a sequence of kinds from'),
     ],
 )

@@ -169,7 +169,7 @@ def test_a_zip_file_that_is_no_checkpoint(status, tmp_path):
         (dict(meta=dict(epoch=0, iter='one')), 'meta.iter is a str'),
         (dict(state_dict=[]), 'state_dict is a list'),
         (dict(message_hub=[]), 'message_hub is a list'),
-        (None, 'it is a list'),
+        (None, 'its content is a list'),
     ],
 )
 def test_checkpoint_with_parts_of_another_type_is_one_line(status, checkpoint, change, part):
