@@ -1,0 +1,1 @@
+"""How steady and how right the colors of films are."""
