@@ -2,11 +2,11 @@
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from PIL import Image
 from torch import Tensor
@@ -19,6 +19,9 @@ from ..utils.terminal import printable
 from .files import Job
 from .overlap import overlap
 from .pipeline import ColorizationPipeline, Photo
+
+if TYPE_CHECKING:  # OpenCV is only needed for films
+    from .smoothing import ColorSmoother
 
 COMPARE_SIDE = 1024  # pixels; the comparison is a preview, the result has the full resolution
 
@@ -39,6 +42,8 @@ class FileColorizer:
         pipe: the pipeline.
         saturation: factor on the colors; None uses the factor stored with the weights.
         overwrite: replace results that already exist.
+        smoother: smooths the colors of photos that are the frames of a film, in order. It restarts
+            in each folder.
 
     Attributes:
         done: number of colorized files.
@@ -48,9 +53,14 @@ class FileColorizer:
     """
 
     def __init__(
-        self, pipe: ColorizationPipeline, saturation: float | None = None, overwrite: bool = False
+        self,
+        pipe: ColorizationPipeline,
+        saturation: float | None = None,
+        overwrite: bool = False,
+        smoother: 'ColorSmoother | None' = None,
     ):
         self.pipe, self.saturation, self.overwrite = pipe, saturation, overwrite
+        self._smoother, self._folder = smoother, Path()
         self.done = self.failed = self.had_colors = self.had_pages = 0
 
     def report(self, path: Path, reason: object) -> None:
@@ -80,8 +90,17 @@ class FileColorizer:
         image = read_image(job.source, self.pipe.max_pixels)
         return job, self.pipe.prepare(image), has_colors(image)
 
-    def _predict(self, batch: list[tuple[Job, Photo, bool]]) -> Tensor:
-        return self.pipe.predict([photo for _, photo, _ in batch])
+    def _predict(self, batch: list[tuple[Job, Photo, bool]]) -> Iterable[Tensor]:
+        colors = self.pipe.predict([photo for _, photo, _ in batch])
+        return colors if self._smoother is None else map(self._smooth, batch, colors)
+
+    def _smooth(self, read: tuple[Job, Photo, bool], ab: Tensor) -> Tensor:
+        job, photo, _ = read
+        assert self._smoother is not None
+        if job.source.parent != self._folder:
+            self._folder = job.source.parent
+            self._smoother.restart()
+        return self._smoother(photo.square, ab)
 
     def _write(self, read: tuple[Job, Photo, bool], ab: Tensor) -> _Written:
         job, photo, had_colors = read

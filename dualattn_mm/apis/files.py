@@ -3,6 +3,7 @@
 import glob
 import mimetypes
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
@@ -38,7 +39,7 @@ class Plan:
     """The jobs of a run.
 
     folder: the folder for results; it is created before the first result is written.
-    films: (source, output) of videos.
+    films: (source, output) of videos and animated images.
     failed: (path, reason) of inputs whose header cannot be read.
     passed_over: files in folders and patterns whose names do not have an image suffix.
     """
@@ -94,36 +95,40 @@ def plan(
     for source, folders in sources.items():
         if one_file and is_film(source) != one_film:
             raise ColorizeError(f'{output} and {source} must both be films or both be photos')
-        if is_film(source):
-            for folder in folders:
-                target = output if one_film else output / folder / source.name
+        try:
+            header = None if is_film(source) else read_header(source, max_pixels)
+        except ColorizeError as error:
+            result.failed.append((source, str(error)))
+            continue
+        name = source.name if header is None else output_name(source, header.format)
+        for folder in folders:
+            target = output if one_file else output / folder / name
+            if header is None or header.animated:
                 _claim(target, source, targets, identities)
                 if _unless_present(target, overwrite):
                     result.films.append((source, target))
                 else:
                     result.skipped += 1
-            continue
-        try:
-            format_, pixels, more_pages = read_header(source, max_pixels)
-        except ColorizeError as error:
-            result.failed.append((source, str(error)))
-            continue
-        name = output_name(source, format_)
-        format_ = file_format or format_
-        for folder in folders:
-            target = output if file_format else output / folder / name
+                continue
             # Append to the whole name, because a.jpg and a.png can be in the same folder.
             beside = target.with_name(target.name + COMPARE_SUFFIX) if compare else None
             for path in filter(None, (target, beside)):
                 _claim(path, source, targets, identities)
             left = (_unless_present(path, overwrite) for path in (target, beside))
-            job = Job(source, format_, pixels, more_pages, *left)
+            format_ = file_format or header.format
+            job = Job(source, format_, header.pixels, header.more_pages, *left)
             if job.output or job.compare:
                 result.jobs.append(job)
             else:
                 result.skipped += 1
     result.passed_over = list(dict.fromkeys(result.passed_over))
     return result
+
+
+def natural_order(path: Path) -> tuple[str, list[tuple[int, str]]]:
+    """Return a key that sorts the files of a folder by the numbers in their names: 2 before 10."""
+    parts = re.findall(r'\d+|\D+', path.name)
+    return str(path.parent), [(int(p), '') if p.isdecimal() else (-1, p) for p in parts]
 
 
 def _format_of_file(output: Path) -> str | None:

@@ -2,41 +2,25 @@
 
 import dataclasses
 import time
-from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
-from tqdm import tqdm
 
 from ..utils.atomic import atomic_file
 from ..utils.errors import ColorizeError, first_line
 from ..utils.film_reader import FilmReader
 from ..utils.film_writer import FilmOptions, FilmWriter
 from ..utils.yuv import at_chroma_size, gray_of, set_chroma
-from .overlap import overlap
+from .frames import FilmResult, colorize_frames
 from .pipeline import ColorizationPipeline, Photo
 from .smoothing import DEFAULT_STRENGTH, ColorSmoother
 
 
-class FilmResult(NamedTuple):
-    """What became of a film.
-
-    Attributes:
-        frames: how many were colorized.
-        seconds: how long it took.
-        remark: what of the film was damaged or could not be kept; empty if nothing.
-    """
-
-    frames: int
-    seconds: float
-    remark: str
-
-
 class _Frame(NamedTuple):
-    """A frame that is ready for its chroma."""
+    """A frame, and what the pipeline made of it."""
 
     canvas: Any
     photo: Photo
@@ -96,7 +80,7 @@ def _copy_colorized(
     smoother: ColorSmoother,
     saturation: float | None,
 ) -> int:
-    """Write all frames; how many there were."""
+    """Write all frames and return how many there were."""
     encoding, turns = writer.encoding, film.quarter_turns
 
     def load(frame: Any) -> _Frame:
@@ -107,26 +91,17 @@ def _copy_colorized(
         lightness = at_chroma_size(photo.lightness.rot90(-turns), canvas).rot90(turns)
         return _Frame(canvas, dataclasses.replace(photo, lightness=lightness))
 
-    def work(frames: Sequence[_Frame]) -> Iterator[Tensor]:
-        photos = [frame.photo for frame in frames]
-        return map(smoother, (photo.square for photo in photos), pipe.predict(photos))
-
     def save(frame: _Frame, ab: Tensor) -> Any:
         rgb = np.asarray(pipe.finish(frame.photo, ab, saturation))
         set_chroma(frame.canvas, np.rot90(rgb, -turns), encoding)
         return frame.canvas
 
-    outcomes = overlap(
-        film.frames(), load, work, save, pipe.batch_size, lambda frame: frame.width * frame.height
-    )
-    # disable=None: only on a terminal
-    bar = tqdm(total=film.frame_count, unit='frame', disable=None)
+    frames = colorize_frames(pipe, film.frames(), load, save, smoother, film.frame_count)
     count = 0
-    with bar, closing(outcomes):
-        for outcome in outcomes:
+    with closing(frames):
+        for frame in frames:
             count += 1
-            writer.write(outcome.result())
+            writer.write(frame)
             writer.copy(film.take_packets())
-            bar.update()
-        writer.copy(film.take_packets())
+    writer.copy(film.take_packets())
     return count

@@ -34,6 +34,10 @@ class ColorSmoother:
         self.strength = float(strength)
         self.cuts = 0  # how many were seen
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget the frames so far: another film begins."""
         self._gray: np.ndarray | None = None
         self._mean: np.ndarray | None = None
 

@@ -22,19 +22,19 @@ EPILOG = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.description = (
-        'Colorize photos. Each result keeps the size, lightness, name and format of its input. '
-        'BMP, AVIF, transparent and 16-bit images are saved as PNG.'
+        'Colorize photos and videos. Each result keeps the size, lightness, name and format of its input. '
+        'BMP, AVIF, transparent and 16-bit images and still GIF images are saved as PNG.'
     )
     add = parser.add_argument
     add(
         'inputs',
         nargs='+',
         metavar='INPUT',
-        help='image file (JPEG, PNG, WebP, TIFF or BMP; AVIF with Pillow >= 11.3), folder or glob '
-        'pattern. Folders are searched with all subfolders that are not hidden, and a result keeps '
+        help='image file (JPEG, PNG, WebP, TIFF, BMP or GIF; AVIF with Pillow >= 11.3), video '
+        '(MP4, MOV, MKV, AVI or WebM), folder or glob pattern. Folders are searched with all subfolders that are not hidden, and a result keeps '
         "its path below the folder. In a pattern, '**' matches any number of folders, and a result "
-        'keeps its path from the first wildcard on. Only the first page or frame of a file is '
-        'colorized',
+        'keeps its path from the first wildcard on. Only the first page of a TIFF file is '
+        'colorized; all frames of GIF, PNG and WebP animations are',
     )
     add(
         '-o',
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default='colorized',
         type=Path,
         metavar='OUTPUT',
-        help='folder for the results; for a single photo it can also be the file to write '
+        help='folder for the results; for a single input it can also be the file to write '
         '(default: %(default)s)',
     )
     add(
@@ -79,7 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         '--compare',
         action='store_true',
-        help='also write NAME.compare.png, which shows the gray and the colorized image side by '
+        help='for photos, also write NAME.compare.png, which shows the gray and the colorized image side by '
         'side, each at most 1024 pixels per side',
     )
     add(
@@ -105,6 +105,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add('--no-smooth', action='store_const', dest='smooth', const=0.0, help='same as --smooth 0')
     add(
+        '--frames',
+        action='store_true',
+        help='the photos of each folder are the frames of a film, in the order of their numbers',
+    )
+    add(
         '--crf',
         type=float,
         help='encoder quality; a lower value is better (default: 17 for H.264, 20 for HEVC, '
@@ -120,22 +125,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Colorize the files named in `args` and print a summary line."""
     from ..apis.colorize_files import FileColorizer
-    from ..apis.files import plan
+    from ..apis.files import natural_order, plan
     from ..apis.pipeline import ColorizationPipeline, check_saturation
-    from ..apis.smoothing import check_strength
+    from ..apis.smoothing import ColorSmoother
     from ..utils.atomic import check_writable
     from ..utils.configs_dir import find_config
     from ..utils.errors import shortened
-    from ..utils.films import require_av
+    from ..utils.films import is_film, require_av
     from ..utils.pixels import MAX_PIXELS
 
     if args.saturation is not None:
         check_saturation(args.saturation)
-    check_strength(args.smooth)
+    smoother = ColorSmoother(args.smooth)
     config = None if args.config is None else find_config(args.config)
     limit = args.max_pixels or MAX_PIXELS
     todo = plan(args.inputs, args.output, args.compare, args.overwrite, limit)
-    if todo.films:
+    if any(is_film(source) for source, _ in todo.films):
         require_av()
     pipe = ColorizationPipeline(
         args.weights, config, args.device, args.size, args.batch_size, limit
@@ -146,9 +151,11 @@ def run(args: argparse.Namespace) -> int:
             f'{todo.skipped} skipped: the result already exists (use --overwrite to replace it)',
             sys.stderr,
         )
-    files = FileColorizer(pipe, args.saturation, args.overwrite)
+    files = FileColorizer(pipe, args.saturation, args.overwrite, smoother if args.frames else None)
     for path, reason in todo.failed:
         files.report(path, reason)
+    if args.frames:
+        todo.jobs.sort(key=lambda job: natural_order(job.source))
     seconds = files.colorize(todo.jobs)
     films = _colorize_films(args, todo.films, files)
     if files.had_colors:
@@ -172,17 +179,21 @@ def _colorize_films(
     """Colorize the films and return what the summary line says of them."""
     if not films:
         return []
+    from ..apis.animation import colorize_animation
     from ..apis.film import colorize_film
     from ..utils.errors import ColorizeError
     from ..utils.film_writer import FilmOptions
+    from ..utils.films import is_film
 
     done, frames, seconds = 0, 0, 0.0
     options = FilmOptions(args.crf, args.preset)
     for source, target in films:
+        common = (files.pipe, source, target, args.saturation, args.smooth)
         try:
-            film = colorize_film(
-                files.pipe, source, target, args.saturation, args.smooth, options, args.overwrite
-            )
+            if is_film(source):
+                film = colorize_film(*common, options, args.overwrite)
+            else:
+                film = colorize_animation(*common, args.overwrite)
         except ColorizeError as error:
             files.report(source, error)
             continue

@@ -18,7 +18,7 @@ from .pixels import ADVICE, MAX_PIXELS, check_size, decoding, has_alpha, quiet
 # Without a handler, Python would print Pillow's log; a ColorizeError already states the reason.
 logging.getLogger('PIL').addHandler(logging.NullHandler())
 
-FORMATS: tuple[str, ...] = ('JPEG', 'PNG', 'WEBP', 'TIFF', 'BMP')
+FORMATS: tuple[str, ...] = ('JPEG', 'PNG', 'WEBP', 'TIFF', 'BMP', 'GIF')
 if find_spec('PIL._avif'):  # in Pillow since 11.3, unless it was built without AVIF
     FORMATS += ('AVIF',)
 # The suffixes of each format. Files with another suffix get the first one.
@@ -28,6 +28,7 @@ SUFFIXES = {
     'WEBP': ('.webp',),
     'TIFF': ('.tif', '.tiff'),
     'BMP': ('.bmp',),
+    'GIF': ('.gif',),
     'AVIF': ('.avif',),
 }
 IMAGE_SUFFIXES = tuple(suffix for format_ in FORMATS for suffix in SUFFIXES[format_])
@@ -43,6 +44,7 @@ _MAGIC = {
     'PNG': b'\x89PNG',
     'WEBP': b'RIFF',
     'BMP': b'BM',
+    'GIF': b'GIF8',
 }
 _TIFF_MAGIC = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
 # Key in `info` for the metadata of a TIFF file, which is read before Pillow closes the file.
@@ -56,22 +58,24 @@ class Header(NamedTuple):
     pixels: number of pixels.
     more_pages: whether the file has more than one page or frame; the additional pictures in a
         phone's multi-picture JPEG do not count.
+    animated: whether the file has several frames and its format can store them all.
     """
 
     format: str
     pixels: int
     more_pages: bool
+    animated: bool
 
 
 def output_format(image: Image.Image) -> str:
     """Return the format in which the colorized image is stored: 'JPEG', 'PNG', 'WEBP' or 'TIFF'.
 
-    It is the format of the image, except that PNG replaces BMP and AVIF and is used for transparent
+    It is the format of the image, except that PNG replaces BMP, AVIF and GIF and is used for transparent
     images, 16-bit gray and images that were not read from a file. Only the header is read. A
     phone's multi-picture JPEG (MPO) is stored as a JPEG of its first picture.
     """
     format_ = 'JPEG' if image.format == 'MPO' else image.format
-    if format_ in (None, 'BMP', 'AVIF') or has_alpha(image) or image.mode.startswith('I'):
+    if format_ in (None, 'BMP', 'AVIF', 'GIF') or has_alpha(image) or image.mode.startswith('I'):
         return 'PNG'
     return format_
 
@@ -91,9 +95,12 @@ def read_header(path: Path, max_pixels: int = MAX_PIXELS) -> Header:
     """
 
     def look(image: Image.Image) -> Header:
-        return Header(output_format(image), image.width * image.height, _has_more_pages(image))
+        more_pages = _has_more_pages(image)
+        animated = more_pages and image.format in ('GIF', 'PNG', 'WEBP')
+        format_ = str(image.format) if animated else output_format(image)
+        return Header(format_, image.width * image.height, more_pages, animated)
 
-    return _opened(path, max_pixels, look)
+    return opened_image(path, max_pixels, look)
 
 
 def _has_more_pages(image: Image.Image) -> bool:
@@ -121,10 +128,15 @@ def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
             image.info[_METADATA] = metadata
         return image
 
-    return _opened(path, max_pixels, load)
+    return opened_image(path, max_pixels, load)
 
 
-def _opened(path: Path, max_pixels: int, use: Callable[[Image.Image], Any]) -> Any:
+def opened_image(path: Path, max_pixels: int, use: Callable[[Image.Image], Any]) -> Any:
+    """Open an image file and return what `use` makes of it.
+
+    Raises:
+        ColorizeError: as `read_image`, also for all that Pillow raises in `use`.
+    """
     # Pass an open file, because Pillow memory-maps a path, and rotated TIFFs are then read wrong.
     with decoding(), path.open('rb') as file:
         if not file.read(1):
@@ -157,7 +169,12 @@ def _why_unidentified(path: Path) -> str:
     for format_, magic in _MAGIC.items():
         if head.startswith(magic):
             return f'cannot be read: damaged {format_} file'
-    return 'not a JPEG, PNG, WebP, TIFF or BMP image'
+    return 'not a JPEG, PNG, WebP, TIFF, BMP or GIF image'
+
+
+def save_options(format_: str) -> dict[str, Any]:
+    """Return how Pillow stores an image of this format."""
+    return dict(_SAVE_OPTIONS.get(format_, {}))
 
 
 def write_image(image: Image.Image, path: Path, format_: str, overwrite: bool) -> None:

@@ -191,7 +191,7 @@ def test_later_pages_are_warned_of_once(run, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     gray = Image.fromarray(astronaut()).convert('L')
     os.mkdir('in')
-    for name in ('scan.tif', 'moves.webp', 'phone.jpg'):
+    for name in ('scan.tif', 'book.tif', 'phone.jpg'):
         other = [Image.new('L', gray.size)]
         format_ = dict(format='MPO') if name == 'phone.jpg' else {}
         gray.save(Path('in', name), save_all=True, append_images=other, **format_)
@@ -223,11 +223,11 @@ def test_larger_photos_than_the_limit_are_refused(photos, run):
 
 
 def test_other_files_of_a_folder_are_counted_and_named(photos, run):
-    for name in ('a.heic', 'b.gif', 'sub/c.pdf', 'sub/d.mp4', '.hidden.heic'):
+    for name in ('a.heic', 'b.xcf', 'sub/c.pdf', 'sub/d.svg', '.hidden.heic'):
         Path('in', name).write_bytes(b'x')
     status, out, _ = run('in', '-o', 'out')
     assert status == 0
-    named = 'in/a.heic, in/b.gif, in/sub/c.pdf, ...'
+    named = 'in/a.heic, in/b.xcf, in/sub/c.pdf, ...'
     ignored = f'4 ignored because they are not images of a known format ({named})'
     assert f' 0 failed, {ignored}, ' in out[0]
 
@@ -272,11 +272,11 @@ def test_transparency_does_not_go_into_a_jpeg_file(photos, run):
 def test_names_cannot_forge_lines(photos, run):
     forged = 'bad\n9 done, 0 skipped, 0 failed -> out\x1b[1A.jpg'
     Path('in', forged).write_text('no image')
-    Path('in', forged).with_suffix('.gif').write_text('no image')
+    Path('in', forged).with_suffix('.xcf').write_text('no image')
     status, out, err = run('in', '-o', 'out')
     assert (status, len(out), len(err)) == (1, 1, 2)
     assert err[0].startswith(r'in/bad\n9 done, 0 skipped, 0 failed -> out\x1b[1A.jpg: not a JPEG')
-    assert r'(in/bad\n9 done, 0 skipped, 0 failed -> out\x1b[1A.gif)' in out[0]
+    assert r'(in/bad\n9 done, 0 skipped, 0 failed -> out\x1b[1A.xcf)' in out[0]
     assert main(['colorize', '\x1b[2J\n']) == 2
 
 
@@ -291,7 +291,7 @@ def test_summary_in_a_terminal_without_the_letters(photos, weights, monkeypatch)
 
 WRONG_USE = [
     (['none.jpg'], r'none\.jpg does not exist'),
-    (['in', '*.gif'], r'\*.gif does not exist'),
+    (['in', '*.xcf'], r'\*.xcf does not exist'),
     (['in', '--weights', 'none.safetensors'], r'weights file none\.safetensors does not exist'),
     (['in', '--weights', 'in/color.jpg'], r'in/color\.jpg'),
     (['in', '--weights', 'other.safetensors'], r'2 missing .*enter'),
@@ -314,7 +314,7 @@ def test_wrong_use(photos, weights, monkeypatch, capsys, two_convs, argv, messag
     """One line, exit status 2, and nothing touched."""
     monkeypatch.setattr(torch.cuda, 'device_count', lambda: 0)
     os.mkdir('movies')
-    Path('movies/a.gif').write_text('no photo')
+    Path('movies/a.xcf').write_text('no photo')
     os.mkdir('twin')
     photos.save('twin/old.png')
     broken = {k: v for k, v in two_convs().state_dict().items() if 'leave' in k}

@@ -5,7 +5,9 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+from skimage.color import rgb2lab
 
+from dualattn_mm.apis.smoothing import ColorSmoother
 from dualattn_mm.cli.main import main
 
 av = pytest.importorskip('av', reason="needs the extra 'video'")
@@ -100,3 +102,36 @@ def test_without_pyav_one_line_names_the_extra(here, run, monkeypatch):
     assert (status, out, len(err)) == (2, [], 1)
     assert err[0].startswith('error: av is needed for films')
     assert err[0].endswith("pip install 'dualattn_mm[video]'")
+
+
+def test_animated_images_are_colorized_whole(here, run, rng):
+    stills = [Image.fromarray(rng.integers(0, 255, (48, 64), np.uint8)) for _ in range(3)]
+    stills[0].save('in/moves.gif', save_all=True, append_images=stills[1:], duration=100)
+    stills[0].save('in/still.gif')
+    status, out, err = run('in', '-o', 'out')
+    assert (status, err) == (0, [])
+    assert out[0].startswith('2 done, 0 skipped, 0 failed, ')
+    assert ', 2 films done, ' in out[0]
+    assert Image.open('out/moves.gif').n_frames == 3
+    assert Image.open('out/still.png').mode == 'RGB'
+
+
+def test_folder_of_frames_is_smoothed_in_the_order_of_numbers(tmp_path, run, monkeypatch):
+    """Of one still picture, each result has the mean color of all frames before it."""
+    (tmp_path / 'in').mkdir()
+    monkeypatch.chdir(tmp_path)
+    x, y = np.meshgrid(np.arange(64), np.arange(64))
+    gray = Image.fromarray((128 + 60 * np.sin(x / 5) * np.cos(y / 7)).astype(np.uint8))
+    for number in (1, 2, 10):
+        gray.save(f'in/frame{number}.png')
+    seen = []
+    call = ColorSmoother.__call__
+    monkeypatch.setattr(
+        ColorSmoother,
+        '__call__',
+        lambda *a: seen.append(a[0]) or call(a[0], a[1], a[2] + len(seen)),
+    )
+    assert run('in', '-o', 'out', '--frames', '--smooth', '0.5', '--saturation', 1)[0] == 0
+    results = [rgb2lab(Image.open(f'out/frame{n}.png'))[..., 1].mean() for n in (1, 2, 10)]
+    # 12 + 1; the mean of that and 12 + 2; the mean of that and 12 + 3
+    np.testing.assert_allclose(results, [13, 13.5, 14.25], atol=0.25)

@@ -256,8 +256,8 @@ def damaged(photo, format_, keep):
     ('content', 'reason'),
     [
         ('', 'the file is empty'),
-        ('text', 'not a JPEG, PNG, WebP, TIFF or BMP image'),
-        ('GIF', 'not a JPEG, PNG, WebP, TIFF or BMP image'),
+        ('text', 'not a JPEG, PNG, WebP, TIFF, BMP or GIF image'),
+        ('GIF', 'cannot be read: .*truncated'),
         ('JPEG', 'cannot be read: .*truncated'),
         ('PNG', 'cannot be read: .*truncated'),
         ('BMP', 'cannot be read: .*truncated'),

@@ -1,0 +1,59 @@
+"""Animated GIF, WebP and PNG files."""
+
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image
+from torch import Tensor
+
+from ..utils.animation_io import read_animation, write_animation
+from ..utils.errors import ColorizeError, first_line
+from .frames import FilmResult, colorize_frames
+from .pipeline import ColorizationPipeline, Photo
+from .smoothing import DEFAULT_STRENGTH, ColorSmoother
+
+
+class _Frame(NamedTuple):
+    photo: Photo
+
+
+def colorize_animation(
+    pipe: ColorizationPipeline,
+    source: Path,
+    target: Path,
+    saturation: float | None = None,
+    smooth: float = DEFAULT_STRENGTH,
+    overwrite: bool = False,
+) -> FilmResult:
+    """Colorize all frames of an animated image, with a progress bar on a terminal.
+
+    Times, loops and transparency stay. All frames are held in memory; together they may have as
+    many pixels as one photo.
+
+    Args:
+        pipe, saturation, smooth, overwrite: as `colorize_film`.
+        source: a GIF, WebP or PNG file with several frames.
+        target: the file to write, whole or not at all: .gif, .webp or .png.
+
+    Raises:
+        ColorizeError: if the file cannot be read or written; the message is the reason alone.
+    """
+    start = time.perf_counter()
+    smoother = ColorSmoother(smooth)
+    animation = read_animation(source, pipe.max_pixels)
+
+    def load(image: Image.Image) -> _Frame:
+        return _Frame(pipe.prepare(image))
+
+    def save(frame: _Frame, ab: Tensor) -> Image.Image:
+        return pipe.finish_image(frame.photo, ab, saturation)
+
+    count = len(animation.frames)
+    frames = list(colorize_frames(pipe, animation.frames, load, save, smoother, count))
+    try:
+        write_animation(animation._replace(frames=frames), target, overwrite)
+    except (OSError, ValueError, MemoryError) as error:
+        reason = getattr(error, 'strerror', None) or first_line(error)
+        raise ColorizeError(f'the result cannot be written: {reason}') from error
+    return FilmResult(count, time.perf_counter() - start, '')

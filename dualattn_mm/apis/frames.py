@@ -1,0 +1,86 @@
+"""Frames that follow each other: the pipeline and the smoothing of their colors."""
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from typing import NamedTuple, Protocol, TypeVar
+
+from torch import Tensor
+from tqdm import tqdm
+
+from .overlap import overlap
+from .pipeline import ColorizationPipeline, Photo
+from .smoothing import ColorSmoother
+
+
+class FilmResult(NamedTuple):
+    """What became of a film.
+
+    Attributes:
+        frames: how many were colorized.
+        seconds: how long it took.
+        remark: what of the film was damaged or could not be kept; empty if nothing.
+    """
+
+    frames: int
+    seconds: float
+    remark: str
+
+
+class HasPhoto(Protocol):
+    """Anything with a photo of the pipeline."""
+
+    @property
+    def photo(self) -> Photo:
+        """What `ColorizationPipeline.prepare` made of the frame."""
+
+
+class Sized(Protocol):
+    """A frame or image that knows its size."""
+
+    @property
+    def width(self) -> int:
+        """In pixels."""
+
+    @property
+    def height(self) -> int:
+        """In pixels."""
+
+
+Stored = TypeVar('Stored', bound=Sized)
+Loaded = TypeVar('Loaded', bound=HasPhoto)
+Result = TypeVar('Result')
+
+
+def colorize_frames(
+    pipe: ColorizationPipeline,
+    frames: Iterable[Stored],
+    load: Callable[[Stored], Loaded],
+    save: Callable[[Loaded, Tensor], Result],
+    smoother: ColorSmoother,
+    total: int | None,
+) -> Generator[Result, None, None]:
+    """Colorize frames in order, with a progress bar on a terminal.
+
+    Args:
+        pipe: the pipeline.
+        frames: taken as they are needed.
+        load, save: called in several threads at once (see `overlap`).
+        smoother: of the colors.
+        total: how many frames there are, for the progress bar; None if unknown.
+
+    Yields:
+        What `save` returns for each frame. Errors of all steps are raised.
+    """
+
+    def work(loaded: Sequence[Loaded]) -> Iterator[Tensor]:
+        photos = [frame.photo for frame in loaded]
+        return map(smoother, (photo.square for photo in photos), pipe.predict(photos))
+
+    outcomes = overlap(
+        frames, load, work, save, pipe.batch_size, lambda frame: frame.width * frame.height
+    )
+    # disable=None: only on a terminal
+    with tqdm(total=total, unit='frame', disable=None) as bar, closing(outcomes):
+        for outcome in outcomes:
+            yield outcome.result()
+            bar.update()

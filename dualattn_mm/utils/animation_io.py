@@ -1,0 +1,84 @@
+"""Animated images: GIF, WebP and PNG files with several frames."""
+
+import io
+from pathlib import Path
+from typing import NamedTuple
+
+from PIL import Image
+
+from .atomic import atomic_write_bytes
+from .errors import ColorizeError
+from .image_io import opened_image, save_options
+from .pixels import MAX_PIXELS
+
+ANIMATED_SUFFIXES = {'.gif': 'GIF', '.webp': 'WEBP', '.png': 'PNG'}
+
+
+class Animation(NamedTuple):
+    """The frames of an animated image.
+
+    frames: of one size, of mode RGB, or RGBA if one of them is transparent.
+    milliseconds: for which each frame is shown.
+    loops: how often it is played, 0 for ever; None if the file does not say.
+    """
+
+    frames: list[Image.Image]
+    milliseconds: list[float]
+    loops: int | None
+
+
+def read_animation(path: Path, max_pixels: int = MAX_PIXELS) -> Animation:
+    """Read all frames of an animated image.
+
+    Raises:
+        ColorizeError: if it cannot be read, or all frames have more pixels than `max_pixels`; the
+            message is the reason alone, in one line.
+    """
+
+    def load(image: Image.Image) -> Animation:
+        count = getattr(image, 'n_frames', 1)
+        if count * image.width * image.height > max_pixels:
+            raise ColorizeError(
+                f'{count} frames of {image.width} x {image.height} pixels are more than the limit '
+                f'of {max_pixels:,} (max_pixels)'
+            )
+        frames, milliseconds = [], []
+        # A PNG file may have a picture for programs that show no animations.
+        for index in range(bool(getattr(image, 'default_image', False)), count):
+            image.seek(index)
+            frames.append(image.convert('RGBA'))
+            milliseconds.append(image.info.get('duration', 0))
+        if all(frame.getchannel('A').getextrema() == (255, 255) for frame in frames):
+            frames = [frame.convert('RGB') for frame in frames]
+        return Animation(frames, milliseconds, image.info.get('loop'))
+
+    return opened_image(path, max_pixels, load)
+
+
+def write_animation(animation: Animation, path: Path, overwrite: bool) -> None:
+    """Write an animated image, whole or not at all; its suffix says the format.
+
+    Raises:
+        ColorizeError: for another suffix than those of GIF, WebP and PNG.
+        FileExistsError: if there is a file by now and `overwrite` is false.
+        OSError: if the folder or the file cannot be written.
+    """
+    format_ = ANIMATED_SUFFIXES.get(path.suffix.lower())
+    if format_ is None:
+        raise ColorizeError(f'{path.suffix} files hold one frame: name a GIF, WebP or PNG file')
+    first, *others = animation.frames
+    options = save_options(format_)
+    if animation.loops is not None:
+        options['loop'] = animation.loops
+    if format_ == 'GIF' and first.mode == 'RGBA':
+        options['disposal'] = 2  # what was transparent does not show the frame before
+    buffer = io.BytesIO()
+    first.save(
+        buffer,
+        format_,
+        save_all=True,
+        append_images=others,
+        duration=animation.milliseconds,
+        **options,
+    )
+    atomic_write_bytes(path, buffer.getvalue(), overwrite)
