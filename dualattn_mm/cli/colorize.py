@@ -22,8 +22,8 @@ EPILOG = (
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.description = (
-        'Colorize photos and videos. Each result keeps the size, lightness, name and format of its input. '
-        'BMP, AVIF, transparent and 16-bit images and still GIF images are saved as PNG.'
+        'Colorize photos and videos. Each result keeps the size, lightness, name and format of its '
+        'input. BMP, AVIF, transparent and 16-bit images and still GIF images are saved as PNG.'
     )
     add = parser.add_argument
     add(
@@ -31,8 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs='+',
         metavar='INPUT',
         help='image file (JPEG, PNG, WebP, TIFF, BMP or GIF; AVIF with Pillow >= 11.3), video '
-        '(MP4, MOV, MKV, AVI or WebM), folder or glob pattern. Folders are searched with all subfolders that are not hidden, and a result keeps '
-        "its path below the folder. In a pattern, '**' matches any number of folders, and a result "
+        '(MP4, MOV, MKV, AVI or WebM), folder or glob pattern. Folders are searched with all '
+        'subfolders that are not hidden, and a result keeps its path below the folder. In a '
+        "pattern, '**' matches any number of folders, and a result "
         'keeps its path from the first wildcard on. Only the first page of a TIFF file is '
         'colorized; all frames of GIF, PNG and WebP animations are',
     )
@@ -79,8 +80,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         '--compare',
         action='store_true',
-        help='for photos, also write NAME.compare.png, which shows the gray and the colorized image side by '
-        'side, each at most 1024 pixels per side',
+        help='for photos, also write NAME.compare.png, which shows the gray and the colorized '
+        'image side by side, each at most 1024 pixels per side',
     )
     add(
         '--max-pixels',
@@ -93,7 +94,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='replace results that already exist; inputs are never replaced',
     )
-    films = parser.add_argument_group('films')
+    films = parser.add_argument_group('videos')
     add = films.add_argument
     add(
         '--smooth',

@@ -70,9 +70,9 @@ class Header(NamedTuple):
 def output_format(image: Image.Image) -> str:
     """Return the format in which the colorized image is stored: 'JPEG', 'PNG', 'WEBP' or 'TIFF'.
 
-    It is the format of the image, except that PNG replaces BMP, AVIF and GIF and is used for transparent
-    images, 16-bit gray and images that were not read from a file. Only the header is read. A
-    phone's multi-picture JPEG (MPO) is stored as a JPEG of its first picture.
+    It is the format of the image, except that PNG replaces BMP, AVIF and GIF and is used for
+    transparent images, 16-bit gray and images that were not read from a file. Only the header is
+    read. A phone's multi-picture JPEG (MPO) is stored as a JPEG of its first picture.
     """
     format_ = 'JPEG' if image.format == 'MPO' else image.format
     if format_ in (None, 'BMP', 'AVIF', 'GIF') or has_alpha(image) or image.mode.startswith('I'):
