@@ -164,7 +164,7 @@ def load_config(config: str, cfg_options: Mapping[str, Any] | None = None) -> Co
     cfg = read_config(config, cfg_options)
     scope = cfg.get('default_scope')
     if scope and importlib.util.find_spec(scope) is None:
-        raise RunError(f'{config} is for {scope}, which is not installed: see the README')
+        raise _not_installed(config, scope)
     return cfg
 
 
@@ -186,8 +186,24 @@ def read_config(config: str, cfg_options: Mapping[str, Any] | None = None) -> Co
         if any(name.split('.')[0] == 'custom_imports' for name in cfg_options or ()):
             import_modules_from_strings(**cfg.custom_imports)  # the file's own are imported by now
     except Exception as error:  # a config is a program: it can fail in any way
+        if missing := _missing_module(error):
+            raise _not_installed(config, missing) from None
         raise RunError(f'cannot use the config {config}: {error_line(error)}') from error
     return cfg
+
+
+def _missing_module(error: BaseException | None) -> str | None:
+    """The package whose absence an error comes from; mmengine tells its own imports alone."""
+    while error is not None:
+        if isinstance(error, ModuleNotFoundError):
+            name = error.name or re.sub(r' is not installed.*', '', str(error))
+            return name.partition('.')[0]
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _not_installed(config: str, package: str) -> RunError:
+    return RunError(f'{config} needs {package}, which is not installed: see docs/install.md')
 
 
 def _prepare_config(

@@ -1,6 +1,10 @@
 """Mask R-CNN on own data from training to drawn pictures, with the repository's config."""
 
 import json
+import os
+import pickle
+import runpy
+import sys
 import warnings
 from pathlib import Path
 
@@ -14,6 +18,7 @@ from processes import finish, free_port
 
 from dualattn_mm.datasets.checks import coco as coco_data
 from dualattn_mm.engine.run import evaluate, train
+from dualattn_mm.utils.checkpoint_file import read_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 MASK_RCNN = str(ROOT / 'configs' / 'mmdet' / 'mask_rcnn_dualattn_t.py')
@@ -49,6 +54,45 @@ def test_train_test_and_infer(options, openmmlab, tmp_path):
     assert set(figures) == {name for name in scalars[-1] if name.startswith('coco/bbox')}
 
     infer(work_dir / 'mask_rcnn_dualattn_t.py', checkpoint, tmp_path)
+
+
+@pytest.mark.slow
+def test_mmdet_tools_test_resume_and_infer_what_mmengine_wrote(
+    options, openmmlab, tmp_path, monkeypatch
+):
+    """With `custom_imports = ['dualattn_mm']` alone: no hook and no tool of ours."""
+    cfg = Config.fromfile(MASK_RCNN)
+    cfg.merge_from_dict(options() | {'train_cfg.max_epochs': 2})
+    coco_data.use_classes(cfg)
+    cfg.custom_imports = dict(imports=['dualattn_mm'], allow_failed_imports=False)
+    cfg.custom_hooks = []
+    cfg.default_hooks.checkpoint = dict(type='CheckpointHook', interval=1)
+    cfg.optim_wrapper.type = 'OptimWrapper'
+    cfg.dump(tmp_path / 'stock.py')
+    tools = Path(openmmlab['mmdet'].__file__).parent / '.mim' / 'tools'
+
+    def call(tool, work_dir, *words):
+        words = [tmp_path / 'stock.py', *words, '--work-dir', tmp_path / work_dir]
+        name = f'{work_dir}-{os.urandom(4).hex()}'
+        words += ['--cfg-options', f'experiment_name={name}', f'visualizer.name={name}']
+        monkeypatch.setattr(sys, 'argv', [tool, *map(str, words)])
+        runpy.run_path(str(tools / tool), run_name='__main__')
+
+    def scores(name):
+        [path] = tmp_path.glob(name)
+        return json.loads(path.read_text().splitlines()[-1])['coco/bbox_mAP_50']
+
+    call('train.py', 'first')
+    checkpoint = tmp_path / 'first' / 'epoch_1.pth'
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(checkpoint, weights_only=True)
+    call('train.py', 'resumed', '--resume', checkpoint)
+    again = read_checkpoint(tmp_path / 'resumed' / 'epoch_2.pth')
+    assert (again['meta']['epoch'], again['meta']['iter']) == (2, 4)
+    assert len(again['message_hub']['log_scalars']['train/loss'].data[0]) == 4
+    call('test.py', 'tested', tmp_path / 'first' / 'epoch_2.pth')
+    assert scores('tested/*/*.json') == scores('first/*/vis_data/scalars.json')
+    infer(tmp_path / 'stock.py', checkpoint, tmp_path)
 
 
 def augmented(options):
@@ -148,7 +192,7 @@ def infer(config, checkpoint, tmp_path):
             model=str(config), weights=str(checkpoint), device='cpu', show_progress=False
         )
     assert inferencer.model.dataset_meta['classes'] == ('cat', 'dog')
-    weights = torch.load(checkpoint, weights_only=True)['state_dict']
+    weights = read_checkpoint(checkpoint)['state_dict']
     assert set(weights) == set(inferencer.model.state_dict())
     for name, value in inferencer.model.state_dict().items():
         torch.testing.assert_close(value, weights[name])

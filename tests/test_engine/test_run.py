@@ -82,8 +82,9 @@ def test_trains_resumes_and_tests(config, tmp_path):
         (None, 'is neither a config file nor'),
         ('1 / 0', 'division by zero'),
         ('_base_ = "nix.py"', 'nix.py'),
-        ('default_scope = "mmnix"', 'is for mmnix, which is not installed'),
-        ('custom_imports = dict(imports=["mmnix"])', 'mmnix'),
+        ('default_scope = "mmnix"', 'needs mmnix, which is not installed'),
+        ('custom_imports = dict(imports=["mmnix.a"])', 'needs mmnix, which is not installed'),
+        ('_base_ = "mmrotate::a/b.py"', 'needs mmrotate, which is not installed'),
     ],
 )
 def test_configs_that_cannot_be_used(tmp_path, text, message):
