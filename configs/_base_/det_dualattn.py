@@ -8,7 +8,9 @@ dualattn = dict(
     type='DualAttention',
     arch='tiny',
     drop_path_rate=0.1,
-    # A file or a URL; `model.backbone.init_cfg=None` trains from scratch.
+    # What ../mmpretrain/cls_dualattn_t.py leaves; no such weights are published.
+    # `model.backbone.init_cfg.checkpoint=FILE` takes others (a URL, too), and
+    # `model.backbone.init_cfg=None` trains from scratch.
     init_cfg=dict(
         type='Pretrained',
         checkpoint='work_dirs/cls_dualattn_t/epoch_300.pth',

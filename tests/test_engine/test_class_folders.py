@@ -97,7 +97,11 @@ def test_checkpoint_of_another_size(openmmlab, tiny, folders, tmp_path, capsys):
     file = tmp_path / 'other.pth'
     arch = dict(embed_dims=(8, 8, 16, 32), depths=(1, 1, 1, 1), stem_channels=8)
     torch.save(DualAttention(arch, head_dim=8, group_dim=8).state_dict(), file)
-    init = {'model.backbone.init_cfg': dict(type='Pretrained', checkpoint=str(file))}
+    # as docs/classification.md writes it
+    init = {
+        'model.backbone.init_cfg.type': 'Pretrained',
+        'model.backbone.init_cfg.checkpoint': str(file),
+    }
     work = str(tmp_path)
     assert run_command(lambda: train(str(tiny), work, cfg_options=options(folders) | init)) == 2
     assert f'{file} does not fit DualAttention: ' in capsys.readouterr().err
