@@ -1,7 +1,9 @@
-"""Data sets within data sets."""
+"""Data sets within data sets, and parts of data sets."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+_Row = TypeVar('_Row')
 
 
 def iter_leaf_datasets(dataset: Any) -> Iterator[Any]:
@@ -30,3 +32,10 @@ def named_leaf_datasets(dataset: Any, name: str) -> Iterator[tuple[str, Any]]:
         yield from named_leaf_datasets(get('dataset'), f'{name}.dataset')
     else:
         yield name, dataset
+
+
+def selected(rows: Sequence[_Row], indices: int | Sequence[int] | None) -> Sequence[_Row]:
+    """Return the samples that mmengine's option `indices` of a dataset selects; None selects all."""
+    if isinstance(indices, int):
+        return rows[:indices] if indices >= 0 else rows[indices:]
+    return rows if indices is None else [rows[i] for i in indices]

@@ -159,6 +159,16 @@ def test_files(cfg, tmp_path):
         coco_data.check(cfg, 'train')
 
 
+def test_damaged_image_stops_a_test_and_not_a_training(cfg, tmp_path):
+    """Training replaces it (DamagedImagesHook)."""
+    cfg = cfg()
+    (tmp_path / 'coco' / 'images' / '2.png').write_bytes(b'')
+    with pytest.raises(UserError, match=r'2\.png cannot be read'):
+        coco_data.check(cfg, 'test')
+    cfg.val_dataloader = cfg.val_evaluator = None
+    coco_data.check(cfg, 'train')
+
+
 def test_few_images_are_opened(cfg, annotations, monkeypatch):
     content = copy.deepcopy(annotations)
     content['images'] += [dict(content['images'][0], id=i) for i in range(4, 100)]

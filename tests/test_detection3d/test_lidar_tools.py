@@ -180,6 +180,10 @@ def test_no_database_and_no_truth(kitti, tmp_path, capsys):
     elsewhere = options | {'val_evaluator.ann_file': str(kitti / 'nowhere.pkl')}
     assert run_command(lambda: train(SECOND, work_dir, cfg_options=elsewhere)) == 2
     assert f'info file {kitti}/nowhere.pkl does not exist' in capsys.readouterr().err
+    one = options | {'val_dataloader.dataset.indices': 1}
+    assert run_command(lambda: train(SECOND, work_dir, cfg_options=one)) == 2
+    line = 'val_evaluator.ann_file lists 2 frames and val_dataloader reads 1: both must name the'
+    assert f'{kitti}/kitti_infos_val.pkl: {line}' in capsys.readouterr().err
     (kitti / 'kitti_dbinfos_train.pkl').unlink()
     assert run_command(lambda: train(SECOND, work_dir, cfg_options=options)) == 2
     assert 'ground-truth database' in capsys.readouterr().err

@@ -86,7 +86,10 @@ def test_trained_tested_and_used(openmmlab, folders, tiny, tmp_path):
     assert [result['pred_class'] for result in infer(pictures)] == ['green', 'red']
 
 
-def test_mixup_knows_the_number_of_classes(openmmlab, folders, tiny, tmp_path):
+def test_mixup_knows_the_number_of_classes_and_a_damaged_picture_is_replaced(
+    openmmlab, folders, tiny, tmp_path
+):
+    (folders / 'train' / 'red' / 'deep' / '0.PNG').write_bytes(b'')
     tiny.write_text(tiny.read_text().replace('    train_cfg=None,\n', ''))
     train(str(tiny), str(tmp_path), cfg_options=options(folders) | {'train_cfg.max_epochs': 1})
 

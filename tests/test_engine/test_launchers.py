@@ -12,6 +12,8 @@ import pytest
 import torch
 from processes import finish, free_port, wait_until
 
+from dualattn_mm.utils.parent import LAUNCHER
+
 TOOLS = Path(__file__).parents[2] / 'tools'
 
 
@@ -74,9 +76,13 @@ def test_a_process_that_fails_is_named(config, tmp_path, start):
 def process_of_rank(launcher, rank):
     """The process with this RANK among those that a launcher has started."""
     for pid in Path(f'/proc/{launcher.pid}/task/{launcher.pid}/children').read_text().split():
-        if f'RANK={rank}' in Path(f'/proc/{pid}/environ').read_text().split('\0'):
+        if f'RANK={rank}' in environment(pid):
             return int(pid)
     raise AssertionError(f'no process {rank}')
+
+
+def environment(pid):
+    return Path(f'/proc/{pid}/environ').read_text().split('\0')
 
 
 @pytest.mark.slow
@@ -88,7 +94,9 @@ def test_one_is_killed_and_all_resume(config, tmp_path, start):
     process = start(*command, *options, endless, PORT=free_port(), stderr=subprocess.PIPE)
     last = tmp_path / 'work' / 'last_checkpoint'
     wait_until(lambda: last.is_file() or process.poll() is not None, 'a first checkpoint')
-    os.kill(process_of_rank(process, 1), signal.SIGKILL)
+    second = process_of_rank(process, 1)
+    assert f'{LAUNCHER}={process.pid}' in environment(second)  # it ends with it
+    os.kill(second, signal.SIGKILL)
     _, errors = process.communicate()
     assert process.returncode == 1
     end = errors.splitlines()[-1]

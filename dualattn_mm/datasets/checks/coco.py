@@ -15,9 +15,9 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope, Registry
 from PIL import Image
 
-from ...utils.errors import RunError, shortened
+from ...utils.errors import RunError, first_line, shortened
 from ...utils.terminal import print_line
-from ..leaves import iter_leaf_datasets
+from ..leaves import iter_leaf_datasets, selected
 
 LOADERS = dict(train=('train', 'val'), test=('test',))  # the data loaders of each task
 _OPENED = 8  # number of images whose size is compared with the annotation file
@@ -155,7 +155,7 @@ class _CocoFile:
     Args:
         path: the file.
         classes: the class names.
-        with_objects: whether it must have a list of annotations; COCO's own test files have none.
+        trained_on: whether it must have a list of annotations; COCO's own test files have none.
         dataset: the config of the dataset that reads it.
     """
 
@@ -163,14 +163,15 @@ class _CocoFile:
         self,
         path: Path,
         classes: Sequence[str],
-        with_objects: bool = False,
+        trained_on: bool = False,
         dataset: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self.path = path
         self.classes = classes
+        self.trained_on = trained_on
         self.dataset = dataset
         self.pipeline = dataset.get('pipeline') or ()
-        self.images, self.annotations, self.categories = self._read(with_objects)
+        self.images, self.annotations, self.categories = self._read()
         self._check_categories()
 
     def error(self, text: str) -> RunError:
@@ -179,7 +180,7 @@ class _CocoFile:
     def _warn(self, text: str) -> None:
         print_line(f'warning: {self.path}: {text}')
 
-    def _read(self, with_objects: bool) -> tuple[list[dict], list[dict], list[dict]]:
+    def _read(self) -> tuple[list[dict], list[dict], list[dict]]:
         if not self.path.is_file():
             raise RunError(f'annotation file {self.path} does not exist')
         try:
@@ -188,7 +189,7 @@ class _CocoFile:
             raise self.error(f'the file is not valid JSON ({error})') from None
         if not isinstance(content, dict):
             raise self.error('not in COCO format, which is a dict with images and annotations')
-        if not with_objects:
+        if not self.trained_on:
             content.setdefault('annotations', [])
         for part, keys in _KEYS.items():
             rows = content.get(part)
@@ -237,19 +238,17 @@ class _CocoFile:
         for path, image in list(zip(paths, self.images, strict=True))[::step] if load else ():
             try:
                 height, width = load(dict(img_path=str(path)))['img'].shape[:2]
-            except Exception:  # decoders fail in many ways; training reports unreadable images
-                continue
+            except Exception as error:  # decoders fail in many ways
+                if self.trained_on:  # DamagedImagesHook replaces unreadable images
+                    continue
+                raise self.error(f'{path} cannot be read ({first_line(error)})') from None
             said = image['width'], image['height']
             if said != (width, height):
                 raise self.error(size_difference(path, said, (width, height)))
 
     def names(self, indices: int | Sequence[int] | None = None) -> set[tuple[int, str]]:
         """Return the id and file name of the images that mmengine's option `indices` selects."""
-        images = self.images
-        if isinstance(indices, int):
-            images = images[:indices] if indices >= 0 else images[indices:]
-        elif indices is not None:
-            images = [images[i] for i in indices]
+        images = selected(self.images, indices)
         return {(image['id'], Path(image['file_name']).name) for image in images}
 
     def require_packed_objects(self, loader: str) -> None:

@@ -13,16 +13,18 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from mmengine.config import Config
+from mmengine.fileio import load
 from mmengine.registry import DefaultScope
 
 from ...utils.errors import RunError
-from ..leaves import iter_leaf_datasets
+from ..leaves import iter_leaf_datasets, selected
 from .coco import LOADERS
 
 if TYPE_CHECKING:
     from mmdet3d.datasets import Det3DDataset
 
 _HOW = 'see docs/detection3d.md for how to create it'
+_UNREADABLE = (ValueError, TypeError, KeyError, EOFError, pickle.UnpicklingError)
 _BYTES = 4  # size of a float32
 # Only paths and names are read, no points or boxes.
 _UNREAD = dict(lazy_init=True, pipeline=[], test_mode=True, load_eval_anns=False)
@@ -48,17 +50,22 @@ def check(cfg: Config, task: str) -> None:
 
     check_sparse_convolution(cfg)
     for loader in LOADERS[task]:
+        read: list[dict] = []
         for described in iter_leaf_datasets((cfg.get(f'{loader}_dataloader') or {}).get('dataset')):
             kind = described.get('type')
             kind = DATASETS.get(kind) if isinstance(kind, str) else kind
             if kind is None or not issubclass(kind, Det3DDataset):
                 continue
             if described.get('backend_args') is None:
-                _check_files(DATASETS.build(dict(described, **_UNREAD)), described['pipeline'])
+                dataset = DATASETS.build(dict(described, **_UNREAD))
+                frames = _check_files(dataset, described['pipeline'])
+                read += selected(frames, described.get('indices'))
         if loader != 'train':
             evaluator = cfg.get(f'{loader}_evaluator') or []
             for metric in evaluator if isinstance(evaluator, list) else [evaluator]:
                 _check_file(metric.get('ann_file'), 'info file')
+                if read and metric.get('type') == 'KittiMetric':
+                    _check_frames(metric['ann_file'], read, loader)
 
 
 def check_sparse_convolution(cfg: Config) -> None:
@@ -95,11 +102,31 @@ def check_points(path: str | os.PathLike, features: int) -> None:
         )
 
 
-def _check_files(dataset: 'Det3DDataset', pipeline: list[Mapping[str, Any]]) -> None:
+def _check_frames(ann_file: str, read: list[dict], loader: str) -> None:
+    """Check that KittiMetric compares the frames that are read; it fails after the first epoch."""
+    try:
+        names, listed = (
+            [Path(frame['lidar_points']['lidar_path']).name for frame in frames]
+            for frames in (read, load(ann_file)['data_list'])
+        )
+    except _UNREADABLE as error:
+        raise RunError(
+            f"{ann_file} is no info file of mmdet3d's ({type(error).__name__}: {error}); {_HOW}"
+        ) from None
+    if names != listed:
+        raise RunError(
+            f'{ann_file}: {loader}_evaluator.ann_file lists {len(listed)} frames and '
+            f'{loader}_dataloader reads {len(names)}: both must name the same frames in the same '
+            'order'
+        )
+
+
+def _check_files(dataset: 'Det3DDataset', pipeline: list[Mapping[str, Any]]) -> list[dict]:
+    """The frames, whose files are there."""
     _check_file(dataset.ann_file, 'info file')
     try:
         frames = dataset.load_data_list()
-    except (ValueError, TypeError, KeyError, EOFError, pickle.UnpicklingError) as error:
+    except _UNREADABLE as error:
         raise RunError(
             f'{dataset.ann_file} is not an mmdet3d info file for {type(dataset).__name__} '
             f'({type(error).__name__}: {error}); {_HOW}'
@@ -109,7 +136,7 @@ def _check_files(dataset: 'Det3DDataset', pipeline: list[Mapping[str, Any]]) -> 
         sampled = steps['ObjectSample']['db_sampler']
         _check_file(sampled['info_path'], 'ground-truth database')
     if 'LoadPointsFromFile' not in steps:
-        return
+        return frames
     features = steps['LoadPointsFromFile'].get('load_dim', 6)
     for frame in frames:
         points = frame['lidar_points']
@@ -124,6 +151,7 @@ def _check_files(dataset: 'Det3DDataset', pipeline: list[Mapping[str, Any]]) -> 
         features = steps['LoadPointsFromMultiSweeps'].get('load_dim', 5)
         for path in sorted(set(_sweeps(frames))):
             check_points(path, features)
+    return frames
 
 
 def _sweeps(frames: list[dict]) -> Iterator[str]:
