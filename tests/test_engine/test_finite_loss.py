@@ -53,6 +53,29 @@ def test_training_stops_after_bad_steps_in_a_row(make_runner, tmp_path):
     assert '\n' not in text
 
 
+class Scaled(Scripted):
+    """Skips every step, as in mixed precision at first: its scaled gradients overflow."""
+
+    def train_step(self, data, optim_wrapper):
+        scaler = torch.amp.GradScaler('cpu', init_scale=2.0**127)
+        optim_wrapper.zero_grad()
+        loss = 1e6 * self(**data, mode='loss')['loss_line']
+        scaler.scale(loss).backward()
+        assert not self.linear.weight.grad.isfinite().any()
+        scaler.step(optim_wrapper.optimizer)
+        scaler.update()
+        return dict(loss=loss.detach())
+
+
+@pytest.mark.skipif(not hasattr(torch.amp, 'GradScaler'), reason='needs a GradScaler for the CPU')
+def test_steps_that_a_grad_scaler_skips_are_not_bad(make_runner, tmp_path):
+    runner = make_runner(hooks(patience=1), 4, model=Scaled(), checkpoint=SAFE)
+    before = runner.model.linear.weight.clone()
+    runner.train()
+    assert torch.equal(runner.model.linear.weight, before)
+    assert (tmp_path / 'run' / 'iter_4.pth').is_file()
+
+
 @pytest.mark.parametrize('interval', [1, 2])
 def test_weights_that_are_nan_are_not_written(make_runner, tmp_path, interval):
     checkpoint = dict(SAFE, interval=interval, max_keep_ckpts=1)
