@@ -18,6 +18,7 @@ from dualattn_mm.apis.weights import save_generator
 from dualattn_mm.utils.colorfulness import colorfulness
 from dualattn_mm.utils.command import DONE, INTERRUPTED
 from dualattn_mm.utils.configs_dir import configs_dir
+from dualattn_mm.utils.folder_lock import locked_folder
 from dualattn_mm.utils.image_io import write_image
 from dualattn_mm.visualization import gallery
 
@@ -75,7 +76,8 @@ def train_demo(outdir: Path, fresh: bool = False) -> None:
     """
     save_photos(outdir / 'photos')
     weights = outdir / 'mpt.safetensors'
-    train(outdir, weights, fresh)
+    with locked_folder(outdir):
+        train(outdir, weights, fresh)
     run_demo(outdir, weights)
     print(f'weights: {weights}')
 

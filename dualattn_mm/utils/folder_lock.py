@@ -40,7 +40,7 @@ def locked_folder(folder: str | os.PathLike) -> Iterator[None]:
                 file.seek(0)
                 raise RunError(
                     f'another training ({file.read().strip()}) writes to {folder}: '
-                    '--work-dir names another folder'
+                    'choose another folder (--work-dir), or wait for its end'
                 ) from None
             warn(f'{path} cannot be locked ({error.strerror}): start no other training there')
         file.seek(0)
