@@ -35,7 +35,7 @@ def named_leaf_datasets(dataset: Any, name: str) -> Iterator[tuple[str, Any]]:
 
 
 def selected(rows: Sequence[_Row], indices: int | Sequence[int] | None) -> Sequence[_Row]:
-    """Return the samples that mmengine's option `indices` of a dataset selects; None selects all."""
+    """Return what mmengine's dataset option `indices` selects; None selects all."""
     if isinstance(indices, int):
         return rows[:indices] if indices >= 0 else rows[indices:]
     return rows if indices is None else [rows[i] for i in indices]

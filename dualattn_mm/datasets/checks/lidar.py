@@ -103,7 +103,7 @@ def check_points(path: str | os.PathLike, features: int) -> None:
 
 
 def _check_frames(ann_file: str, read: list[dict], loader: str) -> None:
-    """Check that KittiMetric compares the frames that are read; it fails after the first epoch."""
+    """Check that KittiMetric knows the frames that are read; it fails only after an epoch."""
     try:
         names, listed = (
             [Path(frame['lidar_points']['lidar_path']).name for frame in frames]
@@ -111,7 +111,7 @@ def _check_frames(ann_file: str, read: list[dict], loader: str) -> None:
         )
     except _UNREADABLE as error:
         raise RunError(
-            f"{ann_file} is no info file of mmdet3d's ({type(error).__name__}: {error}); {_HOW}"
+            f'{ann_file} is not an mmdet3d info file ({type(error).__name__}: {error}); {_HOW}'
         ) from None
     if names != listed:
         raise RunError(
