@@ -101,6 +101,9 @@ def openmmlab():
         pytest.skip('not installed: mmcv and a task library')
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
+        if 'mmdet3d' in installed:
+            # As its configs do, and before numba.cuda, which decides whether to simulate a GPU.
+            importlib.import_module('dualattn_mm.engine.mmdet3d_compat')
         for name in installed:
             importlib.import_module(f'{name}.utils').register_all_modules(init_default_scope=False)
     gc.freeze()

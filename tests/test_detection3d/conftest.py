@@ -1,12 +1,6 @@
-from importlib.util import find_spec
-
 import pytest
 from lidar import narrow_kitti, write_kitti
 from mmengine.registry import MODELS, DefaultScope
-
-if find_spec('mmdet3d') is not None:
-    # as its configs do: before numba.cuda is there, which decides then whether it simulates a GPU
-    import dualattn_mm.engine.mmdet3d_compat  # noqa: F401
 
 
 @pytest.fixture(scope='session')
