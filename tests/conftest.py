@@ -37,6 +37,17 @@ def pytest_itemcollected(item):
         item.add_marker(pytest.mark.skip(reason='PyTorch finds no CUDA GPU'))
 
 
+def pytest_collection_modifyitems(config, items):
+    """For several processes: those that last come first, then those that import the libraries.
+
+    pytest-xdist gives the first part of the list to one process, and the others take over what is
+    left at the end. So what is left is short, and as a rule one process imports the libraries.
+    """
+    if hasattr(config, 'workerinput'):
+        marks = ('slow', 'integration')
+        items.sort(key=lambda item: [item.get_closest_marker(name) is None for name in marks])
+
+
 @pytest.fixture(autouse=True)
 def _seed():
     torch.manual_seed(0)

@@ -1,11 +1,14 @@
 """Other processes in tests: how long they may take, and where they listen."""
 
+import multiprocessing
 import secrets
 import socket
 import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
+
+from torch import multiprocessing as torch_multiprocessing
 
 # Seconds until what should have ended counts as stuck. Not how long it takes: a machine may be busy
 # with other things.
@@ -36,3 +39,13 @@ def finish(process: subprocess.Popen, status: int = 0) -> str:
     output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == status, output
     return output
+
+
+def in_processes(number: int, function: Callable, *args: object) -> None:
+    """Call `function(rank, *args)` in each of new processes; raises what one of them raises.
+
+    They are forked from one that has imported PyTorch and mmengine, once for all calls.
+    """
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload(['mmengine.runner', 'dualattn_mm.engine.run'])
+    torch_multiprocessing.start_processes(function, args, nprocs=number, start_method='forkserver')

@@ -114,6 +114,7 @@ def test_table_json_and_pictures(tool, testing, checkpoint, tmp_path):
     assert metrics['CF'] > 1
 
 
+@pytest.mark.slow
 def test_two_processes_measure_what_one_does(tool, start, testing, checkpoint, tmp_path):
     """Seven photos do not divide by two."""
     shown = tmp_path / 'two'
@@ -123,6 +124,7 @@ def test_two_processes_measure_what_one_does(tool, start, testing, checkpoint, t
     assert tool(checkpoint, '--out', tmp_path / 'one.json', '--show-dir', tmp_path / 'one')[0] == 0
     output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, output
+    assert 'no GPU: 2 processes' in output
     assert output.count(' PSNR ') == 1, 'one table'
     one, two = (json.loads((tmp_path / f'{n}.json').read_text()) for n in ('one', 'two'))
     assert two['images'] == one['images'] == 7

@@ -11,11 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torch.multiprocessing as mp
 from mmengine.config import Config
 from mmengine.registry import MODELS
 from PIL import Image
-from processes import finish, free_port, wait_until
+from processes import finish, free_port, in_processes, wait_until
 from torch import distributed
 from torchvision.transforms.v2 import Resize
 
@@ -37,21 +36,37 @@ def weights(path):
     return torch.load(path, weights_only=True)['state_dict']
 
 
+def train_here(config, work_dir, **options):
+    """As the commands do it in one thread, without starting a process."""
+    options |= dict(experiment_name=f'{work_dir.name}-{os.urandom(4).hex()}')
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        train(str(config), str(work_dir), cfg_options=options)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def words(options):
+    return ['--cfg-options', *(f'{name}={value}' for name, value in options.items())]
+
+
 def test_killed_and_resumed_ends_as_uninterrupted(config, tmp_path, start):
+    """Also in an environment without the task libraries."""
     # Drop path and augmentation draw random numbers.
-    options = [
-        '--cfg-options',
-        'model.generator.encoder.drop_path_rate=0.5',
-        'default_hooks.checkpoint.interval=3',
-        'default_hooks.checkpoint.max_keep_ckpts=1',
-    ]
+    options = {
+        'model.generator.encoder.drop_path_rate': 0.5,
+        'default_hooks.checkpoint.interval': 3,
+        'default_hooks.checkpoint.max_keep_ckpts': 1,
+    }
     block = tmp_path / 'block'
     block.mkdir()
     (block / 'sitecustomize.py').write_text(BLOCK)
-    command = [sys.executable, TOOLS / 'train.py', config]
+    command = [sys.executable, TOOLS / 'train.py', config, '--work-dir', 'broken']
+    alone = dict(PYTHONPATH=str(block))
     # It would not end by itself, however late the kill comes.
     endless = 'train_cfg.max_iters=1000000000'
-    broken = start(*command, '--work-dir', 'broken', *options, endless)
+    broken = start(*command, *words(options), endless, **alone)
     last = tmp_path / 'broken' / 'last_checkpoint'
     wait_until(lambda: last.is_file() or broken.poll() is not None, 'a first checkpoint')
     time.sleep(random.uniform(0, 0.3))
@@ -59,10 +74,9 @@ def test_killed_and_resumed_ends_as_uninterrupted(config, tmp_path, start):
     output, _ = broken.communicate()
     assert last.is_file(), output
     reached = int(Path(last.read_text()).stem.removeprefix('iter_'))
-    options.append(f'train_cfg.max_iters={reached + 9}')
-    whole = start(*command, '--work-dir', 'whole', *options, PYTHONPATH=str(block))
-    resumed = start(*command, '--work-dir', 'broken', '--resume', *options)
-    finish(whole)
+    options['train_cfg.max_iters'] = reached + 9
+    resumed = start(*command, '--resume', *words(options), **alone)
+    train_here(config, tmp_path / 'whole', **options)
     finish(resumed)
     ends = [tmp_path / name / f'iter_{reached + 9}.pth' for name in ('broken', 'whole')]
     torch.testing.assert_close(*map(weights, ends), rtol=0, atol=0)
@@ -70,11 +84,11 @@ def test_killed_and_resumed_ends_as_uninterrupted(config, tmp_path, start):
 
 def test_two_processes_at_half_the_batch_are_one_at_the_full(config, tmp_path, start):
     # Attention's key bias has no gradient but rounding, which Adam would make a step of.
-    options = ['--cfg-options', 'optim_wrapper.optimizer.eps=1e-5']
-    one = start(sys.executable, TOOLS / 'train.py', config, '--work-dir', 'one', *options)
-    options += ['train_dataloader.batch_size=2', '--work-dir', 'two']
-    two = start('bash', TOOLS / 'dist_train.sh', config, 2, *options, PORT=free_port())
-    finish(one)
+    options = {'optim_wrapper.optimizer.eps': 1e-5}
+    halves = words(options | {'train_dataloader.batch_size': 2})
+    command = ['bash', TOOLS / 'dist_train.sh', config, 2, '--work-dir', 'two']
+    two = start(*command, *halves, PORT=free_port())
+    train_here(config, tmp_path / 'one', **options)
     assert 'no GPU: 2 processes on the CPU (gloo)' in finish(two)
     start_, end = (weights(tmp_path / 'one' / f'iter_{i}.pth') for i in (1, 3))
     assert max((end[k] - start_[k]).abs().max() for k in end) > 1e-3
@@ -161,7 +175,7 @@ test_evaluator = dict(type='Counting')
 """
 
 
-def test_tests_in_several_processes_and_under_slurm(config, tmp_path, start, slurm):
+def test_tests_under_slurm(config, tmp_path, start, slurm):
     model = MODELS.build(Config.fromfile(config).model).eval()
     (tmp_path / 'counting.py').write_text(COUNTING)
     config.write_text(config.read_text() + TESTING)
@@ -173,25 +187,12 @@ def test_tests_in_several_processes_and_under_slurm(config, tmp_path, start, slu
             squashed = Resize((32, 32), antialias=True)(image)
             expected[str(path)] = 255 * model(squashed / 255).mean().item()
 
-    def seen():
-        results = json.loads((tmp_path / 'seen.json').read_text())
-        (tmp_path / 'seen.json').unlink()
-        assert len(results) == 7
-        return dict(results)
-
-    arguments = [config, 'weights.pth']
-    path = dict(PYTHONPATH=str(tmp_path))
-    command = ['bash', TOOLS / 'dist_test.sh', *arguments, 2]
-    output = finish(start(*command, PORT=free_port(), **path))
-    assert 'no GPU: 2 processes' in output
-    # Seven photos over two processes: none is missing, and none counts twice.
-    assert seen() == pytest.approx(expected, abs=1e-2)
-
-    output = finish(
-        start('bash', TOOLS / 'slurm_test.sh', 'part', 'job', *arguments, **slurm, **path)
-    )
+    command = ['bash', TOOLS / 'slurm_test.sh', 'part', 'job', config, 'weights.pth']
+    output = finish(start(*command, **slurm, PYTHONPATH=str(tmp_path)))
     assert output.startswith('srun -p part --job-name=job --gres=gpu:1 --ntasks=1 ')
-    assert seen() == pytest.approx(expected, abs=1e-2)
+    seen = json.loads((tmp_path / 'seen.json').read_text())
+    assert len(seen) == 7
+    assert dict(seen) == pytest.approx(expected, abs=1e-2)
 
 
 def test_damaged_weights_in_several_processes(config, tmp_path, start):
@@ -201,6 +202,7 @@ def test_damaged_weights_in_several_processes(config, tmp_path, start):
     command = ['bash', TOOLS / 'dist_test.sh', config, 'weights.pth', 2]
     output = finish(start(*command, PORT=free_port(), PYTHONPATH=str(tmp_path)), 1)
     assert 'weights.pth: it is damaged' in output
+    assert 'ended with status 2; the others were stopped' in output
     assert 'Traceback' not in output
 
 
@@ -244,7 +246,7 @@ def test_a_gallery_in_two_processes(config, tmp_path):
         for path in (config, with_critic)
         for name, options in (('with', gallery | size), ('without', size))
     ]
-    mp.spawn(train_in_turn, (trainings, [free_port() for _ in trainings]), nprocs=2)
+    in_processes(2, train_in_turn, trainings, [free_port() for _ in trainings])
     for path in (config, with_critic):
         folders = [tmp_path / f'{path.stem}-{name}' for name in ('with', 'without')]
         one, other = (weights(folder / 'iter_3.pth') for folder in folders)

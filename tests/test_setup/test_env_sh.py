@@ -240,6 +240,10 @@ def test_env_sh_stopped_while_downloading_is_not_taken_for_done(clone, server, s
     if sign == signal.SIGKILL:  # uv lives on, and the next call waits for its end
         wait_until(lambda: says(next_one, 'waiting for another set-up'), 'the next call waits')
         server.released.set()
+    else:
+        wait_until(lambda: says(next_one, 'torch and the other core'), 'it begins anew')
+        assert not (clone.env / 'half-made').exists()
+        return
     done = finish(next_one)
     assert done.returncode == 0, done.stderr
     assert clone.imports('torch, mmengine.runner') == str(clone.root / 'dualattn_mm')

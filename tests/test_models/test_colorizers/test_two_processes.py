@@ -4,9 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 from mmengine.model import MMSeparateDistributedDataParallel
 from mmengine.optim import OptimWrapper, OptimWrapperDict
+from processes import in_processes
 from tiny import GENERATOR
 from torch import distributed, nn
 
@@ -67,7 +67,7 @@ def process(rank, folder):
 def trained(tmp_path_factory):
     """By number of batches per step, what the two processes saved."""
     folder = tmp_path_factory.mktemp('processes')
-    mp.spawn(process, (folder,), nprocs=2)
+    in_processes(2, process, folder)
     return {
         n: [torch.load(folder / f'{n}-{rank}.pth', weights_only=True) for rank in (0, 1)]
         for n in ACCUMULATE
