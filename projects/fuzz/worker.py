@@ -50,7 +50,9 @@ def run_cases(
         numbers: the arguments of the calls.
         limits: the limits of each call.
     """
-    context = multiprocessing.get_context('spawn')
+    context = multiprocessing.get_context('forkserver')
+    # PyTorch is imported once for all processes.
+    context.set_forkserver_preload(['torch', 'dualattn_mm.apis.pipeline'])
     process, connection = None, None
     try:
         for number in numbers:
