@@ -140,7 +140,7 @@ def start(tmp_path):
     started = []
 
     def start_(*command, stderr=subprocess.STDOUT, **env):
-        env = dict(os.environ, OMP_NUM_THREADS='1', PYTHON=sys.executable, **env)
+        env = dict(os.environ, OMP_NUM_THREADS='1', PYTHON=sys.executable) | env
         for name in ('RANK', 'LOCAL_RANK', 'WORLD_SIZE'):
             env.pop(name, None)
         process = subprocess.Popen(

@@ -76,30 +76,6 @@ def environment(pid):
     return Path(f'/proc/{pid}/environ').read_text().split('\0')
 
 
-@pytest.mark.slow
-def test_one_is_killed_and_all_resume(config, tmp_path, start):
-    command = [TOOLS / 'dist_train.sh', config, 2, '--work-dir', 'work']
-    options = ['--cfg-options', 'log_level=INFO', 'default_hooks.checkpoint.max_keep_ckpts=1']
-    # It would not end by itself, however late the kill comes.
-    endless = 'train_cfg.max_iters=1000000000'
-    process = start(*command, *options, endless, PORT=free_port(), stderr=subprocess.PIPE)
-    last = tmp_path / 'work' / 'last_checkpoint'
-    wait_until(lambda: last.is_file() or process.poll() is not None, 'a first checkpoint')
-    second = process_of_rank(process, 1)
-    assert f'{LAUNCHER}={process.pid}' in environment(second)  # it ends with it
-    os.kill(second, signal.SIGKILL)
-    _, errors = process.communicate()
-    assert process.returncode == 1
-    end = errors.splitlines()[-1]
-    assert end == 'error: process 1 ended with SIGKILL; the others were stopped'
-
-    reached = int(Path(last.read_text()).stem.removeprefix('iter_'))
-    more = f'train_cfg.max_iters={reached + 2}'
-    resumed = finish(start(*command, '--resume', *options, more, PORT=free_port()))
-    assert f'resumed epoch: 0, iter: {reached}' in resumed
-    assert (tmp_path / 'work' / f'iter_{reached + 2}.pth').is_file()
-
-
 @pytest.fixture
 def machines():
     """Two of them: how a command is started on each and its settings, and the address of the first.
@@ -127,16 +103,36 @@ def machines():
 
 
 @pytest.mark.slow
-def test_two_machines(config, tmp_path, start, machines):
+def test_one_is_killed_and_two_machines_resume(config, tmp_path, start, machines):
+    command = [TOOLS / 'dist_train.sh', config, 2, '--work-dir', 'work']
+    options = ['--cfg-options', 'log_level=INFO', 'default_hooks.checkpoint.max_keep_ckpts=1']
+    # It would not end by itself, however late the kill comes.
+    endless = 'train_cfg.max_iters=1000000000'
+    process = start(*command, *options, endless, PORT=free_port(), stderr=subprocess.PIPE)
+    last = tmp_path / 'work' / 'last_checkpoint'
+    wait_until(lambda: last.is_file() or process.poll() is not None, 'a first checkpoint')
+    second = process_of_rank(process, 1)
+    assert f'{LAUNCHER}={process.pid}' in environment(second)  # it ends with it
+    os.kill(second, signal.SIGKILL)
+    _, errors = process.communicate()
+    assert process.returncode == 1
+    end = errors.splitlines()[-1]
+    assert end == 'error: process 1 ended with SIGKILL; the others were stopped'
+
+    reached = int(Path(last.read_text()).stem.removeprefix('iter_'))
+    more = ['--cfg-options', 'log_level=INFO', f'train_cfg.max_iters={reached + 2}']
     nodes, address = machines
     common = dict(NNODES='2', MASTER_ADDR=address, PORT=free_port())
-    command = [TOOLS / 'dist_train.sh', config, 1, '--work-dir']
+    command = [TOOLS / 'dist_train.sh', config, 1]
+    # The second has no folder of its own to find the last checkpoint in.
+    resumes = (['work', '--resume'], ['node1', '--resume', last.read_text()])
     processes = [
-        start(*within, *command, f'node{i}', NODE_RANK=str(i), **common, **env)
-        for i, (within, env) in enumerate(nodes)
+        start(*within, *command, '--work-dir', *words, *more, NODE_RANK=str(i), **common, **env)
+        for i, ((within, env), words) in enumerate(zip(nodes, resumes, strict=True))
     ]
     first, second = map(finish, processes)
     assert 'no GPU: 2 processes on the CPU (gloo)' in first
     assert 'no GPU' not in second
-    assert (tmp_path / 'node0' / 'iter_3.pth').is_file()
+    assert f'resumed epoch: 0, iter: {reached}' in first
+    assert (tmp_path / 'work' / f'iter_{reached + 2}.pth').is_file()
     assert not list(tmp_path.glob('node1/*.pth'))

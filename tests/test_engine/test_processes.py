@@ -1,6 +1,5 @@
 """The tools as processes: killed and resumed, several at once, started by torchrun or Slurm."""
 
-import json
 import os
 import random
 import stat
@@ -8,15 +7,10 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
-from mmengine.registry import MODELS
-from PIL import Image
 from processes import finish, free_port, in_processes, wait_until
 from torch import distributed
-from torchvision.transforms.v2 import Resize
 
 from dualattn_mm.engine.run import train
 
@@ -82,19 +76,6 @@ def test_killed_and_resumed_ends_as_uninterrupted(config, tmp_path, start):
     torch.testing.assert_close(*map(weights, ends), rtol=0, atol=0)
 
 
-def test_two_processes_at_half_the_batch_are_one_at_the_full(config, tmp_path, start):
-    # Attention's key bias has no gradient but rounding, which Adam would make a step of.
-    options = {'optim_wrapper.optimizer.eps': 1e-5}
-    halves = words(options | {'train_dataloader.batch_size': 2})
-    command = ['bash', TOOLS / 'dist_train.sh', config, 2, '--work-dir', 'two']
-    two = start(*command, *halves, PORT=free_port())
-    train_here(config, tmp_path / 'one', **options)
-    assert 'no GPU: 2 processes on the CPU (gloo)' in finish(two)
-    start_, end = (weights(tmp_path / 'one' / f'iter_{i}.pth') for i in (1, 3))
-    assert max((end[k] - start_[k]).abs().max() for k in end) > 1e-3
-    torch.testing.assert_close(weights(tmp_path / 'two' / 'iter_3.pth'), end, rtol=0, atol=1e-5)
-
-
 @pytest.fixture
 def slurm(tmp_path):
     """What a task of a one-task job has in its environment, and an `srun` that starts it here."""
@@ -134,73 +115,32 @@ def test_slurm(config, tmp_path, start, slurm):
     assert (tmp_path / 'work' / 'iter_1.pth').is_file()
 
 
-COUNTING = """
-import json
-from mmengine.evaluator import BaseMetric
-from mmengine.registry import METRICS
+def test_slurm_tests(config, tmp_path, start, slurm):
+    words = [config, 'weights.pth', '--out', 'x.json']
+    command = ['bash', TOOLS / 'slurm_test.sh', 'part', 'job', *words]
+    output = finish(start(*command, **slurm | dict(PYTHON='echo')))
+    called, shown = output.splitlines()
+    assert called.startswith('srun -p part --job-name=job --gres=gpu:1 --ntasks=1 ')
+    assert shown == ' '.join(map(str, ['-u', TOOLS / 'test.py', *words, '--launcher=slurm']))
 
 
-@METRICS.register_module()
-class Counting(BaseMetric):
-    def process(self, data_batch, data_samples):
-        self.results += [(s['img_path'], s['pred_img'].mean().item()) for s in data_samples]
-
-    def compute_metrics(self, results):
-        with open('seen.json', 'w') as file:
-            json.dump(results, file)
-        return dict(count=len(results))
-"""
 TESTING = """
-custom_imports = dict(
-    imports=['dualattn_mm', 'dualattn_mm.datasets', 'dualattn_mm.engine', 'counting'],
-    allow_failed_imports=False,
-)
 test_dataloader = dict(
     batch_size=2,
     num_workers=0,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(
-        type='ColorizationDataset',
-        data_root=train_dataloader['dataset']['data_root'],
-        test_mode=True,
-        pipeline=[
-            dict(type='LoadPhoto'),
-            dict(type='ColorizationSquash', size=32),
-            dict(type='PackColorization'),
-        ],
-    ),
+    dataset=dict(train_dataloader['dataset'], test_mode=True),
 )
 test_cfg = dict()
-test_evaluator = dict(type='Counting')
+test_evaluator = dict(type='ColorizationCF')
 """
 
 
-def test_tests_under_slurm(config, tmp_path, start, slurm):
-    model = MODELS.build(Config.fromfile(config).model).eval()
-    (tmp_path / 'counting.py').write_text(COUNTING)
-    config.write_text(config.read_text() + TESTING)
-    torch.save(dict(state_dict=model.state_dict()), tmp_path / 'weights.pth')
-    expected = {}
-    for path in sorted((tmp_path / 'photos').iterdir()):
-        image = torch.from_numpy(np.array(Image.open(path))).permute(2, 0, 1)[None]
-        with torch.no_grad():
-            squashed = Resize((32, 32), antialias=True)(image)
-            expected[str(path)] = 255 * model(squashed / 255).mean().item()
-
-    command = ['bash', TOOLS / 'slurm_test.sh', 'part', 'job', config, 'weights.pth']
-    output = finish(start(*command, **slurm, PYTHONPATH=str(tmp_path)))
-    assert output.startswith('srun -p part --job-name=job --gres=gpu:1 --ntasks=1 ')
-    seen = json.loads((tmp_path / 'seen.json').read_text())
-    assert len(seen) == 7
-    assert dict(seen) == pytest.approx(expected, abs=1e-2)
-
-
 def test_damaged_weights_in_several_processes(config, tmp_path, start):
-    (tmp_path / 'counting.py').write_text(COUNTING)
     config.write_text(config.read_text() + TESTING)
     (tmp_path / 'weights.pth').write_bytes(b'PK' + bytes(100))
     command = ['bash', TOOLS / 'dist_test.sh', config, 'weights.pth', 2]
-    output = finish(start(*command, PORT=free_port(), PYTHONPATH=str(tmp_path)), 1)
+    output = finish(start(*command, PORT=free_port()), 1)
     assert 'weights.pth: it is damaged' in output
     assert 'ended with status 2; the others were stopped' in output
     assert 'Traceback' not in output
@@ -231,6 +171,18 @@ def train_in_turn(rank, trainings, ports):
         options = dict(options, experiment_name=Path(work_dir).name)
         train(config, work_dir, launcher='pytorch', cfg_options=options)
         distributed.destroy_process_group()
+
+
+def test_two_processes_at_half_the_batch_are_one_at_the_full(config, tmp_path):
+    # Attention's key bias has no gradient but rounding, which Adam would make a step of.
+    options = {'optim_wrapper.optimizer.eps': 1e-5}
+    halves = options | {'train_dataloader.batch_size': 2}
+    trainings = [(str(config), str(tmp_path / 'two'), halves)]
+    in_processes(2, train_in_turn, trainings, [free_port()])
+    train_here(config, tmp_path / 'one', **options)
+    start, end = (weights(tmp_path / 'one' / f'iter_{i}.pth') for i in (1, 3))
+    assert max((end[k] - start[k]).abs().max() for k in end) > 1e-3
+    torch.testing.assert_close(weights(tmp_path / 'two' / 'iter_3.pth'), end, rtol=0, atol=1e-5)
 
 
 def test_a_gallery_in_two_processes(config, tmp_path):
