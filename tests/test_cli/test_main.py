@@ -58,12 +58,21 @@ def test_wrong_use_is_one_line(capsys, argv):
     assert re.fullmatch(r'error: .* \(see dualattn( info| train)? --help\)\n', err)
 
 
-def test_errors_and_statuses_of_a_process(tmp_path):
-    status, out, err = call('train', 'mmagic/color_dualattn_minii', cwd=tmp_path)
-    assert (status, out) == (2, '')
+def test_a_config_that_is_not_there_is_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(['train', 'mmagic/color_dualattn_minii']) == 2
+    out, err = capsys.readouterr()
+    assert out == ''
     assert err.startswith('error: mmagic/color_dualattn_minii is neither a config file nor ')
     assert 'did you mean mmagic/color_dualattn_mini or ' in err
     assert err.count('\n') == 1
+
+
+def test_statuses_of_a_process(tmp_path):
+    assert call('info', '--what')[::2] == (
+        2,
+        'error: unrecognized arguments: --what (see dualattn info --help)\n',
+    )
     assert call('info', '--configs', cwd=tmp_path)[::2] == (0, '')
 
 

@@ -2,7 +2,6 @@
 
 import json
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -152,11 +151,10 @@ def test_detector(tmp_path, capsys, monkeypatch):
         assert said in capsys.readouterr().err
 
 
-def test_script_lists_networks():
-    command = [sys.executable, ROOT / 'projects' / 'benchmark' / 'run.py', 'backbone', '--list']
-    done = subprocess.run(command, capture_output=True, text=True, cwd='/')
-    assert done.returncode == 0, done.stderr
-    assert all(name in done.stdout for name in NETWORKS['backbone'])
+def test_script_lists_networks(run_script):
+    status, out, _ = run_script(ROOT / 'projects' / 'benchmark' / 'run.py', 'backbone', '--list')
+    assert status == 0
+    assert all(name in out for name in NETWORKS['backbone'])
 
 
 @pytest.mark.parametrize(

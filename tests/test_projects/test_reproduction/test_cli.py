@@ -1,8 +1,6 @@
 """tools/reproduce.py: what it prints and writes, and what it says of wrong use."""
 
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -106,8 +104,7 @@ def test_library_that_is_not_installed_is_one_line(monkeypatch, capsys):
     )
 
 
-def test_tool_runs_as_a_process(tmp_path):
-    command = [sys.executable, ROOT / 'tools' / 'reproduce.py', '--table', 'Fig. 7']
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=600)
-    assert done.returncode == 0, done.stderr
-    assert '| ImageNet val |         95 |     50 |' in done.stdout
+def test_the_tool_is_that_command(run_script):
+    status, out, err = run_script(ROOT / 'tools' / 'reproduce.py', '--table', 'Fig. 7')
+    assert (status, err) == (0, '')
+    assert '| ImageNet val |         95 |     50 |' in out
