@@ -44,6 +44,12 @@ def test_wrong_channels_are_named(channels):
         WassersteinCritic(channels)
 
 
+def test_loss_is_the_mean_score_and_the_critic_s_has_no_weight():
+    loss, scores = WassersteinLoss(0.5), torch.tensor([1.0, 2.0, 6.0])
+    assert [loss(scores, real).item() for real in (True, False)] == [-1.5, 1.5]
+    assert [loss(scores, real, is_disc=True).item() for real in (True, False)] == [-3, 3]
+
+
 @pytest.mark.parametrize('is_disc', [True, False])
 @pytest.mark.parametrize('real', [True, False])
 def test_loss_is_mmagic_s(openmmlab, real, is_disc):
