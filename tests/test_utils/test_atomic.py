@@ -33,6 +33,14 @@ def test_file_that_exists_is_not_replaced_unless_asked(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_link_to_nothing_is_not_replaced_unless_asked(tmp_path):
+    link = tmp_path / 'a'
+    link.symlink_to('nothing')
+    with pytest.raises(FileExistsError):
+        atomic_write_bytes(link, b'new', overwrite=False)
+    assert [path.readlink().name for path in tmp_path.iterdir()] == ['nothing']
+
+
 def test_bytes_are_on_the_disk_before_the_name(tmp_path, monkeypatch):
     calls = []
     monkeypatch.setattr(os, 'fsync', lambda fd: calls.append(('fsync', os.fstat(fd).st_size)))

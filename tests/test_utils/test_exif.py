@@ -10,6 +10,7 @@ from PIL import Image
 from torch import nn
 
 from dualattn_mm.apis import ColorizationPipeline
+from dualattn_mm.utils.exif import read_exif
 from dualattn_mm.utils.image_io import read_header, read_image, read_metadata, write_image
 
 ASCII, SHORT, LONG, RATIONAL, UNDEFINED, SIGNED, DOUBLE = 2, 3, 4, 5, 7, 10, 12
@@ -290,3 +291,10 @@ def test_tiff_opened_by_the_user_keeps_its_exif(tmp_path, pipe):
     image, exif, _ = parsed(result.info['exif'].removeprefix(b'Exif\0\0'))
     assert image[MAKE] == (ASCII, b'Maker\0')
     assert exif[DATE] == (ASCII, b'1969:07:20 20:17:40\0')
+
+
+@pytest.mark.parametrize('text', [b'Maker', b'Maker\0\0\0'])
+def test_text_gets_one_zero_at_its_end(text):
+    image = Image.new('L', (4, 3))
+    image.info['exif'] = b'Exif\0\0' + block(image={MAKE: (ASCII, text)})
+    assert read_exif(image).image[MAKE] == (ASCII, 6, b'Maker\0')

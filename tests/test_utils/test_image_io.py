@@ -368,3 +368,12 @@ def test_long_file_names(tmp_path, photo):
 
 def test_formats_agree():
     assert set(image_io.FORMATS) <= set(image_io.SUFFIXES)
+
+
+@pytest.mark.parametrize('read', [read_header, read_image])
+def test_image_of_more_pixels_than_allowed_is_refused(tmp_path, photo, read):
+    path = tmp_path / 'a.png'
+    photo.save(path)
+    read(path, 64 * 52)
+    with pytest.raises(ColorizeError, match='max_pixels'):
+        read(path, 64 * 52 - 1)
