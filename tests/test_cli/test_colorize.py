@@ -437,13 +437,15 @@ FOREIGN = ('mmcv', 'mmdet', 'mmpretrain', 'mmagic', 'mmdet3d', 'torchvision', 's
 
 
 def test_the_script_itself(photos, tiny, start):
-    """In a process of its own, from another folder, without the task libraries."""
+    """In a process of its own, from another folder, without the task libraries, and without a home
+    or a known user, as in a container that runs under any number."""
     save_generator('tiny.safetensors', MODELS.build(tiny), tiny)
     Path('bad.jpg').write_text('no image')
     code = 'import runpy, sys\n' + ''.join(f'sys.modules[{name!r}] = None\n' for name in FOREIGN)
     code += f'runpy.run_path({str(ROOT / "tools" / "colorize.py")!r}, None, "__main__")'
     argv = ('in', 'bad.jpg', '-o', 'out', '--weights', 'tiny.safetensors', '--size', '33')
-    process = start(sys.executable, '-W', 'ignore', '-c', code, *argv, stderr=subprocess.PIPE)
+    alone = ('env', '-u', 'HOME', '-u', 'USER', '-u', 'LOGNAME', sys.executable, '-W', 'ignore')
+    process = start(*alone, '-c', code, *argv, stderr=subprocess.PIPE)
     out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1, err
     assert out.startswith('6 done, 0 skipped, 1 failed')

@@ -26,8 +26,6 @@ assert not heavy & set(sys.modules), heavy & set(sys.modules)
 
 def start(*argv, **options):
     env = dict(os.environ, PYTHONPATH=str(ROOT)) | options.pop('env', {})
-    for name in options.pop('without', ()):
-        env.pop(name, None)
     streams = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE) | options
     return subprocess.Popen([sys.executable, *argv], env=env, text=True, **streams)
 
@@ -119,13 +117,6 @@ def test_without_torch_one_line_says_what_to_do(tmp_path):
     assert err.startswith(
         f'error: the module torch is not installed for {sys.executable}: install '
     )
-
-
-def test_without_a_home(tmp_path):
-    """Nor a known user, as in a container that runs under any number."""
-    colorize = ('colorize', 'none.jpg')
-    status, out, err = call(*colorize, without=['HOME', 'USER', 'LOGNAME'], cwd=tmp_path)
-    assert (status, out, err) == (2, '', 'error: none.jpg does not exist\n')
 
 
 TOOLS = dict(colorize='colorize', train='train', test='test', publish_weights='publish')

@@ -128,7 +128,7 @@ HOOKS = dict(
 @pytest.mark.parametrize('critic', [False, True])
 @pytest.mark.parametrize('hooks', HOOKS)
 def test_training_is_the_same_with_and_without(train, tmp_path, val, critic, hooks):
-    changes = CRITIC if critic else {}
+    changes = {'default_hooks.checkpoint.interval': 3, **(CRITIC if critic else {})}
     # A pipeline that draws random numbers, and a network that draws them in training.
     drawing = shown(val, interval=1)
     drawing['default_hooks.gallery']['dataset'].update(
