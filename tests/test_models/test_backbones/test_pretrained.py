@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from mmengine.logging import HistoryBuffer
 from mmengine.registry import MODELS
 
 from dualattn_mm.models import DualAttention
@@ -38,6 +39,22 @@ def test_all_is_loaded(saved, prefix):
     model.init_weights()
     for name, value in source.state_dict().items():
         assert torch.equal(model.state_dict()[name], value), name
+
+
+def test_weights_beside_the_log_of_mmengine_are_loaded(tmp_path):
+    source = DualAttention(ARCH)
+    file = tmp_path / 'epoch_1.pth'
+    log = dict(log_scalars={'train/loss': HistoryBuffer([1.0], [1])})
+    torch.save(dict(state_dict=source.state_dict(), message_hub=log), file)
+    model = encoder(file)
+    model.init_weights()
+    assert torch.equal(model.stem.conv1.weight, source.stem.conv1.weight)
+
+
+@pytest.mark.parametrize('init_cfg', ['{type=Pretrained}', [3], dict(checkpoint='x.pth')])
+def test_init_cfg_of_another_type_is_named(init_cfg):
+    with pytest.raises(UserError, match='which is no dict with a type'):
+        DualAttention(ARCH, init_cfg=init_cfg).init_weights()
 
 
 def test_outputs_of_a_classifier_and_of_a_detector_differ(saved):
@@ -78,7 +95,9 @@ def test_missing(saved):
 
 
 def test_forgotten_prefix(saved):
-    with pytest.raises(UserError, match=r"start.pth does not fit .* prefix='backbone.'$"):
+    with pytest.raises(
+        UserError, match=r"start.pth does not fit .* prefix='backbone.' in init_cfg$"
+    ):
         encoder(saved(changed(), 'backbone.')).init_weights()
 
 

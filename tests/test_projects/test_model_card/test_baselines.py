@@ -132,10 +132,18 @@ def test_tool(photos, tmp_path, run_script):
     # The file's own saturation counts, not the config's.
     config.write_text(f'model = dict(type="Colorizer", generator={dict(TINY, saturation=1)!r})')
     common = (weights, '--config', config, '--train', photos)
-    status, out, err = run_script(TOOL, *common, '--test', photos, '-o', tmp_path / 'out')
+    beside = photos.with_name('beside')  # of the same parent
+    beside.mkdir()
+    Image.fromarray(astronaut()[::8, ::8]).save(beside / 'a.png')
+    words = ('--test', photos, beside, '-o', tmp_path / 'out')
+    status, out, err = run_script(TOOL, *common, *words)
     assert status == 0, err
     assert 'saturation 1.5' in out
-    [rows] = json.loads((tmp_path / 'out' / 'figures.json').read_text()).values()
+    figures = json.loads((tmp_path / 'out' / 'figures.json').read_text())
+    assert list(figures) == [str(photos), str(beside)]
+    assert len(list((tmp_path / 'out').rglob('a.png'))) == 2 * 5
+    rows, others = figures.values()
+    assert rows['gray']['CF_truth'] != others['gray']['CF_truth']
     gray, one_color, random, plain, strong = rows.values()
     assert gray['CF'] < 0.1
     assert gray['hue'] == 0
