@@ -1,4 +1,4 @@
-"""Training of a classifier on pictures in one folder per class, by naming one folder."""
+"""Train a classifier on images in one folder per class."""
 
 from mmengine.config import Config
 from mmengine.registry import RUNNERS
@@ -11,20 +11,20 @@ _LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 @RUNNERS.register_module()
 class ClassFolderRunner(Runner):
-    """Runner for mmpretrain's CustomDataset that takes the classes from `data_root` alone.
+    """A runner for mmpretrain's CustomDataset that finds the classes in `data_root`.
 
-    The config's `data_root` becomes that of its data sets. The folders of the training data become
-    their classes and set the number of classes of the head, Mixup and CutMix. The config that is
-    written beside the checkpoints contains all of this, so that other tools can use it.
+    The `data_root` of the config is copied to its datasets. The folders of the training data are
+    the classes, and their number is set in the head, Mixup and CutMix. The config that is saved
+    with the checkpoints contains all of this, so other tools can use it.
     """
 
     @classmethod
     def from_cfg(cls, cfg: Config) -> Runner:
-        """Build it.
+        """Build the runner.
 
         Raises:
-            RunError: if there is no folder, fewer than two classes, a class without pictures to
-                train on, or other classes to validate or test on.
+            RunError: if the folder does not exist, there are fewer than two classes, a class has no
+                training images, or validation or test data have other classes.
         """
         cfg = cfg.copy()
         datasets = [cfg[name].dataset for name in _LOADERS if cfg.get(name)]

@@ -1,4 +1,4 @@
-"""Several processes on a machine without a GPU."""
+"""Set up distributed training on a machine without a GPU."""
 
 from unittest.mock import patch
 
@@ -9,16 +9,16 @@ from mmengine.utils.dl_utils import set_multi_processing
 
 
 def start_cpu_processes(cfg: Config) -> None:
-    """Join the processes of `cfg.launcher` with gloo; nccl and mmengine's defaults need GPUs.
+    """Connect the processes of `cfg.launcher` with gloo; nccl and mmengine's defaults need GPUs.
 
     Args:
-        cfg: is changed so that mmengine's Runner takes it from here.
+        cfg: the config, modified in place for mmengine's Runner.
     """
     env_cfg = cfg.get('env_cfg') or {}
     dist_cfg = dict(env_cfg.get('dist_cfg') or {}, backend='gloo')
-    # As the Runner does before it joins the processes.
+    # The Runner does the same before it connects the processes.
     set_multi_processing(**env_cfg.get('mp_cfg') or {}, distributed=True)
-    # mmengine selects a CUDA device for gloo too.
+    # mmengine would select a CUDA device, even for gloo.
     with patch('torch.cuda.set_device'):
         init_dist(cfg.launcher, **dist_cfg)
     cfg.merge_from_dict(dict(env_cfg=dict(dist_cfg=dist_cfg)))

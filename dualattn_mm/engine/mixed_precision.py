@@ -1,4 +1,4 @@
-"""Mixed precision by default, in configs that also train without a GPU."""
+"""Mixed precision as the default of configs that also train without a GPU."""
 
 from typing import Any
 
@@ -9,14 +9,14 @@ from mmengine.registry import OPTIM_WRAPPERS
 
 @OPTIM_WRAPPERS.register_module('AmpOnGpuOptimWrapper')
 def amp_on_gpu(dtype: str | None = None, **arguments: Any) -> OptimWrapper:
-    """mmengine's AmpOptimWrapper if there is a GPU, otherwise its OptimWrapper in float32.
+    """Return mmengine's AmpOptimWrapper if there is a GPU, otherwise its OptimWrapper in float32.
 
-    AmpOptimWrapper cannot be built without a GPU. `type=OptimWrapper` trains in float32 on a GPU,
-    too.
+    AmpOptimWrapper cannot be built without a GPU. To train in float32 on a GPU, use
+    `type=OptimWrapper`.
 
     Args:
-        dtype: of autocast, by default torch's choice, float16.
-        arguments: the arguments that both wrappers take.
+        dtype: dtype of autocast; the default is torch's choice, float16.
+        arguments: arguments of both wrappers.
     """
     if is_cuda_available():
         return AmpOptimWrapper(loss_scale='dynamic', dtype=dtype, **arguments)

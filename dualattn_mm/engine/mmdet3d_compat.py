@@ -1,7 +1,6 @@
-"""What mmdet3d 1.4.0 lacks beside newer libraries. Its configs import this (custom_imports).
+"""Make mmdet3d 1.4.0 work with newer libraries. Configs import this module (custom_imports).
 
-Importing it changes numpy, spconv, numba and KITTI's metric where that is needed, and nothing
-anywhere else.
+Importing it modifies numpy, spconv, numba and KITTI's metric if needed, and nothing else.
 """
 
 import functools
@@ -16,19 +15,19 @@ import torch
 
 
 def restore_numpy_long() -> None:
-    """mmdet3d's ground-truth sampling uses np.long, which numpy 1.24 to 1.26 lack."""
-    if 'long' not in vars(np):  # hasattr would make numpy 1.26 warn
+    """Add np.long, which mmdet3d's ground-truth sampling uses and numpy 1.24 to 1.26 lack."""
+    if 'long' not in vars(np):  # numpy 1.26 warns on hasattr
         np.long = np.int64
 
 
 def correct_spconv_without_gpu() -> None:
-    """Two mistakes of spconv on the CPU.
+    """Correct two errors of spconv on the CPU.
 
-    It asks CUDA for its stream in every backward pass and does not use it. Without a GPU this call
+    It requests the CUDA stream in every backward pass without using it. Without a GPU, this call
     fails; the forward pass passes 0 instead.
 
-    Several threads add to the same sums, and some are lost: results are wrong, and others in every
-    run. One thread takes less time, too.
+    Several threads add to the same sums, and some additions are lost, so results are wrong and
+    differ in every run. A single thread is also faster.
     """
     if torch.cuda.is_available() or importlib.util.find_spec('spconv') is None:
         return
@@ -53,9 +52,9 @@ def _in_one_thread(function: Callable) -> Callable:
 
 
 def let_numba_simulate_gpu() -> None:
-    """KITTI's metric compares boxes with numba's CUDA, which numba can simulate without a GPU.
+    """Let numba simulate CUDA without a GPU, because KITTI's metric compares boxes with it.
 
-    numba decides when numba.cuda is imported. A NUMBA_ENABLE_CUDASIM that is set is kept.
+    numba decides when numba.cuda is imported. An existing NUMBA_ENABLE_CUDASIM is kept.
     """
     if torch.cuda.is_available() or 'numba.cuda' in sys.modules:
         return
@@ -67,11 +66,10 @@ def let_numba_simulate_gpu() -> None:
 
 
 def let_kitti_metric_know_dont_care() -> None:
-    """KITTI's metric takes the names of classes from the info file.
+    """Add the class DontCare to KITTI's metric, which reads the class names from the info file.
 
-    create_data writes a name that is not evaluated, DontCare, only where the last frame of a split
-    has such a region; the metric looks it up for those of all frames, and fails at the end of the
-    first evaluation.
+    create_data writes DontCare, which is not evaluated, only if the last frame of a split has such
+    a region. The metric looks it up for all frames, and fails at the end of the first evaluation.
     """
     if importlib.util.find_spec('mmdet3d') is None:
         return

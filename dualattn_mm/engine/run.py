@@ -1,6 +1,6 @@
-"""Training and testing of any config: what `dualattn train` and `dualattn test` call.
+"""Train and test any config; `dualattn train` and `dualattn test` call these functions.
 
-The config's default_scope decides which library it is for; without one mmengine alone is needed.
+The default_scope of the config determines its library; without one, only mmengine is needed.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ from .hooks.pictures import SavePicturesHook
 from .hooks.report import ReportHook
 from .hooks.safe_checkpoint import last_checkpoint
 
-# Wrappers of one optimizer that --amp turns into the last of them.
+# Wrappers of a single optimizer that --amp replaces by the last one.
 _FOR_AMP = ('OptimWrapper', 'AmpOnGpuOptimWrapper', 'AmpOptimWrapper')
 
 # The default hooks of mmengine that ours replace.
@@ -45,7 +45,7 @@ _DEFAULT_HOOKS = dict(
     logger=(dict(type='LoggerHook'), 'EarlyLoggerHook'),
 )
 
-# Hooks that every run has, whatever its config says.
+# Hooks that are added to every run.
 _HOOKS = (
     'PlainCheckpointHook',
     'RepeatableHook',
@@ -64,16 +64,17 @@ def train(
     cfg_options: Mapping[str, Any] | None = None,
     launcher: str = 'none',
 ) -> None:
-    """Train what a config describes.
+    """Train a model from a config.
 
     Args:
-        config: the config file, or the name of one that comes with the package.
-        work_dir: where logs and checkpoints go; by default the config's, or work_dirs/NAME.
+        config: a config file, or the name of a bundled config.
+        work_dir: folder for logs and checkpoints; the default is that of the config, or
+            work_dirs/NAME.
         resume: a checkpoint, or 'auto' for the last one in `work_dir`.
         amp: use automatic mixed precision.
-        auto_scale_lr: scale the learning rate with the batch (the config's auto_scale_lr).
-        cfg_options: replaces values of the config, by dotted names.
-        launcher: what started the processes: 'none', 'pytorch', 'slurm' or 'mpi'.
+        auto_scale_lr: scale the learning rate with the batch size (auto_scale_lr of the config).
+        cfg_options: values of the config to override, by dotted names.
+        launcher: the job launcher: 'none', 'pytorch', 'slurm' or 'mpi'.
 
     Raises:
         RunError: if the config or an option cannot be used.
@@ -91,7 +92,7 @@ def train(
         _check_file(
             cfg.load_from,
             'load_from',
-            'load_from=FILE names another checkpoint, and load_from=None starts without one',
+            'load_from=FILE sets another checkpoint, and load_from=None starts without one',
         )
     if resume is None:
         _check_initial_weights(cfg.get('model'))
@@ -113,13 +114,13 @@ def evaluate(
     out: str | None = None,
     show_dir: str | None = None,
 ) -> dict[str, float]:
-    """Test a checkpoint on the config's test data, and print the metrics as a table.
+    """Test a checkpoint on the test data of a config, and print the metrics as a table.
 
     Args:
-        checkpoint: mmengine's; for a colorizer also a file of `save_generator`.
+        checkpoint: an mmengine checkpoint; a colorizer also accepts a file of `save_generator`.
         out: a JSON file for the metrics, with config, cfg_options, checkpoint and number of images.
-        show_dir: a folder for the predictions of a colorizer, as PNG.
-        config, work_dir, cfg_options, launcher: those of `train`.
+        show_dir: a folder for the predictions of a colorizer as PNG files.
+        config, work_dir, cfg_options, launcher: as in `train`.
 
     Returns:
         The metrics by name.
@@ -130,7 +131,7 @@ def evaluate(
     config = str(find_config(config))
     cfg = _prepare_config(config, work_dir, cfg_options, launcher)
     if not cfg.get('test_dataloader'):
-        raise RunError(f'The config {config} has no test_dataloader')
+        raise RunError(f'the config {config} has no test_dataloader')
     _check_file(checkpoint, 'checkpoint')
     hooks: list[Hook] = [ReportHook(config, checkpoint, out, cfg_options)]
     if out is not None:
@@ -149,7 +150,7 @@ def evaluate(
 def _need_colorizer(cfg: Config, config: str, what: str) -> None:
     kind = (cfg.get('model') or {}).get('type')
     if kind != 'Colorizer':
-        raise RunError(f'{what} is for a Colorizer, and the model of {config} is {kind}')
+        raise RunError(f'{what} is for a Colorizer, but the model of {config} is {kind}')
 
 
 def load_config(config: str, cfg_options: Mapping[str, Any] | None = None) -> Config:
@@ -172,20 +173,22 @@ def read_config(config: str, cfg_options: Mapping[str, Any] | None = None) -> Co
     """Read a config file.
 
     Args:
-        config: the config file, which is Python code that runs, or the name of one that comes with
-            the package; see `find_config`.
-        cfg_options: replaces values of the config, by dotted names.
+        config: a config file, which is Python code that is executed, or the name of a bundled
+            config; see `find_config`.
+        cfg_options: values of the config to override, by dotted names.
 
     Raises:
-        RunError: if it cannot be used.
+        RunError: if the config cannot be used.
     """
     file = find_config(config)
     try:
         cfg = Config.fromfile(file)
         cfg.merge_from_dict(dict(cfg_options or {}))
         if any(name.split('.')[0] == 'custom_imports' for name in cfg_options or ()):
-            import_modules_from_strings(**cfg.custom_imports)  # the file's own are imported by now
-    except Exception as error:  # a config is a program: it can fail in any way
+            import_modules_from_strings(
+                **cfg.custom_imports
+            )  # those of the file are already imported
+    except Exception as error:  # a config is a program, so any error is possible
         if missing := _missing_module(error):
             raise _not_installed(config, missing) from None
         raise RunError(f'cannot use the config {config}: {error_line(error)}') from error
@@ -223,30 +226,35 @@ def _check_processes(launcher: str) -> None:
     if launcher == 'none':
         return
     if RANK_VARIABLES[launcher] not in os.environ:
-        raise RunError(f'--launcher {launcher}: was not started by it; see tools/dist_train.sh')
+        raise RunError(
+            f'--launcher {launcher}: {RANK_VARIABLES[launcher]} is not set; start the processes '
+            'with tools/dist_train.sh'
+        )
     if launcher == 'pytorch':
         end_with_parent()
 
 
 def _check_file(path: str, what: str, remedy: str = '') -> None:
     if '://' not in path and not Path(path).expanduser().is_file():
-        raise RunError(f'no {what} {path}' + (f'; --cfg-options {remedy}' if remedy else ''))
+        raise RunError(
+            f'{what} {path} does not exist' + (f'; --cfg-options {remedy}' if remedy else '')
+        )
 
 
 def _check_checkpoint(path: str, resume: bool = False) -> None:
-    """Look into a checkpoint before the run is built, which can take minutes."""
+    """Check a checkpoint before the run is built, which can take minutes."""
     if '://' in path or path.endswith(generator_file.SUFFIX):
         return
     try:
         require_checkpoint(read_checkpoint(path), path, resume)
     except UserError as error:
         earlier = _whole_checkpoint(Path(path)) if resume else None
-        remedy = f'; the one before it is whole: --resume {earlier}' if earlier else ''
+        remedy = f'; the previous one is complete: --resume {earlier}' if earlier else ''
         raise RunError(f'{error}{remedy}') from None
 
 
 def _whole_checkpoint(before: Path) -> Path | None:
-    """The last checkpoint before one, such as iter_200.pth before iter_300.pth, that is whole."""
+    """Find the last complete checkpoint before another, such as iter_200.pth for iter_300.pth."""
     found = []
     for path in before.parent.glob('*.pth'):
         names = [re.fullmatch(r'(.*_)(\d+)\.pth', name) for name in (path.name, before.name)]
@@ -260,7 +268,7 @@ def _whole_checkpoint(before: Path) -> Path | None:
 
 
 def _check_initial_weights(part: Any, option: str = 'model') -> None:
-    """Look for the files of init_cfg now; the data sets, which come first, can take minutes."""
+    """Check that the files of init_cfg exist, before the datasets are built, which is slow."""
     if isinstance(part, list | tuple):
         part = dict(enumerate(part))
     if not isinstance(part, Mapping):
@@ -273,8 +281,8 @@ def _check_initial_weights(part: Any, option: str = 'model') -> None:
         for cfg in pretrained_cfgs(inner, inner_option):
             _check_file(
                 cfg['checkpoint'],
-                'initial weights',
-                f'{inner_option}.checkpoint=FILE names others, and {inner_option}=None trains '
+                'initial weights file',
+                f'{inner_option}.checkpoint=FILE sets another file, and {inner_option}=None trains '
                 'from scratch',
             )
 
@@ -287,9 +295,9 @@ def _resume(cfg: Config, resume: str) -> None:
         return
     work_dir = Path(cfg.work_dir)
     if not work_dir.is_dir():
-        raise RunError(f'nothing to resume from: there is no folder {work_dir}')
+        raise RunError(f'cannot resume: the folder {work_dir} does not exist')
     if not (work_dir / 'last_checkpoint').is_file():
-        # An earlier run can have ended before its first checkpoint.
+        # An earlier run may have ended before its first checkpoint.
         print_line(f'no checkpoint in {work_dir} yet: training starts from the beginning')
         cfg.resume = False
         return
@@ -297,13 +305,15 @@ def _resume(cfg: Config, resume: str) -> None:
         last = Path(last_checkpoint(work_dir))
     except UnicodeDecodeError:
         raise RunError(
-            f'nothing to resume from: {work_dir}/last_checkpoint is damaged; --resume FILE names a '
-            'checkpoint'
+            f'cannot resume: {work_dir}/last_checkpoint is damaged; pass the checkpoint with '
+            '--resume FILE'
         ) from None
-    # It holds the path as it was: of a folder that was moved, or seen from another directory.
+    # The stored path can be outdated if the folder was moved, or relative to another folder.
     found = next((path for path in (work_dir / last.name, last) if path.is_file()), None)
     if found is None:
-        raise RunError(f'nothing to resume from: {work_dir}/last_checkpoint names {last}')
+        raise RunError(
+            f'cannot resume: {last}, which is in {work_dir}/last_checkpoint, does not exist'
+        )
     cfg.load_from = str(found)
 
 
@@ -311,11 +321,11 @@ def _use_amp(cfg: Config) -> None:
     if not torch.cuda.is_available():
         raise RunError('--amp needs a GPU')
     wrappers = [cfg.optim_wrapper]
-    if 'optimizer' not in cfg.optim_wrapper:  # one wrapper for each of several networks
+    if 'optimizer' not in cfg.optim_wrapper:  # there is one wrapper per network
         wrappers = [v for v in cfg.optim_wrapper.values() if isinstance(v, ConfigDict)]
     for wrapper in wrappers:
         if wrapper.get('type', 'OptimWrapper') not in _FOR_AMP:
-            raise RunError(f'--amp does not go with optim_wrapper.type {wrapper.type}')
+            raise RunError(f'--amp does not support optim_wrapper.type {wrapper.type}')
         wrapper.type = _FOR_AMP[-1]
         wrapper.setdefault('loss_scale', 'dynamic')
 
@@ -333,8 +343,8 @@ def _run(cfg: Config, task: str, hooks: Sequence[Hook] = ()) -> Any:
         if cfg.launcher == 'none' or not _is_of_other_process(error):
             raise
         raise RunError(
-            f'another process has ended or stands still ({first_line(error)}); '
-            'env_cfg.dist_cfg.timeout is for how many seconds it is waited for'
+            f'another process has ended or hangs ({first_line(error)}); '
+            'env_cfg.dist_cfg.timeout sets the seconds to wait for it'
         ) from None
 
 
@@ -348,7 +358,7 @@ def _checked_run(cfg: Config, task: str, hooks: Sequence[Hook]) -> Any:
     os.environ.setdefault('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
     if cfg.launcher != 'none' and not torch.cuda.is_available():
         start_cpu_processes(cfg)
-    # It is a page long, and would be the last line for minutes.
+    # The list of hooks is a page long, and would be the last output for minutes.
     with patch.object(Runner, 'get_hooks_info', _hooks_in_debug_log):
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     for hook in hooks:
@@ -365,20 +375,20 @@ def _hooks_in_debug_log(runner: Runner) -> str:
 
 
 def _is_of_other_process(error: Exception) -> bool:
-    """Whether the exchange with the other processes failed; gloo raises plain RuntimeErrors."""
+    """Return whether communication with other processes failed; gloo raises RuntimeErrors."""
     return isinstance(error, torch.distributed.DistError) or (
         isinstance(error, RuntimeError) and 'gloo/transport' in str(error)
     )
 
 
 def add_default_hooks(cfg: Config) -> None:
-    """Add what a config lacks of the hooks that every run has.
+    """Add the hooks of every run to a config.
 
-    They are for safe checkpoints, strict loading, exact resuming, early logs, losses that are NaN
-    and damaged images.
+    They provide safe checkpoints, strict loading, exact resuming and early logs, and handle NaN
+    losses and damaged images.
 
     Args:
-        cfg: is changed. A hook that it names already keeps its arguments.
+        cfg: the config, modified in place. Hooks that it already has keep their arguments.
     """
     hooks = list(cfg.get('custom_hooks') or [])
     named = {_type_name(hook) for hook in hooks}
@@ -391,7 +401,7 @@ def add_default_hooks(cfg: Config) -> None:
             default[name] = dict(hook, type=ours)
     cfg.default_hooks = default
 
-    # For who runs the config that the work folder keeps.
+    # So that the config that is saved in the work_dir can be run.
     imports = dict(cfg.get('custom_imports') or {})
     names = list(imports.get('imports') or [])
     if 'dualattn_mm.engine' not in names:
@@ -400,6 +410,6 @@ def add_default_hooks(cfg: Config) -> None:
 
 
 def _type_name(hook: Any) -> str | None:
-    """The class's name, which a config gives with or without a scope, or as the class itself."""
+    """Return the class name; a config has it with or without a scope, or as the class itself."""
     kind = hook.get('type') if isinstance(hook, Mapping) else type(hook)
     return kind.rsplit('.')[-1] if isinstance(kind, str) else getattr(kind, '__name__', None)

@@ -109,7 +109,7 @@ def test_checkpoint_of_another_size(openmmlab, tiny, folders, tmp_path, capsys):
     assert run_command(lambda: train(str(tiny), work, cfg_options=options(folders) | init)) == 2
     assert f'{file} does not fit DualAttention: ' in capsys.readouterr().err
     file.unlink()
-    with pytest.raises(RunError, match=r'no initial weights .*other\.pth'):
+    with pytest.raises(RunError, match=r'initial weights file .*other\.pth does not exist'):
         train(str(tiny), work, cfg_options=options('nowhere') | init)
 
 

@@ -269,7 +269,7 @@ def test_tensorboard_has_it_too(train, tmp_path, val):
 
 @pytest.mark.parametrize('argument', ['interval', 'rows', 'height'])
 def test_wrong_arguments_are_named(argument):
-    with pytest.raises(ValueError, match='must be above 0'):
+    with pytest.raises(ValueError, match='must be > 0'):
         ColorGalleryHook(**{argument: 0})
 
 

@@ -75,8 +75,8 @@ def test_too_many_end_the_training_in_a_line(images, tmp_path, workers):
     with pytest.raises(RunError) as caught:
         list(loader)
     line = error_line(caught.value)
-    assert line.startswith('3 of 6 images cannot be used, and max_broken of DamagedImagesHook is 2')
-    assert line.rpartition('the last: ')[2].startswith(str(tmp_path))
+    assert line.startswith('3 of 6 images cannot be used (max_broken of DamagedImagesHook is 2)')
+    assert line.rpartition('the last one: ')[2].startswith(str(tmp_path))
     assert '\n' not in line
 
 

@@ -149,7 +149,7 @@ def test_the_checkpoint_before_a_truncated_one_is_named(status, checkpoint):
     code, err = status(resume='auto')
     assert code == 2
     assert err.startswith(f'error: cannot load {folder}/iter_7.pth: it is damaged')
-    assert err.endswith(f'; the one before it is whole: --resume {folder}/iter_3.pth\n')
+    assert err.endswith(f'; the previous one is complete: --resume {folder}/iter_3.pth\n')
     assert err.count('\n') == 1
 
 
@@ -208,7 +208,7 @@ def test_weights_alone_are_nothing_to_resume(status, checkpoint):
     assert status(load_from=str(weights))[0] == 0
     code, err = status(resume=str(weights))
     assert code == 2
-    assert err.startswith(f'error: {weights} holds weights, but no state of a training to resume')
+    assert err.startswith(f'error: {weights} has weights, but no training state to resume')
     assert err.count('\n') == 1
 
 

@@ -167,7 +167,8 @@ def test_a_test_without_figures_says_so(capsys, tmp_path):
     runner = SimpleNamespace(test_loop=loop, model=torch.nn.Identity())
     ReportHook('a.py', 'a.pth', tmp_path / 'a.json').after_test_epoch(runner, {})
     assert capsys.readouterr().out == (
-        'a.py, a.pth: 3 images\nno figures: the evaluator has none, as when nothing was detected\n'
+        'a.py, a.pth: 3 images\n'
+        'the evaluator returned no figures, for example because nothing was detected\n'
     )
     assert json.loads((tmp_path / 'a.json').read_text())['metrics'] == {}
 
@@ -178,14 +179,14 @@ def test_safetensors_of_another_network(tool, testing, tmp_path):
     status, _, stderr = tool(path)
     assert status == 2
     (line,) = stderr.strip().splitlines()
-    assert line.startswith(f'error: {path} is of another network than the config: ')
+    assert line.startswith(f'error: {path} does not fit the network of the config: ')
     assert 'queries' in line
 
 
 @pytest.mark.parametrize(
     ('words', 'message'),
     [
-        (['nix.safetensors'], 'no checkpoint nix.safetensors'),
+        (['nix.safetensors'], 'checkpoint nix.safetensors does not exist'),
         (['{weights}', '--out', '{folder}'], 'is a folder'),
         (['{weights}', '--out', '{weights}/x.json'], 'cannot write to the folder'),
         (['{weights}', '--show-dir', '{folder}/photos'], 'would be overwritten'),
@@ -210,5 +211,5 @@ def test_what_is_for_the_colorizer_alone(tool, testing, tmp_path, monkeypatch, w
     testing.write_text(f"{testing.read_text()}\nmodel = dict(_delete_=True, type='MaskRCNN')\n")
     status, _, stderr = tool(*words)
     assert status == 2
-    assert 'is for a Colorizer, and the model of' in stderr
+    assert 'is for a Colorizer, but the model of' in stderr
     assert 'is MaskRCNN' in stderr

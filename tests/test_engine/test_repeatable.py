@@ -121,7 +121,7 @@ class Named(BaseDataset):
     [
         ('moved', 'abcdef', None),
         ('old', 'abcdefg', '(6 samples before, 7 now)'),
-        ('old', 'abcxef', '(6 samples, of other names)'),
+        ('old', 'abcxef', '(6 samples with other names)'),
     ],
 )
 def test_resuming_with_other_data_is_a_warning(make_runner, monkeypatch, folder, names, warning):

@@ -114,11 +114,11 @@ def test_imports_may_come_by_option(config, tmp_path, monkeypatch):
     [
         (dict(amp=True), '--amp needs a GPU'),
         (dict(auto_scale_lr=True), 'no auto_scale_lr.base_batch_size'),
-        (dict(resume='auto'), 'nothing to resume from: there is no folder'),
-        (dict(resume='nix.pth'), 'no checkpoint nix.pth'),
-        (dict(cfg_options={'load_from': 'nix.pth'}), 'no load_from nix.pth'),
-        (dict(launcher='pytorch'), 'was not started by it'),
-        (dict(launcher='slurm'), 'was not started by it'),
+        (dict(resume='auto'), 'cannot resume: the folder'),
+        (dict(resume='nix.pth'), 'checkpoint nix.pth does not exist'),
+        (dict(cfg_options={'load_from': 'nix.pth'}), 'load_from nix.pth does not exist'),
+        (dict(launcher='pytorch'), 'is not set; start the processes'),
+        (dict(launcher='slurm'), 'is not set; start the processes'),
     ],
 )
 def test_options_that_cannot_be_used(config, tmp_path, monkeypatch, built, options, message):
@@ -136,8 +136,8 @@ INIT = 'model.generator.encoder.init_cfg'
     [
         (
             dict(type='Pretrained', checkpoint='nix.pth'),
-            f'no initial weights nix.pth; --cfg-options {INIT}.checkpoint=FILE names others, and '
-            f'{INIT}=None trains from scratch',
+            f'initial weights file nix.pth does not exist; --cfg-options {INIT}.checkpoint=FILE '
+            f'sets another file, and {INIT}=None trains from scratch',
         ),
         (
             '{type=Pretrained}',  # what mmengine makes of braces on a command line
@@ -170,7 +170,7 @@ def test_tests_that_cannot_be_run(config, tmp_path, built):
     with pytest.raises(RunError, match='no test_dataloader'):
         run.evaluate(str(config), 'nix.pth')
     config.write_text(config.read_text() + TESTING)
-    with pytest.raises(RunError, match=r'no checkpoint nix\.pth'):
+    with pytest.raises(RunError, match=r'checkpoint nix\.pth does not exist'):
         run.evaluate(str(config), 'nix.pth')
 
 
@@ -182,7 +182,7 @@ def test_a_run_that_ended_before_its_first_checkpoint_starts_anew(config, tmp_pa
 
 def test_a_work_folder_that_was_moved_is_resumed(config, tmp_path, built):
     (tmp_path / 'last_checkpoint').write_text('/where/it/was/iter_4.pth')
-    with pytest.raises(RunError, match='last_checkpoint names'):
+    with pytest.raises(RunError, match=r'cannot resume: .*last_checkpoint, does not exist'):
         run.train(str(config), str(tmp_path), resume='auto')
     torch.save(dict(state_dict={}), tmp_path / 'iter_4.pth')
     run.train(str(config), str(tmp_path), resume='auto')
@@ -215,7 +215,7 @@ def test_a_process_that_stands_still_is_a_line(config, tmp_path, monkeypatch, bu
     monkeypatch.setenv('RANK', '0')
     with pytest.raises(RuntimeError, match='gloo'):
         run.train(str(config))
-    with pytest.raises(RunError, match=r'another process .* stands still .*gloo.*timeout'):
+    with pytest.raises(RunError, match=r'another process .* hangs .*gloo.*timeout'):
         run.train(str(config), launcher='pytorch')
 
 
@@ -334,7 +334,7 @@ def test_resuming_a_training_from_published_weights_goes_on_from_its_checkpoint(
 def test_training_refuses_published_weights_of_another_network(config, tmp_path):
     published(config, tmp_path / 'start.safetensors', num_queries=5)
     options = {'load_from': str(tmp_path / 'start.safetensors')}
-    with pytest.raises(UserError, match='is of another network than the config'):
+    with pytest.raises(UserError, match='does not fit the network of the config'):
         run.train(str(config), str(tmp_path / 'work'), cfg_options=dict(unique(), **options))
 
 

@@ -113,7 +113,7 @@ def test_full_disk_is_a_line_that_names_the_checkpoint_before(make_runner, tmp_p
         make_runner(HOOKS, max_iters=6, checkpoint=SAFE).train()
     folder = tmp_path / 'run'
     assert error_line(caught.value) == (
-        f'{folder}/iter_4.pth: No space left on device; training ends here, and --resume continues '
+        f'{folder}/iter_4.pth: No space left on device; training stops, and --resume continues '
         f'from {folder}/iter_2.pth'
     )
     assert [path.name for path in folder.glob('*.pth')] == ['iter_2.pth']

@@ -1,4 +1,4 @@
-"""Hooks of training and testing. Importing this registers those that configs name."""
+"""Hooks for training and testing. Importing this registers the hooks that configs use."""
 
 from .color_gallery import ColorGalleryHook
 from .damaged_images import DamagedImagesHook

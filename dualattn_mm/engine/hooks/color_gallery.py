@@ -1,4 +1,4 @@
-"""Pictures that show the progress of a colorizer's training."""
+"""Draw images that show the training progress of a colorizer."""
 
 import os
 from collections.abc import Mapping
@@ -26,28 +26,28 @@ from .repeatable import unchanged_randomness
 
 @HOOKS.register_module()
 class ColorGalleryHook(Hook):
-    """Show the same photos every so often during training: gray | predicted | original.
+    """Draw the same photos at regular intervals during training: gray, predicted, original.
 
-    The sheet goes to the runner's visualizer as `gallery`: with mmengine's default to
-    `TIMESTAMP/vis_data/vis_image/gallery_ITERATION.png` in the work folder, with a
+    The gallery is passed to the runner's visualizer as `gallery`. mmengine's default visualizer
+    writes it to `TIMESTAMP/vis_data/vis_image/gallery_ITERATION.png` in the work_dir, and a
     TensorboardVisBackend to TensorBoard.
 
-    Predictions are those of a validation at this moment: in eval mode, and of the averaged weights
-    if there is an EMAHook or GeneratorEMAHook. As in a validation, all processes make them, so
-    that none waits for another; only the first draws. The hook does not change the training.
+    Predictions are computed as in validation: in eval mode, and with the averaged weights if there
+    is an EMAHook or GeneratorEMAHook. All processes compute them, so that none waits for another;
+    only the first one draws. The hook does not change the training.
 
     Args:
-        dataset: config of the data set; without `data_root` there is no gallery. The defaults are a
-            ColorizationDataset whose photos are squashed to the generator's `image_size`.
-        interval: iterations from one gallery to the next; the last iteration has one, too.
-        rows: how many photos, spread evenly over the data set.
-        height: of every picture, in pixels.
+        dataset: config of the dataset; without `data_root` there is no gallery. The default is a
+            ColorizationDataset whose photos are resized to the generator's `image_size`.
+        interval: number of iterations between galleries; the last iteration also has one.
+        rows: number of photos, spread evenly over the dataset.
+        height: height of every image in pixels.
 
     Raises:
         ValueError: if `interval`, `rows` or `height` is below 1.
     """
 
-    # After EMAHook (NORMAL), which averages what the iteration trained.
+    # After EMAHook (NORMAL), which averages the weights of the iteration.
     priority = 'LOW'
 
     def __init__(
@@ -58,7 +58,7 @@ class ColorGalleryHook(Hook):
         height: int = 192,
     ) -> None:
         if min(interval, rows, height) < 1:
-            raise ValueError(f'interval, rows and height must be above 0: {interval, rows, height}')
+            raise ValueError(f'interval, rows and height must be > 0, got {interval, rows, height}')
         self.dataset = dict(dataset or {})
         self.interval = interval
         self.rows = rows
@@ -68,7 +68,7 @@ class ColorGalleryHook(Hook):
         self.samples: list[dict[str, Any]] = []
         if self.dataset.get('data_root') is None:
             return
-        # A pipeline that draws random numbers is no reason to train otherwise.
+        # Random numbers in the pipeline must not change the training.
         with unchanged_randomness():
             try:
                 dataset = DATASETS.build(dict(self._defaults(runner.model), **self.dataset))
@@ -105,9 +105,9 @@ class ColorGalleryHook(Hook):
             stack.enter_context(evaluating(runner.model))
             for hook in runner.hooks:
                 if isinstance(hook, EMAHook):
-                    hook.before_val_epoch(runner)  # exchanges trained and averaged weights
+                    hook.before_val_epoch(runner)  # swaps trained and averaged weights
                     stack.callback(hook.after_val_epoch, runner)
-            # One by one, which takes the least memory beside that of training.
+            # One at a time, which needs the least memory in addition to training.
             return [runner.model.test_step(pseudo_collate([s]))[0] for s in self.samples]
 
     def _sheet(self, predicted: list[BaseDataElement]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Images that mmcv cannot read do not end a training without a word of which they are."""
+"""Report and replace images that mmcv cannot read."""
 
 import logging
 import sys
@@ -21,15 +21,15 @@ from ...utils.terminal import printable
 
 @HOOKS.register_module()
 class DamagedImagesHook(Hook):
-    """Replace images that mmcv's LoadImageFromFile cannot read by others, and name them.
+    """Replace images that mmcv's LoadImageFromFile cannot read, and report their names.
 
-    It fails by errors of OpenCV that name no file. As in `ColorizationDataset`, an image that is
-    damaged, empty or gone is named once and replaced in training; in a validation or test it is an
-    error, because the test would measure something else without it. The same holds for an image
-    that is turned against its annotations.
+    Without this hook, training fails with OpenCV errors that do not name the file. As in
+    `ColorizationDataset`, a damaged, empty or missing image is reported once and replaced in
+    training. In validation and testing it is an error, because the metrics would not be comparable
+    without it. The same applies to an image that is rotated relative to its annotations.
 
     Args:
-        max_broken: training stops once more images than this of a data set cannot be read.
+        max_broken: training stops if more images of a dataset than this cannot be read.
     """
 
     priority = 'VERY_HIGH'  # before the workers of the data loader start
@@ -62,12 +62,12 @@ class DamagedImagesHook(Hook):
 
 
 class _NamingLoader:
-    """A loader of images whose failures name the file.
+    """An image loader whose errors name the file.
 
     Args:
-        load: mmcv's.
-        broken: which samples cannot be read; is changed.
-        limit: how many of them may be replaced; None raises an error for each.
+        load: the loader of mmcv.
+        broken: marks the samples that cannot be read; modified in place.
+        limit: how many samples may be replaced; None raises an error for the first one.
     """
 
     def __init__(self, load: Callable[[dict], dict | None], broken: Tensor, limit: int | None):
@@ -76,12 +76,12 @@ class _NamingLoader:
         self.limit = limit
 
     def __call__(self, results: dict) -> dict | None:
-        """What `load` gives, or None for mmengine's data set to take another image."""
+        """Return the result of `load`, or None so that mmengine loads another image."""
         path, index = results.get('img_path'), results.get('sample_idx', 0)
         try:
             loaded = self.load(results)
             problem = loaded and _turned(loaded)
-        except Exception as error:  # what decodes images fails in many ways
+        except Exception as error:  # decoders fail in many ways
             problem = f'{path} cannot be read ({first_line(error)})'
         if not problem:
             return loaded
@@ -93,14 +93,14 @@ class _NamingLoader:
         count = int(self.broken.sum())
         if count > self.limit or count == len(self.broken):
             raise RunError(
-                f'{count} of {len(self.broken)} images cannot be used, and max_broken of '
-                f'DamagedImagesHook is {self.limit}; the log names them; the last: {problem}'
+                f'{count} of {len(self.broken)} images cannot be used (max_broken of '
+                f'DamagedImagesHook is {self.limit}); the log lists them; the last one: {problem}'
             )
         return None
 
 
 def _turned(loaded: dict) -> str | None:
-    """What is wrong with an image whose sides are swapped against its annotations."""
+    """Describe the problem of an image whose sides are swapped in its annotations."""
     said = loaded.get('width'), loaded.get('height')
     height, width = loaded['img'].shape[:2]
     if width == height or said != (height, width):

@@ -1,4 +1,4 @@
-"""Logs from the first step to the last."""
+"""Log from the first to the last step."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,11 +10,11 @@ from mmengine.runner import Runner
 
 @HOOKS.register_module()
 class EarlyLoggerHook(LoggerHook):
-    """mmengine's LoggerHook, which also logs steps 1, 2, 5, 10, 20, 50 ... before its interval.
+    """mmengine's LoggerHook, which also logs steps 1, 2, 5, 10, 20, 50, ... before its interval.
 
-    A step can take seconds, and mmengine is silent for the whole first interval. The steps are
-    counted from where this run starts, and each line has the time left. The last step of training
-    is logged as well.
+    A step can take seconds, and mmengine logs nothing during the whole first interval. Steps are
+    counted from the start of this run, and each line has the remaining time. The last step of
+    training is also logged.
     """
 
     def before_train(self, runner: Runner) -> None:
@@ -58,7 +58,7 @@ class EarlyLoggerHook(LoggerHook):
         is_last: bool = False,
     ) -> None:
         interval = self.interval
-        # The number of steps alone decides: all processes then log the same steps, as they must.
+        # Depends only on the number of steps, because all processes must log the same steps.
         if is_last or (done + 1 < interval and str(done + 1).rstrip('0') in ('1', '2', '5')):
             self.interval = 1
         try:

@@ -1,4 +1,4 @@
-"""Training whose loss or weights are no longer numbers ends, and leaves no checkpoint of it."""
+"""Stop training if the loss or the weights are NaN, without saving them in a checkpoint."""
 
 import os
 from collections.abc import Mapping
@@ -14,23 +14,23 @@ from ...utils.checks import require_natural
 from ...utils.errors import RunError
 from .safe_checkpoint import last_checkpoint
 
-_REMEDY = (
-    'lower the learning rate, clip the gradients (optim_wrapper.clip_grad) or look for wrong data'
-)
+_REMEDY = 'lower the learning rate, clip the gradients (optim_wrapper.clip_grad) or check the data'
 
 
 @HOOKS.register_module()
 class FiniteLossHook(Hook):
-    """Stop a training whose loss is NaN or infinite; never write a checkpoint with such weights.
+    """Stop training if the loss is NaN or infinite, and never save weights with NaN.
 
-    mmengine goes on to the end, and replaces its checkpoints by useless ones. A step that a
-    GradScaler skips because of infinite gradients is not counted: its loss is finite.
+    mmengine would continue to the end and replace its checkpoints by unusable ones. Steps that a
+    GradScaler skips because of infinite gradients do not count, because their loss is finite.
 
     Args:
-        patience: the number of steps in a row with such a loss after which training stops.
+        patience: number of consecutive steps with such a loss after which training stops.
     """
 
-    priority = 'LOW'  # sees what EMAHook (NORMAL) adds to a checkpoint; before CheckpointHook
+    priority = (
+        'LOW'  # after EMAHook (NORMAL) has modified the checkpoint, and before CheckpointHook
+    )
 
     def __init__(self, patience: int = 10) -> None:
         require_natural(patience=patience)
@@ -44,7 +44,7 @@ class FiniteLossHook(Hook):
         bad = [name for name, value in losses.items() if 'loss' in name and not _finite(value)]
         self._bad_steps = self._bad_steps + 1 if bad else 0
         if self._bad_steps >= self.patience:
-            # The part that is bad says more than the sum.
+            # Name the bad term, which is more informative than the sum.
             name = next((name for name in bad if name != 'loss'), bad[0])
             value = torch.as_tensor(losses[name]).item()
             raise RunError(
@@ -55,7 +55,7 @@ class FiniteLossHook(Hook):
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         for part in ('state_dict', 'ema_state_dict'):
             for name, value in checkpoint.get(part, {}).items():
-                # Infinity can be meant, in a mask for example; NaN never is.
+                # Infinity can be intended, for example in a mask, but NaN cannot.
                 if isinstance(value, Tensor) and value.is_floating_point() and value.isnan().any():
                     raise RunError(
                         f'step {runner.iter + 1}: the weights {name} are NaN, so no checkpoint is '

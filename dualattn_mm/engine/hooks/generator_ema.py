@@ -1,4 +1,4 @@
-"""The moving average of the generator's weights."""
+"""Moving average of the weights of the generator."""
 
 from mmengine.hooks import EMAHook
 from mmengine.registry import HOOKS, MODELS
@@ -11,10 +11,11 @@ _GENERATOR = 'generator.'
 
 @HOOKS.register_module()
 class GeneratorEMAHook(EMAHook):
-    """mmengine's EMAHook, with its arguments, for the generator alone.
+    """mmengine's EMAHook for only the generator, with the same arguments.
 
-    Validation, testing and the `state_dict` of checkpoints have the average, so that everything
-    which reads a checkpoint uses it; resuming goes on from both. The critic is not averaged.
+    Validation, testing and the `state_dict` of checkpoints use the average, so everything that
+    reads a checkpoint uses it as well. Resuming restores the average and the trained weights. The
+    critic is not averaged.
     """
 
     def before_run(self, runner: Runner) -> None:

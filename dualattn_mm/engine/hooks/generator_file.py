@@ -1,4 +1,4 @@
-"""Using the weights that `save_generator` wrote, which hold no whole `Colorizer`."""
+"""Train or test with weights of `save_generator`, which are not a complete `Colorizer`."""
 
 from pathlib import Path
 
@@ -14,22 +14,22 @@ SUFFIX = '.safetensors'
 
 
 class GeneratorFileHook(Hook):
-    """Give the model the weights of a safetensors file.
+    """Load the weights of a safetensors file into the model.
 
-    In a test, the file describes its own network, and that network is tested, as `dualattn
-    colorize` would run it. A training (`keep_network`) starts from the weights, and the config says
-    what the network is. Either way the file must have the names and shapes of the config's network.
+    A test uses the network that the file describes, as `dualattn colorize` does. A training
+    (`keep_network`) uses the network of the config and starts from the weights. In both cases, the
+    file must have the same names and shapes as the network of the config.
 
     Args:
         path: the file.
-        keep_network: copy the weights into the config's network; otherwise the network of the
-            file takes its place.
+        keep_network: copy the weights into the network of the config; otherwise the network of the
+            file replaces it.
 
     Raises:
-        UserError: if it cannot be read or describes no network.
+        UserError: if the file cannot be read or does not describe a network.
     """
 
-    # Before EMAHook (NORMAL) takes its copy.
+    # Before EMAHook (NORMAL) copies the weights.
     priority = 'VERY_HIGH'
 
     def __init__(self, path: str, keep_network: bool = False) -> None:
@@ -38,7 +38,7 @@ class GeneratorFileHook(Hook):
         self.generator = load_generator(path)
 
     def before_run(self, runner: Runner) -> None:
-        """Replace the generator, or its weights.
+        """Replace the generator or its weights.
 
         Raises:
             UserError: if a name or shape differs.
@@ -47,7 +47,7 @@ class GeneratorFileHook(Hook):
         own = unwrapped(model.generator)
         differences = summarize(state_differences(own.state_dict(), self.generator.state_dict()))
         if differences:
-            raise UserError(f'{self.path} is of another network than the config: {differences}')
+            raise UserError(f'{self.path} does not fit the network of the config: {differences}')
         if self.keep_network:
             own.load_state_dict(self.generator.state_dict())
             return

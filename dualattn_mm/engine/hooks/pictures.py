@@ -1,4 +1,4 @@
-"""The pictures of a test, saved."""
+"""Save the predicted images of a test."""
 
 import os
 from collections import Counter
@@ -18,13 +18,13 @@ from ...utils.image_io import write_image
 
 
 class SavePicturesHook(Hook):
-    """Save every prediction of a test as PNG, in the size in which it was measured.
+    """Save every prediction of a test as a PNG file, at the size of the test.
 
-    The names are those of the photos below the data set's folder. Every process saves what it
-    predicted.
+    The names are the paths of the photos below the folder of the dataset. Every process saves its
+    own predictions.
 
     Args:
-        folder: where they go; pictures of an earlier test are replaced.
+        folder: the output folder; images of an earlier test are replaced.
     """
 
     def __init__(self, folder: str) -> None:
@@ -32,11 +32,11 @@ class SavePicturesHook(Hook):
         self._names: dict[str, Path] = {}
 
     def before_test(self, runner: Runner) -> None:
-        """Fix all names.
+        """Choose all file names.
 
         Raises:
-            UserError: if two photos would be saved under one name or a photo overwritten, or if
-                the folder cannot be written to.
+            UserError: if two photos would have the same name, a photo would be overwritten, or the
+                folder cannot be written to.
         """
         dataset = runner.test_loop.dataloader.dataset
         sources = [dataset.get_data_info(i)['img_path'] for i in range(len(dataset))]
@@ -45,7 +45,9 @@ class SavePicturesHook(Hook):
         for name in self._names.values():
             target = self.folder / name
             if os.path.realpath(target) in photos:
-                raise UserError(f'{target} is a photo of the test and would be overwritten')
+                raise UserError(
+                    f'{target} is a test photo and would be overwritten: change --show-dir'
+                )
         check_writable(self.folder)
 
     def after_test_iter(
@@ -62,24 +64,24 @@ class SavePicturesHook(Hook):
                 write_image(Image.fromarray(pixels), target, 'PNG', overwrite=True)
             except OSError as error:
                 reason = error.strerror or first_line(error)
-                raise UserError(f'{target} cannot be written: {reason}') from None
+                raise UserError(f'cannot write {target}: {reason}') from None
 
 
 def picture_names(sources: Sequence[str], root: str) -> dict[str, Path]:
-    """For every photo, the name of its picture: its own below the root, as PNG.
+    """Choose the file name of every prediction: the path of its photo below the root, as PNG.
 
-    Photos that lie elsewhere (a list may name such) keep their path below the folder that all
-    have in common. Photos that differ in the suffix alone keep it before that of PNG.
+    Photos outside the root, which a list can contain, keep their path below the folder that all
+    photos have in common. Photos that differ only in their suffix keep it before '.png'.
 
     Args:
-        sources: the photos' paths.
-        root: the data set's folder.
+        sources: the paths of the photos.
+        root: the folder of the dataset.
 
     Returns:
-        By source, a relative path.
+        A relative path for each source.
 
     Raises:
-        UserError: if two of them would have the same name even so.
+        UserError: if two photos would still have the same name.
     """
     whole = {source: os.path.abspath(source) for source in sources}
     base = os.path.abspath(root)
@@ -97,5 +99,5 @@ def picture_names(sources: Sequence[str], root: str) -> dict[str, Path]:
     for source, name in names.items():
         other = taken.setdefault(name, source)
         if other != source:
-            raise UserError(f'{other} and {source} would both be saved as {name}')
+            raise UserError(f'{other} and {source} would both be saved as {name}: rename one')
     return names

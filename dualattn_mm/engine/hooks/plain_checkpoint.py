@@ -1,4 +1,4 @@
-"""Checkpoints of tensors and plain values, which torch.load reads with weights_only=True."""
+"""Keep checkpoints to tensors and plain values, which torch.load reads with weights_only=True."""
 
 import re
 from typing import Any
@@ -18,7 +18,7 @@ _HISTORY = 'history_buffer'
 
 
 def _to_plain(value: Any) -> Any:
-    """Replace what is neither a tensor nor a plain value, through dicts, lists and tuples."""
+    """Replace objects that are not tensors or plain values, also in dicts, lists and tuples."""
     if isinstance(value, HistoryBuffer):
         log, count = value.data
         plain = dict(log=torch.tensor(log), count=torch.tensor(count), max_length=value.max_length)
@@ -28,7 +28,7 @@ def _to_plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return torch.from_numpy(value)
     if isinstance(value, dict):
-        # A callable (as some schedulers keep) is code: it is built anew, never stored.
+        # Callables, which some schedulers have, are code: they are built again and never stored.
         return {k: _to_plain(v) for k, v in value.items() if not callable(v)}
     if isinstance(value, list | tuple):
         return type(value)(_to_plain(v) for v in value)
@@ -37,20 +37,20 @@ def _to_plain(value: Any) -> Any:
 
 def _from_plain(value: Any) -> Any:
     if not isinstance(value, dict) or set(value) != {_HISTORY}:
-        return value  # of a checkpoint that was written without this hook
+        return value  # the checkpoint was written without this hook
     plain = value[_HISTORY]
     return HistoryBuffer(plain['log'].tolist(), plain['count'].tolist(), plain['max_length'])
 
 
 def _without_wrappers(state: dict[str, Any], model: nn.Module) -> dict[str, Any]:
-    """Name weights as a single process does: `generator.x`, not `generator.module.x`.
+    """Name weights as in a single process: `generator.x` instead of `generator.module.x`.
 
-    mmengine unwraps the whole model when saving, and also its parts when loading.
+    mmengine unwraps only the whole model when saving, but also its parts when loading.
     """
     whole = unwrapped(model)
     wrapped = [name for name, part in whole.named_modules() if name and is_model_wrapper(part)]
     for name in wrapped:
-        # EMAHook keeps its own copy of the model under `module.`.
+        # EMAHook stores its copy of the model under `module.`.
         pattern = re.compile(rf'^((?:module\.)?{re.escape(name)})\.module\.')
         state = {pattern.sub(r'\1.', key): value for key, value in state.items()}
     return state
@@ -60,12 +60,12 @@ def _without_wrappers(state: dict[str, Any], model: nn.Module) -> dict[str, Any]
 class PlainCheckpointHook(Hook):
     """Keep mmengine's checkpoints free of pickled objects and of the number of processes.
 
-    mmengine stores its log as HistoryBuffer objects, which torch >= 2.6 refuses to load by default;
-    to allow them would open arbitrary code execution. This hook stores their numbers instead and
+    mmengine stores its log as HistoryBuffer objects, which torch >= 2.6 rejects by default, and
+    allowing them would permit arbitrary code execution. This hook stores their numbers instead and
     rebuilds them when training resumes.
     """
 
-    # After all hooks that add to the checkpoint (EMAHook is NORMAL, CheckpointHook VERY_LOW).
+    # After all hooks that modify the checkpoint (EMAHook is NORMAL, CheckpointHook VERY_LOW).
     priority = 'LOWEST'
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:

@@ -1,4 +1,4 @@
-"""A progress bar for training that a person watches."""
+"""A progress bar for training."""
 
 from collections.abc import Sequence
 
@@ -11,15 +11,15 @@ from tqdm import tqdm
 
 @HOOKS.register_module()
 class TrainingProgressHook(Hook):
-    """Show iterations done, time left and the smoothed values of some logs.
+    """Show the completed iterations, the remaining time and smoothed values from the log.
 
     Args:
-        keys: names of the values that the model's loss returns.
+        keys: names of the values that the loss of the model returns.
     """
 
     priority = 'VERY_LOW'
 
-    window = 20  # iterations that are averaged
+    window = 20  # number of iterations to average
 
     def __init__(self, keys: Sequence[str] = ('loss',)) -> None:
         self.keys = keys

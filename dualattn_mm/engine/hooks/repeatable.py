@@ -1,4 +1,4 @@
-"""Randomness that depends on where training is, not on how it came there."""
+"""Randomness that depends only on the position in training, so that resuming is exact."""
 
 import logging
 import random
@@ -22,7 +22,7 @@ _SAMPLE, _MODEL = 0, 1  # streams of random numbers
 
 
 def _seed_cpu(*numbers: int) -> int:
-    """Seed every generator of the CPU, and return torch's seed."""
+    """Seed all random number generators of the CPU and return torch's seed."""
     words = np.random.SeedSequence(numbers).generate_state(4)
     random.seed(int(words[0]))
     np.random.seed(int(words[1]))
@@ -37,7 +37,7 @@ def _seed_all(*numbers: int) -> None:
 
 @contextmanager
 def unchanged_randomness() -> Iterator[None]:
-    """What is drawn in here, nobody misses afterwards."""
+    """Restore the state of all random number generators at the end of the context."""
     states = random.getstate(), np.random.get_state()
     devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
     with torch.random.fork_rng(devices):
@@ -49,7 +49,7 @@ def unchanged_randomness() -> Iterator[None]:
 
 
 class _Draw(NamedTuple):
-    """A sample to load, and its number over all processes."""
+    """The index of a sample to load, and its number over all processes."""
 
     index: int
     epoch: int
@@ -57,12 +57,12 @@ class _Draw(NamedTuple):
 
 
 class _NumberedDraws:
-    """A batch sampler that numbers the samples of another one.
+    """A batch sampler that numbers the samples of another batch sampler.
 
     Args:
         batches: the batch sampler of this process.
-        endless: start over at the end, as mmengine does in training by iterations.
-        skipped: number of batches that are left out at the start.
+        endless: start again at the end, as mmengine does in iteration-based training.
+        skipped: number of batches to skip at the start.
     """
 
     def __init__(self, batches: BatchSampler, endless: bool, skipped: int = 0) -> None:
@@ -83,7 +83,8 @@ class _NumberedDraws:
         position = 0
         for count, batch in enumerate(self._rounds()):
             if count >= self.skipped:
-                # Samplers deal the samples out in turn: all processes together draw what one would.
+                # Samplers distribute the samples in turns, so that all processes together draw the
+                # same samples as a single process.
                 numbers = range(rank + position * world_size, 1 << 62, world_size)
                 yield [_Draw(i, self.epoch, n) for i, n in zip(batch, numbers, strict=False)]
             position += len(batch)
@@ -99,13 +100,13 @@ class _NumberedDraws:
 
 
 class _SeededDataset(Dataset):
-    """Seeds what the transforms draw from before each sample; else the data set it is given."""
+    """A wrapper of a dataset that seeds the random number generators before each sample."""
 
     def __init__(self, dataset: Dataset, seed: int) -> None:
         self.__dict__.update(_dataset=dataset, _seed=seed)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith('__'):  # asked for while it is unpickled in a worker
+        if name.startswith('__'):  # accessed while a worker unpickles this object
             raise AttributeError(name)
         return getattr(self._dataset, name)
 
@@ -118,13 +119,13 @@ class _SeededDataset(Dataset):
     def __getitem__(self, draw: _Draw | int) -> Any:
         if not isinstance(draw, _Draw):
             return self._dataset[draw]
-        # Not the GPU's: that takes 0.3 ms, and transforms run on the CPU.
+        # Not the GPU: seeding it takes 0.3 ms, and transforms run on the CPU.
         _seed_cpu(self._seed, _SAMPLE, draw.epoch, draw.number)
         return self._dataset[draw.index]
 
 
 class _Batches:
-    """The batches of a loader that starts at the first batch which is not skipped."""
+    """The batches of a loader that starts at the first batch that is not skipped."""
 
     def __init__(self, loader: DataLoader, skipped: int) -> None:
         self._loader = loader
@@ -135,7 +136,7 @@ class _Batches:
         return self
 
     def __next__(self) -> Any:
-        # mmengine's loop asks for the batches that it skips, and ignores them.
+        # mmengine's loop requests the batches that it skips and ignores them.
         if self._to_skip:
             self._to_skip -= 1
             return None
@@ -144,25 +145,26 @@ class _Batches:
         return next(self._batches)
 
     def skip_iter(self, number: int) -> None:
-        """Skip so many batches at once, as the loop of OneDL's mmengine asks."""
+        """Skip a number of batches at once, which the loop of OneDL's mmengine requests."""
         self._to_skip -= min(number, self._to_skip)
 
 
 @HOOKS.register_module()
 class RepeatableHook(Hook):
-    """Make a resumed training the same as one that was never interrupted.
+    """Make a resumed training equal to one that was never interrupted.
 
-    Random numbers come from the seed and the place alone: in the data pipeline from the number of
-    the sample drawn, in the model from the process and the iteration. So neither the number of
-    workers nor of processes changes the samples, and resuming skips batches without loading them.
-    Checkpoints keep which data they were trained on, and a warning says that others are resumed on.
+    Random numbers depend only on the seed and the position in training: on the number of the sample
+    in the data pipeline, and on the process and the iteration in the model. The samples therefore
+    do not depend on the number of workers or processes, and resuming skips batches without loading
+    them. Checkpoints store a fingerprint of the training data, and resuming with other data prints
+    a warning.
     """
 
-    # Before hooks that look at the data loader.
+    # Before hooks that use the data loader.
     priority = 'VERY_HIGH'
 
     _data: dict | None = None
-    _data_before: dict | None = None  # of the training that is resumed
+    _data_before: dict | None = None  # fingerprint of the data before resuming
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         if runner._resume:
@@ -173,14 +175,14 @@ class RepeatableHook(Hook):
             checkpoint['meta']['training_data'] = self._data
 
     def before_train(self, runner: Runner) -> None:
-        # Rank 0's is what the checkpoint keeps; with diff_rank_seed the others' differ.
+        # The checkpoint stores the seed of rank 0; with diff_rank_seed, other ranks differ.
         seed = torch.tensor(runner.seed)
         broadcast(seed)
         self.seed = int(seed)
         self.rank = get_dist_info()[0]
         loop = runner.train_loop
         if loop.dataloader.batch_sampler is None:
-            return  # an iterable data set, which nothing can be numbered in
+            return  # the samples of an iterable dataset cannot be numbered
         if is_main_process():
             self._compare_data(loop.dataloader.dataset)
         by_iterations = isinstance(loop, IterBasedTrainLoop)
@@ -194,10 +196,10 @@ class RepeatableHook(Hook):
         if before is not None and before != self._data:
             counts = f'{before["samples"]} samples before, {self._data["samples"]} now'
             if before['samples'] == self._data['samples']:
-                counts = f'{before["samples"]} samples, of other names'
+                counts = f'{before["samples"]} samples with other names'
             print_log(
-                f'the training data have changed since the checkpoint ({counts}): the training '
-                'goes on with those of now, and is not the one that was interrupted',
+                f'the training data have changed since the checkpoint ({counts}): training '
+                'continues with the new data, and its result differs from an uninterrupted one',
                 'current',
                 logging.WARNING,
             )
@@ -212,12 +214,12 @@ class RepeatableHook(Hook):
         _seed_all(self.seed, _MODEL, self.rank, runner.iter)
 
     def _repeatable(self, loader: DataLoader, endless: bool, skipped: int) -> DataLoader:
-        """The loader anew, since torch lets nothing of it be changed."""
+        """Build the loader again, because torch does not allow changes to an existing one."""
         batches = loader.batch_sampler
         sampler = batches.sampler
         if isinstance(sampler, InfiniteSampler):
-            # The old one may have handed out indices to workers that were started already, and
-            # without a seed in the config its seed is not that of the checkpoint.
+            # The old sampler may have sent indices to workers that have started. Without a seed in
+            # the config, its seed also differs from that of the checkpoint.
             batches.sampler = InfiniteSampler(sampler.dataset, sampler.shuffle, self.seed)
         elif hasattr(sampler, 'seed'):
             sampler.seed = self.seed

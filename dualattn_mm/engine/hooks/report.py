@@ -1,4 +1,4 @@
-"""The metrics of a test, on the screen and as a JSON file."""
+"""Print the metrics of a test and write them to a JSON file."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,17 +13,16 @@ from ...utils.wrappers import unwrapped
 
 
 class ReportHook(Hook):
-    """Print the figures of a test, and write them as JSON.
+    """Print the figures of a test and write them to a JSON file.
 
-    The file has config, cfg_options, checkpoint, images and metrics.
-
-    With several processes the first one does.
+    The file has the keys config, cfg_options, checkpoint, images and metrics. With several
+    processes, only the first one prints and writes.
 
     Args:
         config: the config file.
-        checkpoint: what was tested.
-        out: the JSON file; None writes none.
-        cfg_options: what replaced values of the config.
+        checkpoint: the checkpoint of the test.
+        out: the JSON file; None writes no file.
+        cfg_options: the overridden values of the config.
     """
 
     def __init__(
@@ -40,14 +39,16 @@ class ReportHook(Hook):
         if not is_main_process():
             return
         loop = runner.test_loop
-        # mmagic's loop has several data sets.
+        # mmagic's loop has several datasets.
         loaders = getattr(loop, 'dataloaders', None) or [loop.dataloader]
         images = sum(len(loader.dataset) for loader in loaders)
         print_line(f'{self.config}, {self.checkpoint}: {images} images{_saturation(runner)}')
         if metrics:
             print_table(figures_table(metrics))
         else:
-            print_line('no figures: the evaluator has none, as when nothing was detected')
+            print_line(
+                'the evaluator returned no figures, for example because nothing was detected'
+            )
         if self.out is not None:
             content = dict(
                 config=self.config,
@@ -60,7 +61,7 @@ class ReportHook(Hook):
 
 
 def _saturation(runner: Runner) -> str:
-    """That of the measured colors, for a colorizer whose weights can have another."""
+    """Describe the saturation of the test, for a colorizer whose weights can have another one."""
     generator = getattr(unwrapped(runner.model), 'generator', None)
     stored = getattr(generator and unwrapped(generator), 'saturation', None)
     if stored is None:

@@ -1,4 +1,4 @@
-"""Checkpoints that a kill or a full disk at any moment leaves complete."""
+"""Write checkpoints that stay complete if the process is killed or the disk is full."""
 
 import errno
 import os
@@ -16,7 +16,7 @@ from ...utils.atomic import atomic_write_bytes
 
 @register_backend('AtomicLocalBackend')
 class AtomicLocalBackend(LocalBackend):
-    """The local disk, on which a file appears whole or not at all."""
+    """A backend for the local disk that writes files atomically."""
 
     def put(self, obj: bytes, filepath: str | os.PathLike) -> None:
         path = Path(filepath)
@@ -25,7 +25,7 @@ class AtomicLocalBackend(LocalBackend):
         except OSError as error:
             last = last_checkpoint(path.parent)
             kept = f'--resume continues from {last}' if last else 'there is no earlier checkpoint'
-            reason = f'{error.strerror or error}; training ends here, and {kept}'
+            reason = f'{error.strerror or error}; training stops, and {kept}'
             raise OSError(error.errno or errno.EIO, reason, os.fspath(path)) from None
 
     def put_text(self, obj: str, filepath: str | os.PathLike, encoding: str = 'utf-8') -> None:
@@ -33,17 +33,17 @@ class AtomicLocalBackend(LocalBackend):
 
 
 def last_checkpoint(work_dir: str | os.PathLike) -> str | None:
-    """The path of the last checkpoint of a training; None if it has written none.
+    """Return the path of the last checkpoint of a training; None if there is none.
 
     Raises:
-        UnicodeDecodeError: if `last_checkpoint` there is damaged.
+        UnicodeDecodeError: if the file `last_checkpoint` is damaged.
     """
     pointer = Path(work_dir, 'last_checkpoint')
     return pointer.read_text(encoding='utf-8').strip() if pointer.is_file() else None
 
 
 class _RemoveLater:
-    """A file backend that only notes what it is asked to remove."""
+    """A file backend that records what to remove and removes it later."""
 
     def __init__(self, backend: LocalBackend) -> None:
         self._backend = backend
@@ -65,11 +65,11 @@ class _RemoveLater:
 
 @HOOKS.register_module()
 class SafeCheckpointHook(CheckpointHook):
-    """mmengine's CheckpointHook, whose last checkpoint survives a kill at any moment.
+    """mmengine's CheckpointHook, but the last checkpoint survives if the process is killed.
 
-    A checkpoint is written under a temporary name and renamed, then `last_checkpoint` likewise, and
-    only then the ones that `max_keep_ckpts` or `save_best` no longer want are removed; mmengine
-    removes them first. Takes the arguments of CheckpointHook.
+    A checkpoint is written under a temporary name and renamed, and then `last_checkpoint` in the
+    same way. Only then are the checkpoints removed that `max_keep_ckpts` or `save_best` do not
+    keep; mmengine removes them first. The arguments are those of CheckpointHook.
     """
 
     def before_train(self, runner: Runner) -> None:
@@ -102,8 +102,8 @@ class SafeCheckpointHook(CheckpointHook):
             self.file_backend.remove(outdated)
 
     def _make_room(self, runner: Runner, step: int) -> str | None:
-        """Note that `step` is kept; returns the path of the checkpoint that goes for it, if any."""
-        # `save_best` writes a step a second time.
+        """Record that `step` is kept; return the path of the checkpoint to remove, if any."""
+        # `save_best` can write a step a second time.
         if self.max_keep_ckpts <= 0 or step in list(self.keep_ckpt_ids)[-1:]:
             return None
         outdated = None

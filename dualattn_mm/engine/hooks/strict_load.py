@@ -1,4 +1,4 @@
-"""Weights that fit the model, or none."""
+"""Reject checkpoints that do not fit the model."""
 
 import re
 from collections.abc import Sequence
@@ -15,17 +15,17 @@ from ...utils.wrappers import unwrapped
 
 @HOOKS.register_module()
 class StrictLoadHook(Hook):
-    """Stop where a checkpoint and the model differ in a name or a shape.
+    """Stop if a checkpoint and the model differ in a name or a shape.
 
-    mmengine only logs that, and goes on with initial weights in place of what did not fit. This
-    holds for `load_from`, for resuming and for the checkpoint of a test.
+    mmengine only logs the difference and continues with initial weights for the parts that did not
+    fit. The hook checks `load_from`, resuming and the checkpoint of a test.
 
     Args:
-        ignore: regular expressions; names in which one is found may differ. A detector that was
-            trained on other classes needs `(r'roi_head\\.bbox_head\\.fc_',)`, for example.
+        ignore: regular expressions; names that match one of them may differ. For example, a
+            detector that was trained on other classes needs `(r'roi_head\\.bbox_head\\.fc_',)`.
     """
 
-    # The checkpoint as all other hooks leave it: EMAHook (NORMAL) exchanges weights.
+    # After all other hooks have modified the checkpoint: EMAHook (NORMAL) swaps weights.
     priority = 'LOWEST'
 
     def __init__(self, ignore: Sequence[str] = ()) -> None:
@@ -34,19 +34,19 @@ class StrictLoadHook(Hook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         if runner._resume and not {'meta', 'message_hub'} <= set(checkpoint):
             raise RunError(
-                f'{runner._load_from} holds weights, but no state of a training to resume: '
-                'load_from=FILE starts a new training with them'
+                f'{runner._load_from} has weights, but no training state to resume from: use '
+                'load_from=FILE to start a new training with them'
             )
         model = unwrapped(runner.model)
         state = checkpoint.get('state_dict', checkpoint)
         kinds = state_differences(model.state_dict(), state)['of another kind']
-        if kinds:  # torch would drop the imaginary parts of complex numbers, for example
+        if kinds:  # for example, torch would drop the imaginary parts of complex numbers
             name = runner._load_from or 'the checkpoint'
             raise RunError(
                 f'{name} does not fit the model: {summarize({"of another kind": kinds})}'
             )
         try:
-            # mmengine's own comparison, which knows old names that modules translate.
+            # mmengine's own comparison knows old names that modules translate.
             _load_checkpoint_to_model(model, checkpoint, strict=True)
         except RuntimeError as error:
             differences = self._differences(str(error))
@@ -55,7 +55,7 @@ class StrictLoadHook(Hook):
                 raise RunError(f'{name} does not fit the model: {differences}') from None
 
     def _differences(self, message: str) -> str:
-        """What mmengine's lines say, shortened to one; empty if all of it may be ignored."""
+        """Shorten the differences that mmengine lists to one line; empty if all are ignored."""
         kinds: dict[str, list[str]] = {'missing': [], 'unexpected': [], 'of another shape': []}
         for line in message.splitlines():
             if match := re.match(r'\s*(missing|unexpected) keys? in source state_dict: (.+)', line):

@@ -1,4 +1,4 @@
-"""A learning rate that ends with the time."""
+"""A learning rate schedule that follows the time."""
 
 import time
 
@@ -8,23 +8,23 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-_INFO = 'time_budget'  # in the message hub, which checkpoints keep
+_INFO = 'time_budget'  # key in the message hub, which checkpoints store
 
 
 @HOOKS.register_module()
 class TimeBudgetHook(Hook):
-    """Train by iterations for a given time; at its end the learning rates are almost nothing.
+    """Train for a given time, at the end of which the learning rates are almost 0.
 
-    For a machine that is there for some minutes, where nobody knows how many steps that is. The
-    learning rates stay as the config's schedulers set them, then fall linearly in the last part of
-    the time. A resumed training goes on with the time that is left; a checkpoint loses the time
-    since it was written.
+    It is meant for a machine that is available for a few minutes, when the number of steps is not
+    known. The learning rates follow the schedulers of the config, and fall linearly in the last
+    part of the time. A resumed training continues with the remaining time; the time after the
+    checkpoint was written is not counted.
 
     Args:
-        seconds: time for training, counted from its first iteration over all calls of
-            `Runner.train` that resume it. Compiling the network is part of it.
-        decay: the share of it, at its end, in which the learning rates fall.
-        end_factor: what is left of them in the end.
+        seconds: time for training, counted from the first iteration over all calls of
+            `Runner.train` that resume it. It includes compiling the network.
+        decay: share of the time, at its end, in which the learning rates fall.
+        end_factor: factor on the learning rates at the end.
     """
 
     # After ParamSchedulerHook (LOW), whose schedulers multiply the rates as this hook does, and
@@ -41,7 +41,7 @@ class TimeBudgetHook(Hook):
         self.start = time.monotonic() - seconds
 
     def after_train_iter(self, runner: Runner, batch_idx, data_batch=None, outputs=None) -> None:
-        # By the first process's clock, so that all have the same rates and end together.
+        # Use the clock of the first process, so that all have the same rates and stop together.
         passed = torch.tensor(time.monotonic() - self.start, dtype=torch.float64)
         broadcast(passed)
         seconds = float(passed)
@@ -52,16 +52,18 @@ class TimeBudgetHook(Hook):
         self.factor = factor
         runner.message_hub.update_info(_INFO, [seconds, factor])
         if seconds >= self.seconds and runner.iter + 1 < runner.max_iters:
-            # Not `stop_training`, with which CheckpointHook does not know the last iteration.
+            # Not `stop_training`, because CheckpointHook would not recognize the last iteration.
             runner.train_loop._max_iters = runner.iter + 1
-            runner.logger.info(f'{self.seconds:.0f} s are over at step {runner.iter + 1}')
+            runner.logger.info(
+                f'the time of {self.seconds:.0f} s is over at step {runner.iter + 1}'
+            )
 
     def _factor(self, share: float) -> float:
-        """What the rates are multiplied by when this share of the time has passed."""
+        """Return the factor on the learning rates after this share of the time."""
         left = min(1.0, max(0.0, 1 - share) / self.decay) if self.decay else 1.0
         return self.end_factor + (1 - self.end_factor) * left
 
 
 def _optimizers(wrapper) -> list[torch.optim.Optimizer]:
-    """Those of one wrapper or of a dict of wrappers."""
+    """Return the optimizers of a wrapper or of a dict of wrappers."""
     return [w.optimizer for w in (wrapper.values() if hasattr(wrapper, 'values') else [wrapper])]

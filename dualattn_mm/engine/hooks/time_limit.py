@@ -1,4 +1,4 @@
-"""Training with a time limit."""
+"""Stop training after a time limit."""
 
 import time
 
@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 
 @HOOKS.register_module()
 class TimeLimitHook(Hook):
-    """End training after some time. The interval of the CheckpointHook decides what is kept.
+    """Stop training after some time. The interval of CheckpointHook determines what is saved.
 
     Args:
         seconds: time for one call of `Runner.train`, counted from its first iteration.
@@ -24,7 +24,7 @@ class TimeLimitHook(Hook):
         self.end = time.monotonic() + self.seconds
 
     def after_train_iter(self, runner: Runner, batch_idx, data_batch=None, outputs=None) -> None:
-        # By the first process's clock: one that ended alone would leave the others waiting.
+        # Use the clock of the first process, because all processes must stop together.
         over = torch.tensor(time.monotonic() >= self.end, dtype=torch.int)
         broadcast(over)
         if not over or runner.train_loop.stop_training:

@@ -1,4 +1,4 @@
-"""Which data a training sees, in a few bytes."""
+"""A short fingerprint of the training data."""
 
 import hashlib
 from typing import Any
@@ -7,14 +7,14 @@ from torch.utils.data import Dataset
 
 from ...datasets.leaves import iter_leaf_datasets
 
-_NAMES = 10_000  # about as many are hashed of each data set, evenly spaced; reading all takes long
+_NAMES = 10_000  # about this many names of a dataset are hashed, because reading all takes long
 
 
 def training_data(dataset: Dataset) -> dict[str, int | str]:
-    """The number of samples, and a hash of names of files relative to the data set's folder.
+    """Return the number of samples and a hash of file names relative to the dataset's folder.
 
     Args:
-        dataset: any; the names are those of mmengine's BaseDataset, within any wrappers.
+        dataset: any dataset; names are read from mmengine's BaseDataset, also inside wrappers.
     """
     names = hashlib.sha256()
     for leaf in iter_leaf_datasets(dataset):
