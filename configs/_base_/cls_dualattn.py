@@ -1,5 +1,5 @@
-# DualAttention as an ImageNet classifier. Mixup, CutMix and label smoothing are chosen (the paper
-# names no augmentation), the rest is published.
+# DualAttention as an ImageNet classifier. We chose Mixup, CutMix and label smoothing, because the
+# paper does not describe augmentation; the rest is published.
 model = dict(
     type='ImageClassifier',
     backbone=dict(

@@ -1,5 +1,5 @@
-# Small networks side by side on a CPU: 96 x 96, 800 thousand parameters, everything but the
-# network the same. Chosen here; nothing of it is published.
+# Comparison of small networks on a CPU: 96 x 96 images, 800 thousand parameters, and the same
+# settings for all networks. We chose these settings; the paper has no such comparison.
 _base_ = ['mmpretrain::_base_/default_runtime.py', './openmmlab_runtime.py']
 
 runner_type = 'ClassFolderRunner'
@@ -51,7 +51,9 @@ val_dataloader = dict(
 test_dataloader = val_dataloader
 val_evaluator = dict(type='Accuracy', topk=(1,))
 test_evaluator = val_evaluator
-train_cfg = dict(by_epoch=True, max_epochs=4, val_interval=1000)  # validated after the last
+train_cfg = dict(
+    by_epoch=True, max_epochs=4, val_interval=1000
+)  # validate only after the last epoch
 val_cfg = dict()
 test_cfg = dict()
 optim_wrapper = dict(

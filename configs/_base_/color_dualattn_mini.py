@@ -1,4 +1,4 @@
-# The mini preset (5,668,160 parameters): for CPU and the demo.
+# The mini preset (5,668,160 parameters), for CPUs and the demo.
 model = dict(
     type='Colorizer',
     generator=dict(

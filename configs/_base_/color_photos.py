@@ -1,5 +1,5 @@
 # Any folder of photos, searched recursively: ImageNet's train/CLASS/*.JPEG, or your own.
-# --cfg-options train_dataloader.dataset.data_root=FOLDER names yours.
+# Set your folder with --cfg-options train_dataloader.dataset.data_root=FOLDER.
 train_dataloader = dict(
     batch_size=2,
     num_workers=4,

@@ -1,4 +1,5 @@
-# What every training of the colorizer shares. No default_scope: the core environment suffices.
+# Settings for every training of the colorizer. There is no default_scope, because the core
+# environment is sufficient.
 custom_imports = dict(
     imports=['dualattn_mm', 'dualattn_mm.datasets', 'dualattn_mm.evaluation', 'dualattn_mm.engine'],
     allow_failed_imports=False,
@@ -12,11 +13,11 @@ custom_hooks = [
 default_hooks = dict(
     logger=dict(type='LoggerHook', interval=100),
     checkpoint=dict(type='SafeCheckpointHook', by_epoch=False, interval=5000, max_keep_ckpts=3),
-    # Gray | predicted | original of six photos of a folder that training does not see, to
-    # work_dirs/NAME/TIME/vis_data/vis_image. Without a folder there is no gallery;
-    # --cfg-options default_hooks.gallery.dataset.data_root=FOLDER names it.
+    # Draws six photos (gray, predicted, original) from a folder that is not used for training, in
+    # work_dirs/NAME/TIME/vis_data/vis_image. There is no gallery unless the folder is set with
+    # --cfg-options default_hooks.gallery.dataset.data_root=FOLDER.
     gallery=dict(type='ColorGalleryHook', interval=1000, dataset=dict(data_root=None)),
 )
-# Files. With TensorBoard (pip install tensorboard) add dict(type='TensorboardVisBackend').
+# Writes files. For TensorBoard (pip install tensorboard), add dict(type='TensorboardVisBackend').
 visualizer = dict(type='Visualizer', vis_backends=[dict(type='LocalVisBackend')])
 log_processor = dict(by_epoch=False)

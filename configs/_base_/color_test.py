@@ -1,5 +1,5 @@
-# How the colorizer is tested (published): whole photos, squashed to the square.
-# --cfg-options test_dataloader.dataset.data_root=FOLDER names yours.
+# The published test of the colorizer: whole photos, resized to a square.
+# Set your folder with --cfg-options test_dataloader.dataset.data_root=FOLDER.
 test_dataloader = dict(
     batch_size=8,
     num_workers=2,
@@ -17,7 +17,7 @@ test_dataloader = dict(
     ),
 )
 test_cfg = dict()
-# All that need no download; the presets of the published figures (test_*.py) add FID.
+# All metrics that need no download; the presets of the published figures (test_*.py) add FID.
 test_evaluator = [
     dict(type='ColorizationCF'),
     dict(type='ColorizationPSNR'),

@@ -1,5 +1,5 @@
-# What the detectors share (Sec. IV-F); the configs of ../mmdet put each part in its place.
-# Published: AdamW, 1e-4, weight decay 0.05, drop path 0.1/0.2/0.3 (T/S/B), an ImageNet start,
+# Common settings of the detectors (Sec. IV-F); the configs of ../mmdet use these parts.
+# Published: AdamW, 1e-4, weight decay 0.05, drop path 0.1/0.2/0.3 (T/S/B), ImageNet weights,
 # 36 epochs (3x). Chosen: no decay of norms and biases (as in classification), Swin's warm-up of
 # 1000 iterations, steps at 27 and 33, mixed precision.
 _base_ = 'openmmlab_runtime.py'
@@ -8,8 +8,8 @@ dualattn = dict(
     type='DualAttention',
     arch='tiny',
     drop_path_rate=0.1,
-    # What ../mmpretrain/cls_dualattn_t.py leaves; no such weights are published.
-    # `model.backbone.init_cfg.checkpoint=FILE` takes others (a URL, too), and
+    # The last checkpoint of ../mmpretrain/cls_dualattn_t.py; no such weights are published.
+    # `model.backbone.init_cfg.checkpoint=FILE` sets another file or URL, and
     # `model.backbone.init_cfg=None` trains from scratch.
     init_cfg=dict(
         type='Pretrained',

@@ -1,6 +1,6 @@
-# For configs over one of the libraries': exact resuming, strict loading, checkpoints without
-# pickled objects, an end to losses that are NaN and the names of damaged images, with the
-# library's own tools too.
+# For configs that inherit from those of a library. These hooks provide exact resuming, strict
+# loading, checkpoints without pickled objects, a stop at NaN losses and reports of damaged images,
+# also with the library's own tools.
 custom_imports = dict(
     imports=['dualattn_mm', 'dualattn_mm.engine'],
     allow_failed_imports=False,

@@ -1,5 +1,5 @@
-# Tables III and IV in miniature: the mini preset, 150 queries, at 64 x 64, on a folder of photos.
-# All of it is chosen. projects/reproduction/miniature.py trains the rows of both tables with it.
+# Tables III and IV at a small scale: the mini preset with 150 queries, at 64 x 64, on a folder of
+# photos. We chose all settings. projects/reproduction/miniature.py trains the rows of both tables.
 _base_ = [
     '../_base_/color_dualattn_mini.py',
     '../_base_/color_photos.py',
@@ -13,7 +13,7 @@ model = dict(
     generator=dict(
         image_size=image_size,
         num_queries=150,
-        # The maps have 16, 8, 4 and 2 tokens on a side: windows are dilated in two stages.
+        # The maps have 16, 8, 4 and 2 tokens per side, so windows are dilated in two stages.
         encoder=dict(window_size=4),
     ),
 )

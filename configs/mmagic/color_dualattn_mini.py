@@ -1,8 +1,8 @@
-# The mini preset, for a CPU or one GPU, in the core environment: for photos of your own, from
-# random weights or on from published ones (load_from). The bundled weights come from
-# color_dualattn_mini_distilled.py; docs/training.md says what to expect.
+# The mini preset for a CPU or one GPU in the core environment. Use it for your own photos, from
+# random weights or from published ones (load_from). The bundled weights were trained with
+# color_dualattn_mini_distilled.py. docs/training.md describes the results to expect.
 #   --cfg-options train_dataloader.dataset.data_root=FOLDER load_from=WEIGHTS.safetensors
-# On a GPU, larger batches use it better:
+# Larger batches make better use of a GPU:
 #   train_dataloader.batch_size=256 train_dataloader.num_workers=14 optim_wrapper.optimizer.lr=1e-3
 _base_ = [
     '../_base_/color_dualattn_mini.py',
@@ -15,7 +15,7 @@ image_size = 160
 max_iters = 20_000
 decay_iters = 8_000
 model = dict(
-    # Training sees crops of several sizes, and use sees whole photos. The logits of channel
+    # Training uses crops of several sizes, and colorizing whole photos. The logits of channel
     # attention are scaled by the number of tokens, so that they do not depend on the size.
     generator=dict(image_size=image_size, encoder=dict(fca_scale='tokens')),
     l1_weight=0.0,
@@ -27,7 +27,7 @@ train_dataloader = dict(
     num_workers=2,
     dataset=dict(
         data_root='data/photos',
-        # Decoded once and kept in memory: 34,000 photos of 240 x 176 take 3.7 GB.
+        # Photos are decoded once and kept in memory: 34,000 photos of 240 x 176 take 3.7 GB.
         cache_gib=4.0,
         pipeline=[
             dict(type='LoadPhoto'),
@@ -47,7 +47,7 @@ test_dataloader = dict(
     ),
 )
 train_cfg = dict(by_epoch=False, max_iters=max_iters)
-# In mixed precision on a GPU.
+# Mixed precision on a GPU.
 optim_wrapper = dict(
     type='AmpOnGpuOptimWrapper',
     dtype='bfloat16',

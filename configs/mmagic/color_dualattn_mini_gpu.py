@@ -1,13 +1,13 @@
 # The mini preset for one large GPU and a given time, from random weights or from published ones.
-# Workers hand out squares that are decoded once; crops of whole batches are drawn on the GPU. The
-# teacher sees crops of 224 px, the network the same ones at one of several sizes. The learning rate
-# falls to almost nothing when the time is over. projects/gpu_training has a command for all of it.
+# Photos are decoded once and cached as squares, and whole batches are cropped on the GPU. The
+# teacher sees crops of 224 px, and the network the same crops at one of several sizes. The learning
+# rate falls to almost 0 at the end of the time. projects/gpu_training runs all of this.
 #   --cfg-options train_dataloader.dataset.data_root=FOLDER custom_hooks.4.seconds=1800
 #   load_from=dualattn_mm/assets/mpt_mini.safetensors optim_wrapper.optimizer.lr=2e-3
 _base_ = 'color_dualattn_mini_distilled.py'
 
 crop_size = 224
-square = 208  # of the photos in memory: 34,000 take 4.1 GiB
+square = 208  # side of the cached photos; 34,000 of them take 4.1 GiB
 model = dict(
     data_preprocessor=dict(type='ColorizationBatchCrop', size=crop_size, scale=(0.25, 1.0)),
     distillation=dict(shrink=1),
@@ -25,19 +25,19 @@ train_dataloader = dict(
         pipeline=[
             dict(type='LoadPhoto'),
             dict(type='SkipNearGray', min_colorfulness=8.0),
-            # Of photos that are not in memory.
+            # For photos that are not in the cache.
             dict(type='ColorizationSquash', size=square),
             dict(type='PackColorization', ground_truth=False),
         ],
     ),
 )
-train_cfg = dict(max_iters=1_000_000)  # the time ends it
+train_cfg = dict(max_iters=1_000_000)  # the time limit ends the training
 param_scheduler = [dict(type='LinearLR', start_factor=0.01, by_epoch=False, end=100)]
 custom_hooks = [
     dict(type='PlainCheckpointHook'),
     dict(type='RepeatableHook'),
     dict(type='StrictLoadHook', ignore=(r'^distillation\.',)),
-    # An average over fewer steps in the beginning, so that a short training has one as well.
+    # Average over fewer steps at the beginning, so that it also works in a short training.
     dict(type='GeneratorEMAHook', ema_type='MomentumAnnealingEMA', momentum=0.002, gamma=50),
     dict(type='TimeBudgetHook', seconds=480, decay=0.7),
     dict(type='FiniteLossHook'),

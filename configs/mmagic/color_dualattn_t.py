@@ -1,5 +1,5 @@
 # The paper's colorizer and its training (Sec. III-D, IV-A): 8 GPUs with 2 images each. The paper
-# averages no weights; a GeneratorEMAHook in custom_hooks would.
+# does not average weights; add a GeneratorEMAHook to custom_hooks to do so.
 _base_ = [
     '../_base_/color_photos.py',
     '../_base_/color_test.py',

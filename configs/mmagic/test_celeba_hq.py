@@ -1,4 +1,4 @@
-# CelebA-HQ; which photos is for the folder to say (docs/datasets.md). CF of the truth: 42.75
+# CelebA-HQ, with all photos in the folder (see docs/datasets.md). CF of the truth: 42.75
 # (published).
 _base_ = 'test_imagenet_val50k.py'
 

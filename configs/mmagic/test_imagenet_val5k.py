@@ -1,6 +1,6 @@
 # The first 5,000 photos of ImageNet val, center-cropped and then resized to 256 x 256 (published).
-# Chosen: the crop is the largest square. First is what comes first in the order of the paths, which
-# is that of the numbers where all photos lie in one folder (docs/datasets.md).
+# Chosen: the crop is the largest square. The photos are the first ones in the order of the paths,
+# which is the order of the numbers if all photos are in one folder (see docs/datasets.md).
 _base_ = 'test_imagenet_val50k.py'
 
 test_dataloader = dict(

@@ -1,6 +1,5 @@
-# ImageNet val with mmagic's own loop, metrics and pictures, for its tools/test.py. Its evaluator
-# reads the samples that its PackInputs makes. `test_pipeline` is what its ColorizationInferencer
-# does with a photo.
+# ImageNet val with mmagic's own loop, metrics and visualizer, for its tools/test.py. mmagic's
+# evaluator reads samples of its PackInputs, and its ColorizationInferencer uses `test_pipeline`.
 _base_ = 'test_imagenet_val50k.py'
 
 default_scope = 'mmagic'
@@ -32,6 +31,6 @@ visualizer = dict(
     img_keys=['gt_img', 'pred_img'],
     bgr2rgb=True,
 )
-# With these the hook's mmengine would build the training's data set too.
+# With these, mmengine would also build the training dataset for the hook.
 train_cfg = train_dataloader = optim_wrapper = param_scheduler = None
 custom_hooks = [*_base_.custom_hooks, dict(type='BasicVisualizationHook', interval=1)]

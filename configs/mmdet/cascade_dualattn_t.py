@@ -4,8 +4,8 @@ _base_ = [
     '../_base_/det_dualattn.py',
 ]
 
-# Box heads of 4 convolutions and 1 linear layer. GroupNorm is chosen, since SyncBN does not train
-# without a GPU, and so is one regression per class.
+# Box heads with 4 convolutions and 1 linear layer. We chose GroupNorm, because SyncBN cannot train
+# without a GPU, and one regression per class.
 conv_fc = dict(
     type='ConvFCBBoxHead',
     num_shared_convs=4,
@@ -20,7 +20,7 @@ model = dict(
     roi_head=dict(bbox_head=[dict(head, **conv_fc) for head in _base_.model.roi_head.bbox_head]),
 )
 
-# Within 896 x 896 and padded to it with ImageNet's mean: shapes are kept (chosen).
+# Resized to fit in 896 x 896 and padded with ImageNet's mean; the aspect ratio is kept (chosen).
 square = [
     dict(type='Resize', scale=(896, 896), keep_ratio=True),
     dict(type='Pad', size=(896, 896), pad_val=dict(img=(104, 116, 124))),  # BGR
@@ -39,7 +39,7 @@ test_pipeline = [
     _base_.test_pipeline[-1],
 ]
 train_dataloader = dict(
-    # Each epoch sees each image once, not three times as the base's.
+    # An epoch has each image once, and not three times as in the base config.
     dataset=dict(
         _delete_=True,
         **dict(_base_.train_dataloader.dataset.dataset, pipeline=train_pipeline),

@@ -1,11 +1,13 @@
-# Does it learn? A narrow Mask R-CNN on eight images of a COCO file (the first, unless `indices`
-# says which), from scratch, at a reduced size, tested on those same images: for a CPU. All of this
-# is chosen. docs/detection.md has the command.
+# A sanity check for a CPU: a narrow Mask R-CNN is trained from scratch on eight images of a COCO
+# file (the first ones, unless `indices` selects others) at a reduced size, and tested on the same
+# images. We chose all settings. docs/detection.md has the command.
 _base_ = 'mask_rcnn_dualattn_t.py'
 
 side = (320, 256)
-width = 64  # of the neck and the heads
-group_norm = dict(type='GN', num_groups=8)  # else training from scratch hardly starts
+width = 64  # width of the neck and the heads
+group_norm = dict(
+    type='GN', num_groups=8
+)  # without it, training from scratch hardly makes progress
 model = dict(
     backbone=dict(
         arch=dict(
@@ -47,7 +49,7 @@ test_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='Resize', scale=side, keep_ratio=True),
     dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
-    # With `instances` the metric takes the truth from the data set, and so of eight images alone.
+    # With `instances`, the metric takes the ground truth of only these eight images.
     dict(
         type='PackDetInputs',
         meta_keys=('img_id', 'img_path', 'ori_shape', 'img_shape', 'scale_factor', 'instances'),
@@ -73,7 +75,7 @@ test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=None)
 test_evaluator = dict(ann_file=None)
 
-train_cfg = dict(max_epochs=6, val_interval=2)  # of 100 steps
+train_cfg = dict(max_epochs=6, val_interval=2)  # epochs of 100 steps
 optim_wrapper = dict(optimizer=dict(lr=1e-3), clip_grad=dict(max_norm=5.0))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),

@@ -1,5 +1,5 @@
 # Mask R-CNN on COCO, 12 epochs: the setting of mask_rcnn_dualattn_t.py in a third of the time, with
-# the base's steps at 8 and 11. Chosen; the paper has 3x alone.
+# the steps of the base config at 8 and 11. We chose this schedule; the paper only has 3x.
 _base_ = [
     'mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py',
     '../_base_/det_dualattn.py',

@@ -1,5 +1,6 @@
-# Mask R-CNN tested at three sizes, mirrored as well, for checkpoints of mask_rcnn_dualattn_t.py.
-# Boxes alone: mmdet merges no masks. The sizes are chosen.
+# Test-time augmentation of Mask R-CNN with three sizes and flips, for checkpoints of
+# mask_rcnn_dualattn_t.py. It only predicts boxes, because mmdet cannot merge masks. We chose the
+# sizes.
 _base_ = 'mask_rcnn_dualattn_t.py'
 
 model = dict(

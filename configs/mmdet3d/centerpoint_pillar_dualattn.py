@@ -1,6 +1,6 @@
 # CenterPoint with pillars of 0.2 m on nuScenes (Sec. IV-G, Tables XI, XII).
-# Published and mmdet3d's own: 20 epochs of one-cycle AdamW up to 1e-3, weight decay 0.01; ground-
-# truth sampling, flips, scaling in [0.95, 1.05], rotation in [-pi/8, pi/8].
+# Published, and the same in mmdet3d: 20 epochs of one-cycle AdamW up to 1e-3, weight decay 0.01;
+# ground-truth sampling, flips, scaling in [0.95, 1.05], rotation in [-pi/8, pi/8].
 _base_ = [
     'mmdet3d::centerpoint/centerpoint_pillar02_second_secfpn_8xb4-cyclic-20e_nus-3d.py',
     '../_base_/det3d_dualattn.py',

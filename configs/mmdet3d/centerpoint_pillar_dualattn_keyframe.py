@@ -1,10 +1,11 @@
-# Does it learn? CenterPoint with pillars and DualAttentionBEV on one keyframe of nuScenes that
-# docs/detection3d.md names, in a quarter of its range, and drawn on it: for a CPU. All is chosen.
+# A sanity check for a CPU: CenterPoint with pillars and DualAttentionBEV is trained and drawn on a
+# single keyframe of nuScenes (see docs/detection3d.md), in a quarter of its range. We chose all
+# settings.
 _base_ = 'centerpoint_pillar_dualattn.py'
 
-cells = 256  # of 0.2 m, a map of 64 x 64
+cells = 256  # cells of 0.2 m, which give a map of 64 x 64
 point_cloud_range = [-25.6, -25.6, -5.0, 25.6, 25.6, 3.0]
-fast = dict(momentum=0.1)  # of batch statistics: there are few steps
+fast = dict(momentum=0.1)  # momentum of batch statistics, because there are few steps
 model = dict(
     data_preprocessor=dict(voxel_layer=dict(point_cloud_range=point_cloud_range)),
     pts_voxel_encoder=dict(point_cloud_range=point_cloud_range, norm_cfg=fast),
@@ -17,7 +18,7 @@ model = dict(
 )
 
 load, sweeps, annotations = _base_.train_pipeline[:3]
-one_sweep = [load, dict(sweeps, sweeps_num=0)]  # the keyframe's own
+one_sweep = [load, dict(sweeps, sweeps_num=0)]  # only the points of the keyframe
 in_range = dict(type='PointsRangeFilter', point_cloud_range=point_cloud_range)
 train_pipeline = [
     *one_sweep,
@@ -32,7 +33,7 @@ train_dataloader = dict(
     batch_size=1,
     num_workers=0,
     persistent_workers=False,
-    # CBGSDataset wants objects of every class
+    # CBGSDataset requires objects of every class.
     dataset=dict(_delete_=True, type='RepeatDataset', times=20, dataset=keyframe),
 )
 test_dataloader = dict(
@@ -48,7 +49,7 @@ val_cfg = None
 val_dataloader = None
 val_evaluator = None
 
-train_cfg = dict(_delete_=True, type='EpochBasedTrainLoop', max_epochs=10)  # of 20 steps
+train_cfg = dict(_delete_=True, type='EpochBasedTrainLoop', max_epochs=10)  # epochs of 20 steps
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=20),
     dict(type='CosineAnnealingLR', by_epoch=False, begin=20, end=200, eta_min=1e-5),

@@ -1,6 +1,6 @@
-# centerpoint_voxel_dualattn.py with voxels of 0.1 m, which mmdet3d has beside 0.075 m.
-# Published and mmdet3d's own: 20 epochs of one-cycle AdamW up to 1e-3, weight decay 0.01; ground-
-# truth sampling, flips, scaling in [0.95, 1.05], rotation in [-pi/8, pi/8].
+# centerpoint_voxel_dualattn.py with voxels of 0.1 m, which mmdet3d offers in addition to 0.075 m.
+# Published, and the same in mmdet3d: 20 epochs of one-cycle AdamW up to 1e-3, weight decay 0.01;
+# ground-truth sampling, flips, scaling in [0.95, 1.05], rotation in [-pi/8, pi/8].
 _base_ = [
     'mmdet3d::centerpoint/centerpoint_voxel01_second_secfpn_8xb4-cyclic-20e_nus-3d.py',
     '../_base_/det3d_dualattn.py',

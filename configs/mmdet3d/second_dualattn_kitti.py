@@ -1,7 +1,7 @@
-# SECOND's detector of three classes on KITTI (Sec. IV-G, Table XIII).
-# Published: 40 epochs, of which each is two passes over the data here as in mmdet3d. Chosen, as no
-# learning rate is: mmdet3d's 1.8e-3 for a batch of 48, and its peak of ten times that, scaled
-# linearly to 16. Optimizer and augmentation are mmdet3d's.
+# SECOND's detector for three classes on KITTI (Sec. IV-G, Table XIII).
+# Published: 40 epochs; an epoch has two passes over the data, as in mmdet3d. The learning rate is
+# not published. We chose mmdet3d's 1.8e-3 for a batch of 48, and its peak of ten times that, scaled
+# linearly to a batch of 16. The optimizer and the augmentation are mmdet3d's.
 _base_ = [
     'mmdet3d::second/second_hv_secfpn_8xb6-80e_kitti-3d-3class.py',
     '../_base_/det3d_dualattn.py',

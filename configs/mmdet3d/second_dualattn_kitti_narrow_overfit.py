@@ -1,11 +1,11 @@
-# Does it learn? A narrow SECOND with DualAttentionBEV on the six labeled frames that
-# docs/detection3d.md names, in the part of them with most of their cars, tested on those same
-# frames: for a CPU. All of this is chosen.
+# A sanity check for a CPU: a narrow SECOND with DualAttentionBEV is trained and tested on the six
+# labeled frames in docs/detection3d.md, in the part of the frames that has most of the cars. We
+# chose all settings.
 _base_ = 'second_dualattn_kitti.py'
 
-cells, side = 384, 0.1  # a map of 48 x 48; mmdet3d's voxels are half as long and wide
+cells, side = 384, 0.1  # a map of 48 x 48; mmdet3d's voxels have half the side
 point_cloud_range = [0, -22.4, -3, 38.4, 16, 1]
-fast = dict(momentum=0.05)  # of batch statistics: there are few steps
+fast = dict(momentum=0.05)  # momentum of batch statistics, because there are few steps
 model = dict(
     data_preprocessor=dict(
         voxel_layer=dict(point_cloud_range=point_cloud_range, voxel_size=[side, side, 0.1])
@@ -33,7 +33,7 @@ model = dict(
 )
 
 load, annotations, sample = _base_.train_pipeline[:3]
-# Numbers of objects, the frame's own included: the database fills up frames that have fewer.
+# Number of objects per frame; frames with fewer get additional objects from the database.
 sample = dict(
     sample,
     db_sampler=dict(sample['db_sampler'], sample_groups=dict(Car=4, Pedestrian=2, Cyclist=2)),
@@ -64,7 +64,7 @@ val_cfg = None
 val_dataloader = None
 val_evaluator = None
 
-train_cfg = dict(_delete_=True, type='EpochBasedTrainLoop', max_epochs=12)  # of 30 steps
+train_cfg = dict(_delete_=True, type='EpochBasedTrainLoop', max_epochs=12)  # epochs of 30 steps
 optim_wrapper = dict(optimizer=dict(lr=2e-3))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.05, by_epoch=False, begin=0, end=30),

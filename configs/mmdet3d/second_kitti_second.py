@@ -1,4 +1,4 @@
-# The SECOND row beside second_dualattn_kitti.py: the backbone alone differs.
+# The counterpart of second_dualattn_kitti.py with SECOND; only the backbone differs.
 _base_ = 'second_dualattn_kitti.py'
 
 model = dict(backbone=dict(type='SECOND'))

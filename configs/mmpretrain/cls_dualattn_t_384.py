@@ -1,6 +1,6 @@
 # Fine-tuning at 384 (Sec. IV-E, Table VI, right column). Published: windows of 12 x 12, AdamW,
 # constant 5e-5 at batch 512, weight decay 1e-8, 150 epochs, average of the weights with decay
-# 0.9999, no center crop in the test. Chosen: crops and flips alone, besides Mixup and CutMix.
+# 0.9999, no center crop in the test. Chosen: only crops and flips, in addition to Mixup and CutMix.
 _base_ = 'cls_dualattn_t.py'
 
 load_from = 'work_dirs/cls_dualattn_t/epoch_300.pth'
@@ -18,7 +18,7 @@ test_pipeline = [
     dict(type='Resize', **image),
     dict(type='PackInputs'),
 ]
-train_dataloader = dict(batch_size=64, dataset=dict(pipeline=train_pipeline))  # of each of 8 GPUs
+train_dataloader = dict(batch_size=64, dataset=dict(pipeline=train_pipeline))  # per GPU, on 8 GPUs
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 

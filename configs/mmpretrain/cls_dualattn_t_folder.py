@@ -1,9 +1,9 @@
-# Pictures in one folder per class: data_root/train/CLASS/*.jpg and data_root/val/CLASS/*.jpg.
+# Images in one folder per class: data_root/train/CLASS/*.jpg and data_root/val/CLASS/*.jpg.
 #   python tools/train.py configs/mmpretrain/cls_dualattn_t_folder.py --cfg-options data_root=FOLDER
-# Other names than train and val: val_dataloader.dataset.data_prefix=validation, and so on.
+# For other folder names than train and val, set val_dataloader.dataset.data_prefix=validation etc.
 _base_ = './cls_dualattn_t.py'
 
-runner_type = 'ClassFolderRunner'  # data_root and the number of classes go where they belong
+runner_type = 'ClassFolderRunner'  # sets data_root and the number of classes
 data_root = 'data/folder'
 train_dataloader = dict(
     batch_size=64,
