@@ -248,13 +248,11 @@ def _check_checkpoint(path: str, resume: bool = False) -> None:
     try:
         require_checkpoint(read_checkpoint(path), path, resume)
     except UserError as error:
-        earlier = _whole_checkpoint(Path(path)) if resume else None
-        remedy = f'; the previous one is complete: --resume {earlier}' if earlier else ''
-        raise RunError(f'{error}{remedy}') from None
+        raise RunError(f'{error}{_name_previous(Path(path)) if resume else ""}') from None
 
 
-def _whole_checkpoint(before: Path) -> Path | None:
-    """Find the last complete checkpoint before another, such as iter_200.pth for iter_300.pth."""
+def _name_previous(before: Path) -> str:
+    """Name the last complete checkpoint before another, such as iter_200.pth for iter_300.pth."""
     found = []
     for path in before.parent.glob('*.pth'):
         names = [re.fullmatch(r'(.*_)(\d+)\.pth', name) for name in (path.name, before.name)]
@@ -263,8 +261,8 @@ def _whole_checkpoint(before: Path) -> Path | None:
     for _, path in sorted(found, reverse=True):
         with contextlib.suppress(UserError):
             require_checkpoint(read_checkpoint(path), path, resume=True)
-            return path
-    return None
+            return f'; the previous one is complete: --resume {path}'
+    return ''
 
 
 def _check_initial_weights(part: Any, option: str = 'model') -> None:
@@ -302,17 +300,20 @@ def _resume(cfg: Config, resume: str) -> None:
         cfg.resume = False
         return
     try:
-        last = Path(last_checkpoint(work_dir))
+        last = Path(last_checkpoint(work_dir) or '')
     except UnicodeDecodeError:
+        last = Path()
+    if not last.name:
         raise RunError(
             f'cannot resume: {work_dir}/last_checkpoint is damaged; pass the checkpoint with '
             '--resume FILE'
-        ) from None
+        )
     # The stored path can be outdated if the folder was moved, or relative to another folder.
     found = next((path for path in (work_dir / last.name, last) if path.is_file()), None)
     if found is None:
         raise RunError(
             f'cannot resume: {last}, which is in {work_dir}/last_checkpoint, does not exist'
+            f'{_name_previous(work_dir / last.name)}'
         )
     cfg.load_from = str(found)
 
