@@ -145,12 +145,14 @@ def test_the_checkpoint_before_a_truncated_one_is_named(status, checkpoint):
         whole = step == 3
         (folder / f'iter_{step}.pth').write_bytes(content if whole else truncated(content))
     (folder / 'epoch_4.pth').write_bytes(content)  # of another training
-    (folder / 'last_checkpoint').write_text(str(folder / 'iter_7.pth'))
-    code, err = status(resume='auto')
-    assert code == 2
-    assert err.startswith(f'error: cannot load {folder}/iter_7.pth: it is damaged')
-    assert err.endswith(f'; the previous one is complete: --resume {folder}/iter_3.pth\n')
-    assert err.count('\n') == 1
+    for last, reason in ((7, 'it is damaged'), (9, 'does not exist')):
+        (folder / 'last_checkpoint').write_text(str(folder / f'iter_{last}.pth'))
+        code, err = status(resume='auto')
+        assert code == 2
+        assert f'{folder}/iter_{last}.pth' in err
+        assert reason in err
+        assert err.endswith(f'; the previous one is complete: --resume {folder}/iter_3.pth\n')
+        assert err.count('\n') == 1
 
 
 def test_a_zip_file_that_is_no_checkpoint(status, tmp_path):
@@ -194,8 +196,9 @@ def test_checkpoint_with_complex_weights_is_one_line(status, checkpoint):
     assert f'1 of another kind ({name} complex64)' in line
 
 
-def test_pointer_to_the_last_checkpoint_that_is_no_text_is_one_line(status, checkpoint):
-    checkpoint.with_name('last_checkpoint').write_bytes(b'\xff\xfe\x00 damaged')
+@pytest.mark.parametrize('content', [b'\xff\xfe\x00 damaged', b''])
+def test_damaged_pointer_to_the_last_checkpoint_is_one_line(status, checkpoint, content):
+    checkpoint.with_name('last_checkpoint').write_bytes(content)
     code, err = status(resume='auto')
     assert code == 2
     assert 'last_checkpoint is damaged' in err
