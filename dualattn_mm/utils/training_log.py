@@ -61,7 +61,8 @@ def _scalar(dtype: _DType, data: bytes) -> Any:
 
 
 def _named(module: str, name: str, stand_in: Any) -> Any:
-    stand_in.__module__, stand_in.__qualname__ = module, name
+    stand_in.__module__ = module
+    stand_in.__name__ = stand_in.__qualname__ = name  # torch < 2.7 looks at the first
     return stand_in
 
 
@@ -69,7 +70,7 @@ def _copy(function: Any) -> Any:
     return lambda *args: function(*args)
 
 
-# torch < 2.7 knows what is safe by its own name alone.
+# Pairs of a class and the name in the checkpoint would be simpler; torch < 2.7 does not take them.
 STAND_INS = [
     _named('mmengine.logging.history_buffer', 'HistoryBuffer', _History),
     _named('numpy', 'ndarray', _Array),

@@ -24,6 +24,7 @@ from dualattn_mm.utils.checkpoint_file import (
     state_differences,
 )
 from dualattn_mm.utils.errors import UserError
+from dualattn_mm.utils.training_log import STAND_INS
 
 STATE = {'a.weight': torch.arange(6.0).view(2, 3), 'a.bias': torch.tensor([1.0, -1.0])}
 needs_logs = pytest.mark.skipif(not READS_TRAINING_LOGS, reason='needs torch 2.5')
@@ -115,6 +116,11 @@ def test_read_checkpoint_rebuilds_what_mmengine_logged(tmp_path):
     assert names.tolist() == ['cat', 'dog']
     assert found['param_schedulers'] == [dict(step=3)]
     torch.save(found, tmp_path / 'again.pth')  # as the next checkpoint of the training
+
+
+def test_stand_ins_are_known_by_either_name():
+    """torch 2.5 and 2.6 look at `__name__`, later ones at `__qualname__`."""
+    assert all(stand_in.__name__ == stand_in.__qualname__ for stand_in in STAND_INS)
 
 
 @needs_logs
