@@ -14,7 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS
 from scipy.stats import spearmanr
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add('--seeds', type=int, nargs='+', default=[0], help='default: 0')
     add('--rows', nargs='+', choices=[*rows], default=[*rows], metavar='NAME', help=', '.join(rows))
     add('--jobs', type=int, default=1, help='trainings at a time (default: %(default)s)')
-    add('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='as of tools/train.py')
+    add('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE')
     args = parser.parse_args(argv)
     return run_command(lambda: _run(args, {name: rows[name] for name in args.rows}))
 
@@ -104,8 +104,8 @@ def _run(args: argparse.Namespace, rows: Mapping[str, dict]) -> None:
     given = [
         f'train_dataloader.dataset.data_root={args.train}',
         f'val_dataloader.dataset.data_root={args.test}',
-        *args.cfg_options,
     ]
+    rows = {name: {**options, **args.cfg_options} for name, options in rows.items()}
     steps = _steps(rows, args.seconds, args.output / 'steps.json')
     variants = [
         Variant(name, CONFIG, (*cfg_options(options), *_schedule(steps[name])))
