@@ -13,18 +13,14 @@ from rich.progress import track
 from dualattn_mm.utils.atomic import atomic_write_bytes, check_writable
 from dualattn_mm.utils.command import run_command
 
-from .ours import Entry, Ours
+from .ours import Entry, entries_of
 from .page import markdown, page
 from .paper import PaperTable, read_paper
 from .trainings import trainings
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; None takes the arguments of the process.
-
-    Returns:
-        The exit status: 0, 2 after an error of use, 130 when interrupted.
-    """
+    """Run the command line (of the process, unless given) and return the exit status."""
     paper = read_paper()
     parser = argparse.ArgumentParser(
         description="Print the paper's tables beside what this implementation counts and what has "
@@ -32,13 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     add = parser.add_argument
     add('--table', nargs='+', choices=[*paper], default=[*paper], help='default: all')
-    add(
-        '--results',
-        type=Path,
-        default=Path(),
-        metavar='FOLDER',
-        help='where the work_dirs of the printed commands are (default: the current folder)',
-    )
+    add('--results', type=Path, default=Path(), metavar='FOLDER', help='has work_dirs (default: .)')
     add('--commands', action='store_true', help='print what trains and tests what has not been run')
     add('--markdown', type=Path, metavar='FILE', help='write the whole page to a file')
     args = parser.parse_args(argv)
@@ -47,29 +37,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_command(lambda: _run(args, paper))
 
 
-def compare(tables: Sequence[PaperTable], ours: Ours) -> dict[str, list[Entry]]:
+def compare(tables: Sequence[PaperTable], results: Path = Path()) -> dict[str, list[Entry]]:
     """The entries of each table by its name, with progress on standard error."""
-    rows = [row for table in tables for row in (*table.ours.values(), *table.networks.values())]
-    networks = {row.work_dir: row for row in rows}.values()
+    networks = {id(row.network): row.network for table in tables for row in table.ours.values()}
     # The libraries log to standard output, and warn about their own code.
     with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        for row in track([*networks], 'counting networks', console=Console(stderr=True)):
-            ours.counts(row)
-        return {table.name: ours.entries(table) for table in tables}
+        for network in track(
+            [*networks.values()], 'counting networks', console=Console(stderr=True)
+        ):
+            _ = network.counts
+        return {table.name: entries_of(table, results) for table in tables}
 
 
 def _run(args: argparse.Namespace, paper: dict[str, PaperTable]) -> None:
     if args.markdown:
         check_writable(args.markdown.parent)
-    ours = Ours(args.results)
-    entries = compare([paper[name] for name in args.table], ours)
+    entries = compare([paper[name] for name in args.table], args.results)
     if args.markdown:
-        atomic_write_bytes(args.markdown, page(paper, ours, entries).encode())
+        atomic_write_bytes(args.markdown, page(paper, entries).encode())
     elif args.commands:
-        for training in trainings((e for own in entries.values() for e in own), ours):
+        for training in trainings(e for own in entries.values() for e in own):
             data, hours = training.row.data['train'], training.hours
             print(f'# {training.name}: {data}, about {hours:,.0f} GPU hours')
             print(*training.commands, sep=' && \\\n  ', end='\n\n')
     else:
-        print(*(markdown(paper[name], entries[name], ours) for name in args.table), sep='\n')
+        print(*(markdown(paper[name], entries[name]) for name in args.table), sep='\n')

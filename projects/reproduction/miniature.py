@@ -26,9 +26,8 @@ from dualattn_mm.utils.errors import UserError
 from dualattn_mm.utils.folders import pictures_by_name, read_picture
 from dualattn_mm.utils.report import write_json
 from projects.benchmark.training import Variant, compare_trainings
-from projects.reproduction.ours import ROOT
 from projects.reproduction.page import grid
-from projects.reproduction.paper import read_paper
+from projects.reproduction.paper import ROOT, read_paper
 from projects.reproduction.trainings import cfg_options
 
 CONFIG = ROOT / 'configs' / 'mmagic' / 'ablation_small.py'
@@ -52,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add('--seeds', type=int, nargs='+', default=[0], help='default: 0')
     add('--rows', nargs='+', choices=[*rows], default=[*rows], metavar='NAME', help=', '.join(rows))
     add('--jobs', type=int, default=1, help='trainings at a time (default: %(default)s)')
-    add('--cfg-options', nargs='+', action=DictAction, default={}, metavar='KEY=VALUE')
+    add('--cfg-options', nargs='+', action=DictAction, default={}, help='KEY=VALUE of the config')
     args = parser.parse_args(argv)
     return run_command(lambda: _run(args, {name: rows[name] for name in args.rows}))
 
@@ -63,7 +62,11 @@ def rows_of_the_paper() -> dict[str, dict]:
     K = 150 is FCA-SDA; K = 64, the number in the paper's text, has no printed figures.
     """
     paper = read_paper()
-    rows = {name: dict(row.options) for t in ('III', 'IV') for name, row in paper[t].ours.items()}
+    rows = {
+        name: dict(row.network.options)
+        for t in ('III', 'IV')
+        for name, row in paper[t].ours.items()
+    }
     del rows['K = 150']
     return rows | {'K = 64': {'model.generator.num_queries': 64}}
 

@@ -3,18 +3,16 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from .ours import NOT_REPRODUCED, NOT_REPRODUCIBLE, REPRODUCED, STATUSES, Entry, Ours
+from .ours import NOT_REPRODUCED, NOT_REPRODUCIBLE, NOT_RUN, REPRODUCED, STATUSES, Entry
 from .paper import DASH, PaperTable
 from .trainings import RATE, trainings
 
+_MARKS = {REPRODUCED: '✓', NOT_REPRODUCED: '✗'}
 _WITH_COUNTS = ('II', 'III', 'IV', 'XII', 'XIII')  # whose sizes the paper does not print
 
 
-def page(
-    paper: Mapping[str, PaperTable], ours: Ours, entries: Mapping[str, Sequence[Entry]]
-) -> str:
+def page(paper: Mapping[str, PaperTable], entries: Mapping[str, Sequence[Entry]]) -> str:
     """The whole page; `entries` are those of all tables."""
     from jinja2 import Environment, StrictUndefined
 
@@ -24,16 +22,16 @@ def page(
     return environment.from_string(template).render(
         paper=paper,
         printed={f[:]: value for table in paper.values() for f, value, _ in table.figures()},
-        counts=lambda table, row: ours.counts(paper[table].ours[row])[0],
+        counts=lambda table, row: paper[table].ours[row].network.counts[0],
         entries=everything,
         statuses=STATUSES,
-        trainings=trainings(everything, ours),
+        trainings=trainings(everything),
         rate=RATE,
-        tables=[markdown(table, entries[name], ours) for name, table in paper.items()],
+        tables=[markdown(table, entries[name]) for name, table in paper.items()],
     )
 
 
-def markdown(table: PaperTable, entries: Sequence[Entry], ours: Ours) -> str:
+def markdown(table: PaperTable, entries: Sequence[Entry]) -> str:
     """One table of the paper, with ours below its rows."""
     extra = ['M, counted', 'GMAC, counted'] if table.name in _WITH_COUNTS else []
     headings = [column.replace('_', ' ') for column in table.columns]
@@ -42,11 +40,11 @@ def markdown(table: PaperTable, entries: Sequence[Entry], ours: Ours) -> str:
         own = [entry for entry in entries if entry.figure.row == name]
         sizes = []
         if extra:
-            count = ours.counts(table.ours[name])[0]['']
+            count = table.ours[name].network.counts[0]['']
             sizes = [f'{count.parameters / 1e6:.2f}', f'{count.macs / 1e9:.2f}']
         rows.append([f'**{name}**' if own else name, *map(_cell, cells), *sizes, _statuses(own)])
-        differs = [e for e in own if not (table.networks and e.status == REPRODUCED)]
-        if any(entry.ours is not None for entry in differs):
+        shown = [e for e in own if name in table.ours or e.status != REPRODUCED]
+        if any(entry.ours is not None for entry in shown):
             marked = [_marked(own, column) for column in table.columns]
             rows.append(['*here*', *marked, *[''] * (1 + len(extra))])
     number = 'Table ' * table.name.isupper() + table.name
@@ -65,29 +63,28 @@ def grid(rows: Sequence[Sequence[str]]) -> str:
     return ''.join(f'| {" | ".join(row)} |\n' for row in zip(*columns, strict=True))
 
 
-def _cell(value: Any) -> str:
-    return '' if value == DASH else value if isinstance(value, str) else ' / '.join(value)
+def _cell(value: str | Sequence[str]) -> str:
+    if value == DASH:
+        return ''
+    return value if isinstance(value, str) else ' / '.join(value).replace(DASH, '-')
 
 
 def _marked(entries: Sequence[Entry], column: str) -> str:
     """Ours in a column, with what it says of the printed figures."""
-    marks = {REPRODUCED: '✓', NOT_REPRODUCED: '✗'}
     texts = []
     for entry in entries:
         if entry.figure.column == column:
             value = f'{entry.ours:.4g}' if isinstance(entry.ours, float) else entry.ours
-            mark = marks.get(entry.status) or f'[{entry.excluded_by}]'
+            mark = _MARKS.get(entry.status) or f'[{entry.excluded_by}]'
             texts.append('-' if entry.ours is None else f'{value} {mark}')
     return ' / '.join(texts) if any(text != '-' for text in texts) else '-'
 
 
 def _statuses(entries: Sequence[Entry]) -> str:
-    """Such as 'not run', or '2 reproduced, 1 not run'."""
+    """Such as 'not run', or '2 ✓, 1 not run'."""
     number = Counter(entry.status for entry in entries)
+    if len(number) == 1:
+        return entries[0].status
     by = sorted({entry.excluded_by for entry in entries} - {None})
-    texts = [
-        f'{number[status]} {status}' + f' {by}' * (status == NOT_REPRODUCIBLE)
-        for status in STATUSES
-        if number[status]
-    ]
-    return ', '.join(texts) if len(number) != 1 else texts[0].partition(' ')[2]
+    texts = _MARKS | {NOT_REPRODUCIBLE: f'{by}', NOT_RUN: NOT_RUN}
+    return ', '.join(f'{number[status]} {texts[status]}' for status in STATUSES if number[status])

@@ -1,13 +1,21 @@
 """The paper's tables as printed (published.yml), and which config is which row (rows.yml)."""
 
+import importlib.util
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
+from mmengine.config import Config
 
+from dualattn_mm.apis.complexity import Complexity, complexity_of_config
+from dualattn_mm.engine.run import read_config
+from dualattn_mm.utils.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
 DASH = 'null'
 TRUTH = 'Ground truth (implied)'
 
@@ -27,12 +35,35 @@ class Figure(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Row:
-    """A network, and how its figures are had: rows.yml describes the fields."""
+class Network:
+    """A config with options, and the folder that its training fills."""
 
     config: str
     options: Mapping[str, Any]
     work_dir: str
+
+    @cached_property
+    def cfg(self) -> Config:
+        """The config; UserError if a library that it needs is not installed."""
+        for name in re.findall('mmpretrain|mmdet3d|mmdet', f'{self.config} {self.options}'):
+            if importlib.util.find_spec(name) is None:
+                raise UserError(f'{self.config} needs {name}: see the README, or use --table')
+        cfg = read_config(str(ROOT / self.config), self.options)
+        if cfg.model.type == 'Colorizer':
+            cfg.default_scope = None  # its network needs no mmagic
+        return cfg
+
+    @cached_property
+    def counts(self) -> tuple[Mapping[str, Complexity], tuple[int, int]]:
+        """Parameters and MACs by the names of the modules ('' for all), and the image's (H, W)."""
+        return complexity_of_config(self.cfg)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A network, and how its figures are measured: rows.yml describes the fields."""
+
+    network: Network
     data: Mapping[str, Any] = field(default_factory=dict)
     first: Sequence[str] = ()
     losses: float = 0.0
@@ -46,7 +77,8 @@ class Row:
 
     def test_of(self, figure: Figure) -> str:
         """The config that tools/test.py measures a figure with."""
-        return self.tests.get(figure.column, self.tests.get('', {})).get('config', self.config)
+        test = self.tests.get(figure.column, self.tests.get('', {}))
+        return test.get('config', self.network.config)
 
 
 @dataclass(frozen=True)
@@ -59,9 +91,8 @@ class PaperTable:
         columns: their names.
         rows: the cells of each row, as text or as a list of texts; DASH for a dash.
         each: what the parts of a cell are, where cells have several.
-        ours: the rows that are a network of this project.
-        networks: the columns that are one, in a table whose rows are what is read from them.
-        within: by how many percent ours may be off, by quantity.
+        ours: networks of this project, by the names of their rows (or columns, in Tables VI, VIII).
+        within: by how many percent ours may differ, by quantity.
     """
 
     name: str
@@ -70,7 +101,6 @@ class PaperTable:
     rows: Mapping[str, Sequence[Any]]
     each: Sequence[str]
     ours: Mapping[str, Row]
-    networks: Mapping[str, Row]
     within: Mapping[str, float]
 
     def figures(self) -> Iterator[tuple[Figure, str, Row | None]]:
@@ -78,9 +108,9 @@ class PaperTable:
         for row, cells in self.rows.items():
             for column, cell in zip(self.columns, cells, strict=True):
                 parts = [('', cell)] if isinstance(cell, str) else zip(self.each, cell, strict=True)
+                network = self.ours.get(row) or self.ours.get(column)
                 for part, value in parts:
                     if value != DASH:
-                        network = self.networks.get(column) or self.ours.get(row)
                         yield Figure(self.name, row, column, part), value, network
 
 
@@ -91,11 +121,20 @@ def read_paper() -> dict[str, PaperTable]:
     mapped = yaml.safe_load((folder / 'rows.yml').read_text('utf-8'))
     truth = colorfulness_of_truth(printed['I'])
     printed['I']['rows'][TRUTH] = [[DASH, f'{cf:.2f}', DASH, DASH] for cf in truth.values()]
-    work_dirs: dict[str, str] = {}
-    return {
-        name: _table(name, content, mapped['tables'].get(name, {}), mapped['within'], work_dirs)
-        for name, content in printed.items()
-    }
+    networks: dict[str, Network] = {}
+    tables = {}
+    for name, content in printed.items():
+        shared = dict(mapped['tables'].get(name, {}))
+        within = {**mapped['within'], **shared.pop('within', {})}
+        rows = shared.pop('rows', {})
+        if option := shared.pop('named_by', None):
+            rows = {r: rows.get(r, {'options': {option: _named(r)}}) for r in content['rows']}
+        ours = {
+            title: _row(name, title, {**shared, **own}, shared, networks)
+            for title, own in rows.items()
+        }
+        tables[name] = PaperTable(name, **{'each': (), **content}, ours=ours, within=within)
+    return tables
 
 
 def colorfulness_of_truth(printed: Mapping[str, Any]) -> dict[str, float]:
@@ -112,24 +151,16 @@ def colorfulness_of_truth(printed: Mapping[str, Any]) -> dict[str, float]:
     return truth
 
 
-def _table(
-    name: str, printed: Mapping, mapped: Mapping, within: Mapping, work_dirs: dict[str, str]
-) -> PaperTable:
-    shared = {key: mapped[key] for key in mapped if key not in ('rows', 'columns', 'within')}
+def _named(row: str) -> int | list[str]:
+    """What the row's name says: 50 for K = 50, [fca, da] for FCA-DA."""
+    return int(row[4:]) if row.startswith('K = ') else row.lower().split('-')
 
-    def row(title: str, own: Mapping) -> Row:
-        values = {**shared, **own}
-        options = {**shared.get('options', {}), **own.get('options', {})}
-        folder = f'{name} {title}' if options else Path(values['config']).stem
-        folder = re.sub(r'[^0-9A-Za-z]+', '_', folder).strip('_')
-        network = f'{values["config"]} {sorted(options.items(), key=str)}'
-        folder = work_dirs.setdefault(network, f'work_dirs/{folder}')  # one for each network
-        return Row(**{**values, 'options': options, 'work_dir': folder})
 
-    return PaperTable(
-        name=name,
-        **{'each': (), **printed},
-        ours={key: row(key, own) for key, own in mapped.get('rows', {}).items()},
-        networks={key: row(key, dict(config=c)) for key, c in mapped.get('columns', {}).items()},
-        within={**within, **mapped.get('within', {})},
-    )
+def _row(table: str, title: str, values: dict, shared: Mapping, networks: dict) -> Row:
+    config = values.pop('config')
+    options = {**shared.get('options', {}), **values.pop('options', {})}
+    options = {f'model.generator.{name}': value for name, value in options.items()}
+    folder = re.sub('[^0-9A-Za-z]+', '_', f'{table} {title}') if options else Path(config).stem
+    network = Network(config, options, f'work_dirs/{folder.strip("_")}')
+    known = f'{config} {sorted(options.items(), key=str)}'
+    return Row(networks.setdefault(known, network), **values)  # one for all its rows

@@ -1,12 +1,13 @@
 """The commands that train and test what has not been run, and what that would cost."""
 
+import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .ours import NOT_RUN, Entry, Ours
+from .ours import NOT_RUN, Entry
 from .paper import Row
 
 GPUS = '8'  # the paper's
@@ -17,14 +18,9 @@ RATE = 2 * 256 * (3 * 1.206e9 + 0.83e9) / 0.17
 
 @dataclass(frozen=True)
 class Training:
-    """A network to be trained.
+    """A network to be trained, which is the printed rows of `name`; `table` is the first of them.
 
-    Attributes:
-        row: the network.
-        table: the first table that it is in.
-        name: all printed rows that it is.
-        hours: of one H100, estimated.
-        commands: what trains and tests it, after what it starts from.
+    `hours` are of one H100, estimated; `commands` make what it starts from, train it and test it.
     """
 
     row: Row
@@ -34,27 +30,24 @@ class Training:
     commands: Sequence[str]
 
 
-def trainings(entries: Iterable[Entry], ours: Ours) -> list[Training]:
+def trainings(entries: Iterable[Entry]) -> list[Training]:
     """The trainings that figures wait for, each once."""
     waiting: dict[str, list[Entry]] = {}
     for entry in entries:
         if entry.status == NOT_RUN and not entry.direct:
-            waiting.setdefault(entry.row.work_dir, []).append(entry)
+            waiting.setdefault(entry.row.network.work_dir, []).append(entry)
     found = []
     for group in waiting.values():
-        row = group[0].row
-        names = dict.fromkeys(f'{e.figure.table} {e.figure.row}' for e in group)
-        hours = gpu_hours(row, ours)
-        found.append(
-            Training(row, group[0].figure.table, '; '.join(names), hours, _commands(group, ours))
-        )
+        row, table = group[0].row, group[0].figure.table
+        name = '; '.join(dict.fromkeys(f'{e.figure.table} {e.figure.row}' for e in group))
+        found.append(Training(row, table, name, gpu_hours(row), _commands(group)))
     return found
 
 
-def gpu_hours(row: Row, ours: Ours) -> float:
+def gpu_hours(row: Row) -> float:
     """Hours of one H100 for a training, estimated; a step costs three times what inference does."""
-    macs = 0 if row.seconds else 3 * ours.counts(row)[0][''].macs + 1e9 * row.losses
-    cfg = ours.config(row)
+    macs = 0 if row.seconds else 3 * row.network.counts[0][''].macs + 1e9 * row.losses
+    cfg = row.network.cfg
     if 'max_iters' in cfg.train_cfg:
         samples = cfg.train_cfg.max_iters * cfg.auto_scale_lr.base_batch_size
     else:
@@ -62,28 +55,31 @@ def gpu_hours(row: Row, ours: Ours) -> float:
     return (3 * row.seconds + 2 * macs / RATE) * samples / 3600
 
 
-def _commands(group: Sequence[Entry], ours: Ours) -> list[str]:
-    row = group[0].row
-    schedule = ours.config(row).train_cfg
-    epochs = schedule.get('max_epochs')
-    weights = f'{row.work_dir}/{f"epoch_{epochs}" if epochs else f"iter_{schedule.max_iters}"}.pth'
-    commands = [*row.first, _command('train', row.config, '--work-dir', row.work_dir, row.options)]
-    for test in dict.fromkeys(entry.row.test_of(entry.figure) for entry in group):
-        out = f'{row.work_dir}/{Path(test).stem}.json'
-        commands.append(_command('test', f'{test} {weights}', '--out', out, row.options))
-    return commands
-
-
-def _command(task: str, files: str, option: str, value: str, options: Mapping[str, Any]) -> str:
-    words = ['bash', f'tools/dist_{task}.sh', *files.split(), GPUS, option, value]
-    if options:
-        words += ['--cfg-options', *cfg_options(options)]
-    return shlex.join(words)
-
-
 def cfg_options(options: Mapping[str, Any]) -> list[str]:
     """Options as they follow --cfg-options."""
-    texts = {
-        k: f'[{",".join(map(str, v))}]' if isinstance(v, list) else v for k, v in options.items()
-    }
-    return [f'{key}={text}' for key, text in texts.items()]
+    lists = {k: f'[{",".join(map(str, v))}]' for k, v in options.items() if isinstance(v, list)}
+    return [f'{key}={text}' for key, text in {**options, **lists}.items()]
+
+
+def _commands(group: Sequence[Entry]) -> list[str]:
+    row, network = group[0].row, group[0].row.network
+    options = ['--cfg-options', *cfg_options(network.options)] if network.options else []
+
+    def command(task: str, *words: str) -> str:
+        return shlex.join(['bash', f'tools/dist_{task}.sh', *words, *options])
+
+    needed = re.findall(r'work_dirs/(\w+)/epoch_300\.pth', f'{network.cfg.to_dict()} {row.first}')
+    commands = [
+        f'(test -f work_dirs/{name}/epoch_300.pth || '
+        f'bash tools/dist_train.sh configs/mmpretrain/{name}.py {GPUS})'
+        for name in dict.fromkeys(needed)
+    ]
+    commands += row.first
+    commands.append(command('train', network.config, GPUS, '--work-dir', network.work_dir))
+    schedule = network.cfg.train_cfg
+    last = 'epoch_{max_epochs}' if 'max_epochs' in schedule else 'iter_{max_iters}'
+    weights = f'{network.work_dir}/{last.format(**schedule)}.pth'
+    for test in dict.fromkeys(entry.row.test_of(entry.figure) for entry in group):
+        out = f'{network.work_dir}/{Path(test).stem}.json'
+        commands.append(command('test', test, weights, GPUS, '--out', out))
+    return commands

@@ -18,9 +18,9 @@ UNTRAINED = {
 
 
 @pytest.mark.parametrize('name', ROWS)
-def test_row_of_table_ii_trains_every_parameter(name, ours, tmp_path, monkeypatch):
+def test_row_of_table_ii_trains_every_parameter(name, openmmlab, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    cfg = ours.config(ROWS[name])
+    cfg = ROWS[name].network.cfg
     file = cfg.model.generator.get('head', {}).get('memory')
     if file:
         (tmp_path / file).parent.mkdir()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from projects.reproduction.paper import Row
+from projects.reproduction.paper import Network
 
 ROOT = Path(__file__).resolve().parents[3]
 INDEX = yaml.safe_load((ROOT / 'model-index.yml').read_text())['Import']
@@ -19,8 +19,10 @@ def test_index_names_all_metafiles():
 
 
 def test_index_has_a_model_for_each_config_of_the_paper_s_tables(paper):
-    rows = [row for table in paper.values() for row in table.ours.values() if not row.options]
-    assert {row.config for row in rows} <= {model['Config'] for model in MODELS.values()}
+    rows = [
+        row for table in paper.values() for row in table.ours.values() if not row.network.options
+    ]
+    assert {row.network.config for row in rows} <= {model['Config'] for model in MODELS.values()}
 
 
 @pytest.mark.parametrize('name', MODELS)
@@ -34,8 +36,10 @@ def test_model_names_files_that_exist(name):
 
 
 @pytest.mark.parametrize('name', MODELS)
-def test_model_has_its_counts_and_no_results_without_weights(name, ours):
+def test_model_has_its_counts_and_no_results_without_weights(name, paper, openmmlab):
     model = MODELS[name]
-    counts, _ = ours.counts(Row(model['Config'], {}, f'work_dirs/{name}'))
+    rows = [row.network for table in paper.values() for row in table.ours.values()]
+    networks = {network.config: network for network in rows if not network.options}
+    counts, _ = networks.get(model['Config'], Network(model['Config'], {}, '')).counts
     assert counts[''] == (model['Metadata']['Parameters'], model['Metadata']['FLOPs'])
     assert 'Weights' in model or 'Results' not in model
