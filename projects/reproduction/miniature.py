@@ -114,15 +114,9 @@ def _run(args: argparse.Namespace, rows: Mapping[str, dict]) -> None:
         Variant(name, CONFIG, (*cfg_options(options), *_schedule(steps[name])))
         for name, options in rows.items()
     ]
+    tool = ROOT / 'tools' / 'train.py'
     trained = compare_trainings(
-        variants,
-        args.seeds,
-        METRICS,
-        args.output,
-        given,
-        args.jobs,
-        ROOT / 'tools' / 'train.py',
-        print,
+        variants, args.seeds, METRICS, args.output, given, args.jobs, tool, print
     )
     print(report(trained, psnr_of_one_color(Path(args.test), Config.fromfile(CONFIG).image_size)))
 
@@ -151,36 +145,27 @@ def report(trained: Sequence[Mapping], one_color: float) -> str:
         one_color: PSNR of one color for everything.
     """
     paper = read_paper()
+    fids = {t: {row: cells[0] for row, cells in paper[t].rows.items()} for t in ('III', 'IV')}
+    known = fids['III'] | fids['IV']
     lines = [['row', 'FID in the paper', 'parameters', 'steps', *METRICS]]
     means, orders = {}, []
     for row in trained:
-        runs = list(row['runs'].values())
+        name, runs = row['name'], list(row['runs'].values())
         cells = []
         for metric in METRICS:
             values = [run[metric] for run in runs]
             spread = f' ({min(values):.2f} to {max(values):.2f})' if len(values) > 1 else ''
             cells.append(f'{statistics.mean(values):.2f}{spread}')
-        means[row['name']] = statistics.mean(run['PSNR'] for run in runs)
-        fid = next(
-            (
-                t.rows[row['name']][0]
-                for t in map(paper.get, ('III', 'IV'))
-                if row['name'] in t.rows
-            ),
-            '',
-        )
-        lines.append([row['name'], fid, f'{row["parameters"]:,}', str(runs[0]['steps']), *cells])
-    for name in ('III', 'IV'):
-        alias = {'K = 150': 'FCA-SDA'}
-        pairs = [
-            (float(cells[0]), -means[alias.get(row, row)])
-            for row, cells in paper[name].rows.items()
-            if alias.get(row, row) in means
-        ]
+        means[name] = statistics.mean(run['PSNR'] for run in runs)
+        size, steps = f'{row["parameters"]:,}', str(runs[0]['steps'])
+        lines.append([name, known.get(name, ''), size, steps, *cells])
+    psnr = means | ({'K = 150': means['FCA-SDA']} if 'FCA-SDA' in means else {})  # one network
+    for table, fid in fids.items():
+        pairs = [(float(fid[row]), -psnr[row]) for row in fid if row in psnr]
         if len(pairs) > 2:
             rho, p = spearmanr(*zip(*pairs, strict=True))
             orders.append(
-                f'Table {name}: rank correlation of FID and PSNR here {rho:.2f} (p = {p:.2f}).'
+                f'Table {table}: rank correlation of FID and PSNR here {rho:.2f} (p = {p:.2f}).'
             )
     best = max(means, key=means.get)
     orders.append(

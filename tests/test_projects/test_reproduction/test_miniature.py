@@ -50,9 +50,11 @@ def test_one_color_is_worth_what_scikit_image_says(photos):
 
 
 def test_cheaper_networks_take_more_steps(photos, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(
-        miniature, 'step_seconds', lambda configs: dict(zip(configs, (2.0, 1.0, 1.0), strict=True))
-    )
+    def step_seconds(configs):
+        assert [cfg.train_dataloader.batch_size for cfg in configs.values()] == [2, 2, 2]
+        return dict(zip(configs, (2.0, 1.0, 1.0), strict=True))
+
+    monkeypatch.setattr(miniature, 'step_seconds', step_seconds)
     config = tmp_path / 'tiny.py'
     config.write_text(
         f"""
@@ -67,12 +69,19 @@ model = dict(
         head=dict(in_channels=16, num_layers=1, feedforward_channels=16),
     ),
 )
-train_dataloader = dict(batch_size=2, num_workers=0, persistent_workers=False)
+train_dataloader = dict(num_workers=0, persistent_workers=False)
 """
     )
     monkeypatch.setattr(miniature, 'CONFIG', config)
-    arguments = ['--train', photos, '--test', photos, '-o', tmp_path / 'out', '--seconds', 4]
-    arguments += ['--rows', 'FCA-SDA', 'SDA', 'K = 64']
+    arguments = [
+        '--cfg-options',
+        'train_dataloader.batch_size=2',
+        '--train',
+        photos,
+        '--test',
+        photos,
+    ]
+    arguments += ['-o', tmp_path / 'out', '--seconds', 4, '--rows', 'FCA-SDA', 'SDA', 'K = 64']
     assert miniature.main([*map(str, arguments)]) == 0
     assert json.loads((tmp_path / 'out' / 'steps.json').read_text())['steps'] == {
         'FCA-SDA': 2,

@@ -56,8 +56,8 @@ def test_rows_that_are_ours_are_printed(paper):
 
 
 def test_rows_are_named_by_their_option(paper):
-    options = {t: {n: r.options for n, r in paper[t].ours.items()} for t in ('III', 'IV')}
+    options = {t: {n: r.network.options for n, r in paper[t].ours.items()} for t in ('III', 'IV')}
     assert options['III']['SDA-CA']['model.generator.encoder.order'] == ['sda', 'ca']
     assert options['III']['FCA']['model.generator.encoder.order'] == ['fca']
     assert options['IV']['K = 200'] == {'model.generator.num_queries': 200}
-    assert paper['III'].ours['FCA-SDA'].work_dir == paper['I'].ours['Ours'].work_dir
+    assert paper['III'].ours['FCA-SDA'].network is paper['I'].ours['Ours'].network
