@@ -68,7 +68,8 @@ def _commands(group: Sequence[Entry]) -> list[str]:
     def command(task: str, *words: str) -> str:
         return shlex.join(['bash', f'tools/dist_{task}.sh', *words, *options])
 
-    needed = re.findall(r'work_dirs/(\w+)/epoch_300\.pth', f'{network.cfg.to_dict()} {row.first}')
+    files = f'{network.cfg.model} {network.cfg.get("load_from")} {row.first}'
+    needed = re.findall(r'work_dirs/(\w+)/epoch_300\.pth', files)
     commands = [
         f'(test -f work_dirs/{name}/epoch_300.pth || '
         f'bash tools/dist_train.sh configs/mmpretrain/{name}.py {GPUS})'
