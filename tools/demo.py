@@ -141,13 +141,13 @@ def _report(
 
 
 def after_interruption(outdir: Path, trains: bool) -> str:
-    """What becomes of an interrupted demo when it is run again."""
+    """Describe what happens when an interrupted demo is run again."""
     if not trains:
         return 'interrupted'
     checkpoint = outdir / 'training' / 'last_checkpoint'
     if not checkpoint.is_file():
-        return 'interrupted before the first checkpoint: run again, it starts from the beginning'
-    return f'interrupted: run again, it continues from {Path(checkpoint.read_text()).name}'
+        return 'interrupted before the first checkpoint: run it again to start from the beginning'
+    return f'interrupted: run it again to continue from {Path(checkpoint.read_text()).name}'
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""Data sets within data sets, and parts of data sets."""
+"""Find the datasets inside dataset wrappers, and select parts of datasets."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
@@ -7,20 +7,20 @@ _Row = TypeVar('_Row')
 
 
 def iter_leaf_datasets(dataset: Any) -> Iterator[Any]:
-    """The data sets within RepeatDataset, ConcatDataset, MultiImageMixDataset, ...
+    """Yield the datasets inside RepeatDataset, ConcatDataset, MultiImageMixDataset, ...
 
     Args:
-        dataset: what a config says of one, or one that is built; None has none.
+        dataset: the config of a dataset, or a dataset; None yields nothing.
     """
     return (leaf for _, leaf in named_leaf_datasets(dataset, ''))
 
 
 def named_leaf_datasets(dataset: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """The same, each with its option in the config.
+    """Yield the same datasets, each with its option in the config.
 
     Args:
-        dataset: as of `iter_leaf_datasets`.
-        name: its own option, such as 'train_dataloader.dataset'.
+        dataset: as in `iter_leaf_datasets`.
+        name: the option of `dataset`, such as 'train_dataloader.dataset'.
     """
     if dataset is None:
         return

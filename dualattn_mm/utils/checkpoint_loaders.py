@@ -1,4 +1,4 @@
-"""How mmengine loads checkpoints once this package is there: by `read_checkpoint`."""
+"""Let mmengine load checkpoints with `read_checkpoint` once this package is imported."""
 
 import os
 from pathlib import Path
@@ -12,23 +12,23 @@ from .checkpoint_file import read_checkpoint
 from .errors import UserError, first_line
 
 
-# mmengine logs the functions' names from their eleventh letter on.
+# mmengine logs the names of the functions from the eleventh letter on.
 def load_from_local(filename: str, map_location: Any = None) -> Any:
-    """A checkpoint of this machine.
+    """Load a checkpoint from the local disk.
 
     Raises:
-        FileNotFoundError: if there is no such file.
+        FileNotFoundError: if the file does not exist.
         UserError: if it is damaged, or holds objects that could run code.
     """
     path = Path(filename).expanduser()
     if not path.is_file():
-        raise FileNotFoundError(f'no file {path}')
-    # mmengine's CheckpointHook overwrites files in place, and so perhaps this one.
+        raise FileNotFoundError(f'{path} does not exist')
+    # Without mmap, because mmengine's CheckpointHook may overwrite this file in place.
     return read_checkpoint(path, map_location=map_location, mmap=False)
 
 
 def load_from_http(filename: str, map_location: Any = None) -> Any:
-    """A checkpoint of the network; the first process downloads it, unless torch's cache has it.
+    """Load a checkpoint from a URL; the first process downloads it to torch's cache if needed.
 
     Raises:
         UserError: if it cannot be downloaded, is damaged, or holds objects that could run code.
@@ -49,10 +49,10 @@ def _download(url: str, path: Path) -> None:
     try:
         torch.hub.download_url_to_file(url, os.fspath(path))
     except OSError as error:
-        raise UserError(f'{url} could not be downloaded: {first_line(error)}') from None
+        raise UserError(f'cannot download {url}: {first_line(error)}') from None
 
 
 def register() -> None:
-    """Let mmengine, and so every library's tools, load checkpoints with these functions."""
+    """Let mmengine, and therefore the tools of all libraries, use these functions."""
     CheckpointLoader.register_scheme('', load_from_local, force=True)
     CheckpointLoader.register_scheme(('http://', 'https://'), load_from_http, force=True)

@@ -1,4 +1,4 @@
-"""One process at a time writes to a folder."""
+"""Lock a folder, so that only one process writes to it."""
 
 import contextlib
 import errno
@@ -18,13 +18,13 @@ except ImportError:  # Windows
 
 @contextlib.contextmanager
 def locked_folder(folder: str | os.PathLike) -> Iterator[None]:
-    """Keep the folder, which is made if it is missing, for this process.
+    """Lock a folder for this process, and create it if it is missing.
 
-    The system forgets the lock when the process ends, however it ends. Where locks do not work
-    (some network file systems, Windows) there is none.
+    The system releases the lock when the process ends for any reason. There is no lock on systems
+    that do not support it (some network file systems, Windows).
 
     Raises:
-        RunError: if another process has locked it.
+        RunError: if another process has locked the folder.
     """
     if fcntl is None:
         yield
@@ -33,14 +33,14 @@ def locked_folder(folder: str | os.PathLike) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open('a+') as file:
         try:
-            # Not flock, which the workers of a data loader would inherit and hold longer.
+            # Not flock, because the workers of a data loader would inherit the lock and keep it.
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno in (errno.EACCES, errno.EAGAIN):
                 file.seek(0)
                 raise RunError(
                     f'another training ({file.read().strip()}) writes to {folder}: '
-                    'choose another folder (--work-dir), or wait for its end'
+                    'choose another folder (--work-dir), or wait until it ends'
                 ) from None
             warn(f'{path} cannot be locked ({error.strerror}): start no other training there')
         file.seek(0)

@@ -1,19 +1,19 @@
-"""Processes that end with the one that started them."""
+"""End processes together with the process that started them."""
 
 import ctypes
 import os
 import signal
 import sys
 
-LAUNCHER = 'DUALATTN_LAUNCHER'  # the variable with the number of the process that starts the others
-_PR_SET_PDEATHSIG = 1  # of Linux's prctl
+LAUNCHER = 'DUALATTN_LAUNCHER'  # the variable with the id of the process that starts the others
+_PR_SET_PDEATHSIG = 1  # an option of Linux's prctl
 
 
 def end_with_parent() -> None:
-    """Have Linux kill this process as soon as its parent ends, however that ends.
+    """Let Linux kill this process as soon as its parent ends for any reason.
 
-    `LAUNCHER` in the environment tells which process that is; if it has ended by now, so does this
-    one.
+    `LAUNCHER` in the environment is the id of the parent. If the parent has already ended, this
+    process ends as well.
     """
     if sys.platform != 'linux':
         return

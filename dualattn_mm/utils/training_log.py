@@ -1,8 +1,8 @@
-"""What mmengine's hooks store beside the weights, rebuilt from its numbers.
+"""Read the training log that mmengine's hooks store with the weights.
 
-torch's weights_only refuses the classes of mmengine's log (mmengine #1655). `STAND_INS` have their
-names in a checkpoint, so that torch calls them and nothing else; `rebuild` then puts plain values
-in their place.
+torch's weights_only rejects the classes of mmengine's log (mmengine #1655). `STAND_INS` replace
+them under the same names, so torch calls nothing else. `rebuild` then replaces the stand-ins by
+plain values.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from mmengine.logging import HistoryBuffer
 
 
 class _Ignored:
-    """Stands for code, such as a scheduler's function: it is built anew, never read."""
+    """A stand-in for code, such as a scheduler's function, which is built again and never read."""
 
     def __init__(self, *args: Any) -> None:
         pass
@@ -22,7 +22,7 @@ class _Ignored:
 
 
 class _DType:
-    """Stands for numpy's dtype, whose own state could describe memory that is not there."""
+    """A stand-in for numpy's dtype, whose own state could describe invalid memory."""
 
     def __init__(self, code: str, *args: Any) -> None:
         self._code = code
@@ -36,7 +36,7 @@ class _DType:
 
 
 class _Array:
-    """Stands for numpy's array."""
+    """A stand-in for numpy's array."""
 
     def __setstate__(self, state: tuple) -> None:
         _, shape, dtype, is_fortran, data = state
@@ -44,7 +44,7 @@ class _Array:
 
 
 class _History(HistoryBuffer):
-    """Turns into mmengine's own class as soon as it has its numbers."""
+    """A stand-in for mmengine's HistoryBuffer, which it becomes when its values are set."""
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__class__ = HistoryBuffer
@@ -91,14 +91,15 @@ STAND_INS = [
 
 
 def rebuild(value: Any, done: dict[int, Any] | None = None) -> Any:
-    """Put plain values in the place of the stand-ins, and drop those of code.
+    """Replace the stand-ins by plain values, and drop those of code.
 
     Args:
-        value: what torch.load returned; its dicts and lists are changed.
-        done: what became of the containers that were seen: one can be in many places.
+        value: the result of torch.load; its dicts and lists are modified in place.
+        done: the replacements of containers that were visited, because a container can occur
+            several times.
 
     Returns:
-        The value itself, or what takes its place.
+        The value itself, or its replacement.
     """
     if isinstance(value, _Array):
         return value.value

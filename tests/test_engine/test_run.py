@@ -141,11 +141,11 @@ INIT = 'model.generator.encoder.init_cfg'
         ),
         (
             '{type=Pretrained}',  # what mmengine makes of braces on a command line
-            f"{INIT} is '{{type=Pretrained}}', which is no dict with a type: "
-            f'{INIT}.type=Pretrained {INIT}.checkpoint=FILE sets one',
+            f"{INIT} is '{{type=Pretrained}}', which is not a dict with a type: "
+            f'set {INIT}.type=Pretrained {INIT}.checkpoint=FILE',
         ),
-        (dict(checkpoint='x.pth'), 'which is no dict with a type'),
-        (['Pretrained'], 'which is no dict with a type'),
+        (dict(checkpoint='x.pth'), 'which is not a dict with a type'),
+        (['Pretrained'], 'which is not a dict with a type'),
         (dict(type='Pretrained', checkpoint=3), f'{INIT}.checkpoint must be a file or a URL'),
     ],
 )

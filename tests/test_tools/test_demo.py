@@ -86,8 +86,8 @@ def test_training_from_nothing_and_again(tmp_path, short, capsys):
 @pytest.mark.parametrize(
     ('checkpoint', 'said'),
     [
-        (None, 'before the first checkpoint: run again, it starts from the beginning'),
-        ('iter_40.pth', 'interrupted: run again, it continues from iter_40.pth'),
+        (None, 'before the first checkpoint: run it again to start from the beginning'),
+        ('iter_40.pth', 'interrupted: run it again to continue from iter_40.pth'),
     ],
 )
 def test_what_is_promised_after_ctrl_c_is_what_happens(

@@ -11,24 +11,24 @@ from ...utils.errors import UserError, summarize
 
 
 def pretrained_cfgs(init_cfg: Any, name: str = 'init_cfg') -> list[Mapping[str, Any]]:
-    """The parts of an init_cfg that name a checkpoint.
+    """Return the parts of an init_cfg that have a checkpoint.
 
     Args:
-        init_cfg: mmengine's: None, a dict, or a sequence of dicts.
-        name: its name, for errors.
+        init_cfg: mmengine's initialization config: None, a dict, or a sequence of dicts.
+        name: its name, for error messages.
 
     Raises:
-        UserError: if it is something else.
+        UserError: if it has another type.
     """
     cfgs = [init_cfg] if isinstance(init_cfg, Mapping) else init_cfg or []
     if isinstance(cfgs, str) or not all(isinstance(c, Mapping) and 'type' in c for c in cfgs):
         raise UserError(
-            f'{name} is {init_cfg!r}, which is no dict with a type: '
-            f'{name}.type=Pretrained {name}.checkpoint=FILE sets one'
+            f'{name} is {init_cfg!r}, which is not a dict with a type: '
+            f'set {name}.type=Pretrained {name}.checkpoint=FILE'
         )
     found = [cfg for cfg in cfgs if cfg['type'] == 'Pretrained']
     if not all(isinstance(cfg.get('checkpoint'), str) for cfg in found):
-        raise UserError(f'{name}.checkpoint must be a file or a URL: {name} is {init_cfg!r}')
+        raise UserError(f'{name}.checkpoint must be a file or a URL, but {name} is {init_cfg!r}')
     return found
 
 
