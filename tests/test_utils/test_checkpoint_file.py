@@ -67,8 +67,8 @@ class Harm:
 @pytest.mark.parametrize(
     'content',
     [
-        dict(log=HistoryBuffer([1.0], [1]), harm=Harm()),
-        dict(log=np.array([Harm()], object)),
+        pytest.param(dict(log=HistoryBuffer([1.0], [1]), harm=Harm()), marks=needs_logs),
+        pytest.param(dict(log=np.array([Harm()], object)), marks=needs_logs),
         [Harm()],
     ],
 )
