@@ -12,6 +12,9 @@ from .errors import ColorizeError
 from .films import reason_of, require_av
 from .pixels import check_size
 
+# A film from a stranger can be a playlist, which names other files and addresses.
+_SAFE = {'format_whitelist': 'mov,matroska,avi', 'protocol_whitelist': 'file'}
+
 
 class FilmReader:
     """The frames of a film in order, and the packets of all other streams.
@@ -25,7 +28,8 @@ class FilmReader:
 
     Attributes:
         stream: the video stream that is decoded.
-        others: the streams that are copied.
+        others: the other streams.
+        covers: the content of those that are cover pictures, by their index.
         first: the first frame.
         damaged: how many frames could not be decoded, or not fully.
         remark: what is wrong with the file; empty if nothing.
@@ -49,10 +53,9 @@ class FilmReader:
             if not path.stat().st_size:
                 raise ColorizeError('the file is empty')
             self._container = stack.enter_context(
-                self._av.open(str(path), metadata_errors='replace')
+                self._av.open(f'file:{path}', container_options=_SAFE, metadata_errors='replace')
             )
-            pictures = self._av.stream.Disposition.attached_pic
-            videos = [s for s in self._container.streams.video if not s.disposition & pictures]
+            videos = [s for s in self._container.streams.video if not is_cover(s)]
             if not videos or videos[0].codec_context is None:
                 raise ColorizeError('it has no video stream that can be decoded')
             self.stream = videos[0]
@@ -64,6 +67,8 @@ class FilmReader:
             self.first: Any = next(self._frames, None)
             if self.first is None:
                 raise ColorizeError('cannot be read: none of its frames can be decoded')
+            # They come before all else.
+            self.covers = {p.stream.index: bytes(p) for p in self._packets if is_cover(p.stream)}
             self._stack = stack.pop_all()
 
     def __enter__(self) -> 'FilmReader':
@@ -181,3 +186,8 @@ class FilmReader:
             yield
         except (self._av.FFmpegError, OSError) as error:
             raise ColorizeError(f'cannot be read: {reason_of(error)}') from error
+
+
+def is_cover(stream: Any) -> bool:
+    """Return whether a video stream is a cover picture."""
+    return bool(stream.disposition & stream.disposition.attached_pic)

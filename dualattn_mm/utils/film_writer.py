@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ColorizeError
-from .film_reader import FilmReader
+from .film_reader import FilmReader, is_cover
 from .films import CONTAINERS, reason_of, require_av
 from .yuv import FULL_RANGE, LIMITED_RANGE, encoding_of, plane
 
@@ -93,7 +93,7 @@ class FilmWriter:
             # Data streams have no codec that all containers know. Those of chapters and of the
             # time code are made anew.
             copied = [s for s in film.others if s.type != 'data']
-            self._copies = {s.index: self._copy_of(s) for s in copied}
+            self._copies = {s.index: self._copy_of(s, film, container) for s in copied}
             try:
                 self._output.start_encoding()
             except self._av.FFmpegError as error:
@@ -148,7 +148,11 @@ class FilmWriter:
         """Copy packets of other streams."""
         for packet in packets:
             stream = self._copies.get(packet.stream.index)
-            if stream is not None and packet.dts is not None:
+            if stream is None:
+                continue
+            if packet.dts is None and is_cover(packet.stream):
+                packet.pts = packet.dts = 0
+            if packet.dts is not None:
                 packet.stream = stream
                 self._output.mux(packet)
 
@@ -192,7 +196,13 @@ class FilmWriter:
         _copy_description(source, stream)
         return stream
 
-    def _copy_of(self, source: Any) -> Any:
+    def _copy_of(self, source: Any, film: FilmReader, container: str) -> Any:
+        cover = film.covers.get(source.index)
+        if container == 'matroska' and cover is not None:
+            kind = 'png' if source.name == 'png' else 'jpeg'
+            name = source.metadata.get('filename', f'cover.{kind}')
+            self._output.add_attachment(name, f'image/{kind}', cover)
+            return None
         try:
             stream = self._output.add_stream_from_template(source, opaque=True)
         except (ValueError, self._av.FFmpegError):

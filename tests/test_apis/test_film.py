@@ -1,10 +1,12 @@
 """Films, made here with PyAV, against PyAV's own conversions and packets."""
 
+import io
 from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from skimage.color import rgb2lab
 
 from dualattn_mm.apis import ColorizationPipeline
@@ -247,6 +249,53 @@ def test_subtitles_and_attachments_are_copied(tmp_path, pipe):
         assert film.streams.subtitles[0].language == 'deu'
         (font,) = film.streams.attachments
         assert (font.name, font.mimetype, font.data) == ('font.ttf', 'font/ttf', b'a font')
+
+
+@pytest.mark.parametrize('name', ['a.mp4', 'a.mkv'])
+def test_cover_picture_is_copied(tmp_path, pipe, name):
+    buffer = io.BytesIO()
+    Image.new('RGB', (16, 16), 'red').save(buffer, 'JPEG')
+    kept = {}
+
+    def change(output, stream):
+        if name == 'a.mkv':
+            output.add_attachment('cover.jpg', 'image/jpeg', buffer.getvalue())
+            return
+        cover = output.add_stream('mjpeg', width=16, height=16, pix_fmt='yuvj420p')
+        cover.disposition = av.stream.Disposition.attached_pic
+        kept['cover'] = cover
+
+    def after(output):
+        if kept:
+            packet = av.Packet(buffer.getvalue())
+            packet.stream, packet.pts, packet.dts = kept['cover'], 0, 0
+            output.mux(packet)
+
+    source = make_clip(tmp_path / name, change=change, after=after)
+    result = colorize_film(pipe, source, tmp_path / 'out' / name)
+    assert (result.frames, result.remark) == (COUNT, '')
+    with av.open(str(tmp_path / 'out' / name)) as film:
+        _, cover = film.streams.video
+        assert cover.disposition == av.stream.Disposition.attached_pic
+        assert next(bytes(packet) for packet in film.demux(cover)) == buffer.getvalue()
+
+
+def test_interlaced_films_stay_interlaced(tmp_path, pipe):
+    def change(output, stream):
+        flags = av.codec.context.Flags
+        stream.codec_context.flags |= flags.interlaced_dct | flags.interlaced_me
+
+    colorize_film(pipe, make_clip(tmp_path / 'a.mp4', change=change), tmp_path / 'b.mp4')
+    assert all(frame.interlaced_frame for frame in read(tmp_path / 'b.mp4'))
+
+
+def test_playlists_of_other_files_are_not_opened(tmp_path, pipe):
+    make_clip(tmp_path / 'secret.mp4')
+    playlist = '#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nsecret.mp4\n#EXT-X-ENDLIST\n'
+    for text in (playlist, "ffconcat version 1.0\nfile 'secret.mp4'\n"):
+        (tmp_path / 'list.mp4').write_text(text)
+        with pytest.raises(ColorizeError, match='cannot be read'):
+            colorize_film(pipe, tmp_path / 'list.mp4', tmp_path / 'out.mp4')
 
 
 def test_streams_that_do_not_fit_are_named(tmp_path, pipe):
