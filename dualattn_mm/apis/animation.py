@@ -1,4 +1,4 @@
-"""Animated GIF, WebP and PNG files."""
+"""Colorize animated GIF, WebP and PNG files."""
 
 import time
 from pathlib import Path
@@ -28,16 +28,16 @@ def colorize_animation(
 ) -> FilmResult:
     """Colorize all frames of an animated image, with a progress bar on a terminal.
 
-    Times, loops and transparency stay. All frames are held in memory; together they may have as
-    many pixels as one photo.
+    Durations, loops and transparency are unchanged. All frames are held in memory; together they
+    may have as many pixels as a photo.
 
     Args:
-        pipe, saturation, smooth, overwrite: as `colorize_film`.
+        pipe, saturation, smooth, overwrite: as in `colorize_film`.
         source: a GIF, WebP or PNG file with several frames.
-        target: the file to write, whole or not at all: .gif, .webp or .png.
+        target: the file to write atomically: .gif, .webp or .png.
 
     Raises:
-        ColorizeError: if the file cannot be read or written; the message is the reason alone.
+        ColorizeError: if the file cannot be read or written. The message does not name the file.
     """
     start = time.perf_counter()
     smoother = ColorSmoother(smooth)

@@ -1,4 +1,4 @@
-"""Films: every frame goes through the pipeline, and its colors follow what moves."""
+"""Colorize videos with the pipeline, and smooth the colors along the motion."""
 
 import dataclasses
 import time
@@ -20,7 +20,7 @@ from .smoothing import DEFAULT_STRENGTH, ColorSmoother
 
 
 class _Frame(NamedTuple):
-    """A frame, and what the pipeline made of it."""
+    """A frame and its photo for the pipeline."""
 
     canvas: Any
     photo: Photo
@@ -35,22 +35,22 @@ def colorize_film(
     options: FilmOptions | None = None,
     overwrite: bool = False,
 ) -> FilmResult:
-    """Colorize a film, with a progress bar on a terminal.
+    """Colorize a video, with a progress bar on a terminal.
 
     The luma of every frame, the times of the frames, and everything else in the file (sound,
-    subtitles, chapters, tags, rotation) stay as they are. The memory does not depend on the length.
+    subtitles, chapters, tags, rotation) are unchanged. The memory does not depend on the length.
 
     Args:
         pipe: the pipeline.
-        source: the film, with one of `utils.films.FILM_SUFFIXES`.
-        target: the file to write, whole or not at all; its suffix says the container.
-        saturation: factor on the colors; None takes that of the weights.
-        smooth: how steady colors are, in [0, 1) (see `ColorSmoother`); 0 leaves every frame alone.
-        options: how it is stored.
-        overwrite: replace a file that exists.
+        source: the video, with one of `utils.films.FILM_SUFFIXES`.
+        target: the file to write atomically; its suffix sets the container.
+        saturation: factor on the colors; None uses the factor stored with the weights.
+        smooth: strength of the smoothing in [0, 1), see `ColorSmoother`; 0 disables it.
+        options: the encoder settings.
+        overwrite: replace an existing file.
 
     Raises:
-        ColorizeError: if the film cannot be read or written; the message is the reason alone.
+        ColorizeError: if the video cannot be read or written. The message does not name the file.
         UserError: if PyAV is not installed.
     """
     start = time.perf_counter()
@@ -85,7 +85,7 @@ def _copy_colorized(
 
     def load(frame: Any) -> _Frame:
         canvas = writer.canvas(frame)
-        # The network has seen upright photos only.
+        # The network was only trained on upright photos.
         gray = np.rot90(gray_of(canvas, encoding), turns)
         photo = pipe.prepare(np.ascontiguousarray(gray))
         lightness = at_chroma_size(photo.lightness.rot90(-turns), canvas).rot90(turns)

@@ -1,4 +1,4 @@
-"""Colors that stay steady from frame to frame of a film."""
+"""Temporal smoothing of the colors in a video."""
 
 import numbers
 
@@ -10,34 +10,34 @@ from torch import Tensor
 from ..utils.errors import ColorizeError
 
 DEFAULT_STRENGTH = 0.85
-_TOLERANCE = 5.0  # of lightness: by so much two views of one thing may differ
-_CUT = 0.35  # less than this share of the picture seen before: another scene begins
+_TOLERANCE = 5.0  # the lightness of the same object may differ by this much between frames
+_CUT = 0.35  # a new scene starts if a smaller share of the image was visible before
 
 
 class ColorSmoother:
-    """A running mean of the predicted colors that follows what moves in a film.
+    """A running mean of the predicted colors that follows the motion in a video.
 
-    The mean so far is moved along the optical flow between the gray frames (OpenCV's DIS, Kroeger
-    et al., ECCV 2016) and blended with the new prediction where the moved gray frame agrees with
-    the new one. Where it does not, something came into view, and the prediction stays as it is. It
-    starts anew where most of the picture changes at once: at a cut.
+    The mean is warped along the optical flow between the gray frames (OpenCV's DIS, Kroeger et al.,
+    ECCV 2016). It is blended with the new prediction where the warped gray frame agrees with the
+    new one. Where it does not agree, something new came into view, and the prediction is used
+    unchanged. The mean is reset at cuts, where most of the image changes at once.
 
     Args:
-        strength: the share of the mean so far, in [0, 1): 0 changes nothing.
+        strength: the weight of the mean, in [0, 1); 0 changes nothing.
 
     Raises:
-        ColorizeError: for a strength outside [0, 1).
+        ColorizeError: if the strength is outside [0, 1).
     """
 
     def __init__(self, strength: float = DEFAULT_STRENGTH):
         check_strength(strength)
         self.strength = float(strength)
-        self.cuts = 0  # how many were seen
+        self.cuts = 0  # number of detected cuts
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
         self.restart()
 
     def restart(self) -> None:
-        """Forget the frames so far: another film begins."""
+        """Forget all previous frames, for the start of another video."""
         self._gray: np.ndarray | None = None
         self._mean: np.ndarray | None = None
 
@@ -45,15 +45,15 @@ class ColorSmoother:
         """Smooth the colors of the next frame.
 
         Args:
-            lightness: (1, size, size) float32, L in [0, 100], of one size for all frames.
-            ab: (2, size, size) float32 on the CPU, the prediction for it.
+            lightness: (1, size, size) float32, L in [0, 100], the same size for all frames.
+            ab: (2, size, size) float32 on the CPU, the prediction for this frame.
 
         Returns:
             ab: (2, size, size) float32.
         """
         if not self.strength:
             return ab
-        gray = cv2.GaussianBlur(lightness[0].numpy(), (0, 0), 1.0)  # of less noise
+        gray = cv2.GaussianBlur(lightness[0].numpy(), (0, 0), 1.0)  # reduces noise
         new = np.ascontiguousarray(ab.permute(1, 2, 0).numpy())
         if self._gray is not None and self._mean is not None:
             seen, agreement = self._moved(gray, self._gray, self._mean)
@@ -67,7 +67,7 @@ class ColorSmoother:
     def _moved(
         self, gray: np.ndarray, before: np.ndarray, mean: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The mean where the new frame shows it, and how far it can be trusted, in [0, 1]."""
+        """Return the warped mean and its confidence in [0, 1]."""
         height, width = gray.shape
         flow = self._flow.calc(
             _to_bytes(gray), _to_bytes(before), np.zeros((height, width, 2), np.float32)

@@ -1,4 +1,4 @@
-"""Animated images: GIF, WebP and PNG files with several frames."""
+"""Read and write animated GIF, WebP and PNG files."""
 
 import io
 from pathlib import Path
@@ -17,9 +17,9 @@ ANIMATED_SUFFIXES = {'.gif': 'GIF', '.webp': 'WEBP', '.png': 'PNG'}
 class Animation(NamedTuple):
     """The frames of an animated image.
 
-    frames: of one size, of mode RGB, or RGBA if one of them is transparent.
-    milliseconds: for which each frame is shown.
-    loops: how often it is played, 0 for ever; None if the file does not say.
+    frames: the frames, all of the same size and of mode RGB, or RGBA if one is transparent.
+    milliseconds: duration of each frame.
+    loops: number of loops, where 0 is endless; None if the file does not state it.
     """
 
     frames: list[Image.Image]
@@ -31,19 +31,19 @@ def read_animation(path: Path, max_pixels: int = MAX_PIXELS) -> Animation:
     """Read all frames of an animated image.
 
     Raises:
-        ColorizeError: if it cannot be read, or all frames have more pixels than `max_pixels`; the
-            message is the reason alone, in one line.
+        ColorizeError: if it cannot be read, or all frames together have more pixels than
+            `max_pixels`. The message is one line and does not name the file.
     """
 
     def load(image: Image.Image) -> Animation:
         count = getattr(image, 'n_frames', 1)
         if count * image.width * image.height > max_pixels:
             raise ColorizeError(
-                f'{count} frames of {image.width} x {image.height} pixels are more than the limit '
-                f'of {max_pixels:,} (max_pixels)'
+                f'the size of {count} frames of {image.width} x {image.height} exceeds the limit '
+                f'of {max_pixels:,} pixels (max_pixels)'
             )
         frames, milliseconds = [], []
-        # A PNG file may have a picture for programs that show no animations.
+        # A PNG file can have an image for programs that do not support animations.
         for index in range(bool(getattr(image, 'default_image', False)), count):
             image.seek(index)
             frames.append(image.convert('RGBA'))
@@ -56,22 +56,24 @@ def read_animation(path: Path, max_pixels: int = MAX_PIXELS) -> Animation:
 
 
 def write_animation(animation: Animation, path: Path, overwrite: bool) -> None:
-    """Write an animated image, whole or not at all; its suffix says the format.
+    """Write an animated image atomically; the suffix sets the format.
 
     Raises:
-        ColorizeError: for another suffix than those of GIF, WebP and PNG.
-        FileExistsError: if there is a file by now and `overwrite` is false.
+        ColorizeError: if the suffix is not that of GIF, WebP or PNG.
+        FileExistsError: if the file exists now and `overwrite` is false.
         OSError: if the folder or the file cannot be written.
     """
     format_ = ANIMATED_SUFFIXES.get(path.suffix.lower())
     if format_ is None:
-        raise ColorizeError(f'{path.suffix} files hold one frame: name a GIF, WebP or PNG file')
+        raise ColorizeError(
+            f'{path.suffix} files have only one frame: choose a .gif, .webp or .png file'
+        )
     first, *others = animation.frames
     options = save_options(format_)
     if animation.loops is not None:
         options['loop'] = animation.loops
     if format_ == 'GIF' and first.mode == 'RGBA':
-        options['disposal'] = 2  # what was transparent does not show the frame before
+        options['disposal'] = 2  # transparent pixels do not show the previous frame
     buffer = io.BytesIO()
     first.save(
         buffer,

@@ -1,4 +1,4 @@
-"""What is common to reading and writing films: their names, and PyAV, which is optional."""
+"""Common code for reading and writing videos: suffixes, and the optional library PyAV."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from .errors import first_line
 from .libraries import library
 
-# Per suffix: the container that FFmpeg writes, and the codec for what cannot be kept.
+# The FFmpeg container for each suffix, and the codec to use if the original cannot be kept.
 CONTAINERS = {
     '.mp4': ('mp4', 'h264'),
     '.m4v': ('mp4', 'h264'),
@@ -19,12 +19,12 @@ FILM_SUFFIXES = tuple(CONTAINERS)
 
 
 def is_film(path: Path) -> bool:
-    """Whether a file is called like a film."""
+    """Return whether a file has the suffix of a video."""
     return path.suffix.lower() in FILM_SUFFIXES
 
 
 def require_av() -> Any:
-    """PyAV.
+    """Import PyAV.
 
     Raises:
         UserError: if it is not installed.
@@ -33,5 +33,5 @@ def require_av() -> Any:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return what an error of PyAV or of the system says, in one line."""
+    """Return the message of an error of PyAV or of the system in one line."""
     return getattr(error, 'strerror', None) or first_line(error)

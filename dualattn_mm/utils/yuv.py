@@ -1,4 +1,4 @@
-"""Pixels of film frames: the luma as gray values, and new chroma beside a luma that stays."""
+"""Read the luma of video frames as gray values, and replace their chroma."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -10,7 +10,7 @@ from torch.nn.functional import avg_pool2d
 
 from .errors import ColorizeError
 
-# ITU-T H.273, table 4: what red and blue contribute to the luma, by the number of the matrix.
+# ITU-T H.273, table 4: the weights of red and blue in the luma, by the number of the matrix.
 _WEIGHTS = {
     1: (0.2126, 0.0722),  # BT.709
     4: (0.30, 0.11),  # FCC
@@ -20,18 +20,18 @@ _WEIGHTS = {
     9: (0.2627, 0.0593),  # BT.2020
 }
 _RGB, _UNSPECIFIED, _BT709, _BT601 = 0, 2, 1, 6
-LIMITED_RANGE, FULL_RANGE = 1, 2  # as FFmpeg counts them
-_HD_HEIGHT = 720  # films of at least this height are in BT.709 if they do not say it
+LIMITED_RANGE, FULL_RANGE = 1, 2  # FFmpeg's numbers
+_HD_HEIGHT = 720  # videos of at least this height are in BT.709 if they state no matrix
 
 
 @dataclass(frozen=True)
 class Encoding:
-    """How the frames of a film store color.
+    """The color encoding of the frames of a video.
 
     Attributes:
-        bits: per sample.
+        bits: bits per sample.
         full_range: whether black and white are the lowest and the highest value.
-        matrix: its number in ITU-T H.273.
+        matrix: number of the matrix in ITU-T H.273.
     """
 
     bits: int
@@ -39,17 +39,17 @@ class Encoding:
     matrix: int
 
     def luma_range(self) -> tuple[float, float]:
-        """The values of black and white."""
+        """Return the values of black and white."""
         if self.full_range:
             return 0, 2**self.bits - 1
         return 16 << (self.bits - 8), 235 << (self.bits - 8)
 
 
 def encoding_of(frame: Any, bits: int) -> Encoding:
-    """What a frame (of PyAV) says of its colors, in `bits`; where it says nothing, what is usual.
+    """Return the color encoding of a PyAV frame, with the usual defaults for missing values.
 
     Raises:
-        ColorizeError: for a matrix that is not a sum of red, green and blue.
+        ColorizeError: if the luma of the matrix is not a sum of red, green and blue.
     """
     name, matrix = frame.format.name, frame.colorspace
     full = frame.color_range == FULL_RANGE or name.startswith('yuvj')
@@ -63,7 +63,7 @@ def encoding_of(frame: Any, bits: int) -> Encoding:
 
 
 def plane(frame: Any, index: int) -> np.ndarray:
-    """One plane of a frame, (height, width) uint8 or uint16; writing to it changes the frame."""
+    """Return a view of one plane of a frame, (height, width) uint8 or uint16."""
     place = frame.planes[index]
     values = np.frombuffer(place, np.uint8).reshape(-1, place.line_size)
     if frame.format.components[0].bits > 8:
@@ -72,7 +72,7 @@ def plane(frame: Any, index: int) -> np.ndarray:
 
 
 def gray_of(frame: Any, encoding: Encoding) -> np.ndarray:
-    """The luma of a YUV frame as gray values of sRGB, (H, W) uint16, white at 65535."""
+    """Return the luma of a YUV frame as sRGB gray values, (H, W) uint16, where white is 65535."""
     return _gray_table(encoding).take(plane(frame, 0), mode='clip')
 
 
@@ -84,20 +84,20 @@ def _gray_table(encoding: Encoding) -> np.ndarray:
 
 
 def at_chroma_size(lightness: Tensor, frame: Any) -> Tensor:
-    """The mean of (H, W) over the pixels that share a sample of chroma."""
+    """Return the mean of (H, W) over the pixels that share a chroma sample."""
     chroma = frame.planes[1]
     cell = (-(-frame.height // chroma.height), -(-frame.width // chroma.width))
     return lightness if cell == (1, 1) else avg_pool2d(lightness[None], cell, ceil_mode=True)[0]
 
 
 def set_chroma(frame: Any, rgb: np.ndarray, encoding: Encoding) -> None:
-    """Give a YUV frame new colors; its luma stays exactly as it is.
+    """Replace the chroma of a YUV frame and keep its luma exactly.
 
     Args:
-        frame: of planar YUV, writable.
-        rgb: (h, w, 3) sRGB at the size of the frame's chroma, uint8 or uint16. Only its color
-            differences count.
-        encoding: that of the frame.
+        frame: a writable frame in planar YUV.
+        rgb: (h, w, 3) sRGB at the size of the chroma, uint8 or uint16. Only its color differences
+            are used.
+        encoding: the color encoding of the frame.
     """
     red, blue = _WEIGHTS[encoding.matrix]
     weights = np.array([red, 1 - red - blue, blue])

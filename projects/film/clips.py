@@ -1,4 +1,4 @@
-"""Clips whose colors and motion are known: a camera that pans and zooms over photos."""
+"""Make clips with known colors and motion: a camera pans and zooms over photos."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -6,22 +6,25 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-ZOOM, DRIFT = 0.25, 0.2  # how much a shot zooms and moves, as shares of the photo
-BRIGHTNESS, NOISE = 0.02, 4.0  # deviation of a frame's brightness, and of a pixel's value of 255
+ZOOM, DRIFT = 0.25, 0.2  # zoom and motion of a shot, relative to the size of the photo
+BRIGHTNESS, NOISE = (
+    0.02,
+    4.0,
+)  # standard deviation of the brightness of a frame, and of pixel values (of 255)
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A frame and the truth about it.
+    """A frame with its ground truth.
 
     Attributes:
         color: (size, size, 3) uint8, the true sRGB.
-        gray: (size, size) uint8, as a film shows it: with noise, and brighter or darker.
-        before: (size, size, 2) float32, where each pixel was in the frame before, as x and y; None
-            for the first frame of a shot.
-        known: (size, size) bool, the pixels that were visible in the frame before.
-        shown: (size, size) bool, the pixels that were hidden in the frame before by the object
-            that moves; ghosts would appear there.
+        gray: (size, size) uint8, the input with noise and a change in brightness.
+        before: (size, size, 2) float32, the position (x, y) of each pixel in the previous frame;
+            None for the first frame of a shot.
+        known: (size, size) bool, the pixels that were visible in the previous frame.
+        shown: (size, size) bool, the pixels that the moving object hid in the previous frame;
+            ghosts would appear there.
     """
 
     color: np.ndarray
@@ -34,15 +37,15 @@ class Frame:
 def clip(
     photos: Sequence[np.ndarray], size: int, length: int, rng: np.random.Generator
 ) -> Iterator[Frame]:
-    """Yield the frames of a clip: one shot of each photo, with a cut between two.
+    """Yield the frames of a clip with one shot per photo and cuts between them.
 
-    In every shot an ellipse with the content of the next photo moves over the picture.
+    In every shot, an ellipse with content of the next photo moves over the image.
 
     Args:
-        photos: (H, W, 3) uint8, two or more.
+        photos: two or more photos, (H, W, 3) uint8.
         size: side of the frames.
-        length: frames of a shot.
-        rng: chooses the motion and the noise.
+        length: number of frames per shot.
+        rng: random number generator for the motion and the noise.
     """
     for index, photo in enumerate(photos):
         yield from _shot(photo, photos[(index + 1) % len(photos)], size, length, rng)
@@ -88,7 +91,7 @@ def _shot(
 
 
 def _view(height: int, width: int, size: int, rng: np.random.Generator) -> np.ndarray:
-    """(2, 3): from pixels of a frame to those of the photo, of which it shows the middle part."""
+    """Return the (2, 3) map from pixels of a frame to those of the central part of the photo."""
     side = min(height, width) * (1 - DRIFT - ZOOM * rng.uniform(0, 1))
     corner = rng.uniform(0, 1, 2) * (np.array([width, height]) - side - 1)
     scale = side / size

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Measures how steady and how right the colors of films are, on clips whose colors are known."""
+"""Measure the temporal stability and the accuracy of colors on clips with known colors."""
 
 import argparse
 import json
@@ -31,27 +31,33 @@ def main() -> int:
     parser.add_argument(
         '--photos', type=Path, required=True, help='folder of two or more color photos'
     )
-    parser.add_argument('--clips', type=natural, default=12, help='how many')
     parser.add_argument(
-        '--length', type=natural, default=16, help='frames of each of the two shots'
+        '--clips', type=natural, default=12, help='number of clips (default: %(default)s)'
     )
     parser.add_argument(
-        '--strengths', type=float, nargs='+', default=[0.0, 0.7, 0.85, 0.95], help='see --smooth'
+        '--length', type=natural, default=16, help='frames per shot (default: %(default)s)'
+    )
+    parser.add_argument(
+        '--strengths',
+        type=float,
+        nargs='+',
+        default=[0.0, 0.7, 0.85, 0.95],
+        help='values of --smooth',
     )
     parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--weights', help='safetensors file; None: the bundled weights')
+    parser.add_argument('--weights', help='safetensors file (default: the bundled weights)')
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda or cuda:N')
-    parser.add_argument('--out', type=Path, help='folder for the figures and a sheet per clip')
+    parser.add_argument('--out', type=Path, help='folder for the figures and an image per clip')
     args = parser.parse_args()
     return run_command(lambda: run(args))
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print the figures of every strength."""
+    """Print the figures for every strength."""
     pipe = ColorizationPipeline(args.weights, device=args.device)
     photos = pictures_below(args.photos)
     if len(photos) < 2:
-        raise UserError(f'{args.photos} has one photo, but a clip shows two: name another folder')
+        raise UserError(f'{args.photos} has one photo, but a clip needs two: choose another folder')
     rng = np.random.default_rng(args.seed)
     found: dict[float, list[dict[str, float]]] = {strength: [] for strength in args.strengths}
     for index in range(args.clips):
@@ -93,13 +99,13 @@ def measure(frames: list[Frame], ab: torch.Tensor, truth: torch.Tensor) -> dict[
     """Measure the colors of a clip, in CIELAB units.
 
     Args:
-        frames: of the clip.
-        ab, truth: (frames, 2, size, size), the colors to measure and the true ones.
+        frames: the frames of the clip.
+        ab, truth: (frames, 2, size, size), the predicted and the true colors.
 
     Returns:
-        'change': mean distance of a color from that of the same thing in the frame before.
+        'change': mean distance of a color from that of the same object in the previous frame.
         'error': mean distance from the true color.
-        'shown': the same for pixels that the frame before did not show.
+        'shown': the same for pixels that were hidden in the previous frame.
         'cut': the same for the first frames after a cut.
     """
     error = (ab - truth).norm(dim=1).numpy()
@@ -122,7 +128,7 @@ def measure(frames: list[Frame], ab: torch.Tensor, truth: torch.Tensor) -> dict[
 
 
 def sheet(rows: list[torch.Tensor], lightness: torch.Tensor, path: Path) -> None:
-    """Write a picture with a row of frames for each set of colors."""
+    """Write an image with a row of frames for each set of colors."""
     chosen = np.linspace(0, len(lightness) - 1, 8).astype(int)
     lines = [torch.cat(list(join_lightness(lightness[chosen], ab[chosen])), dim=2) for ab in rows]
     picture = (torch.cat(lines, dim=1).permute(1, 2, 0) * 255).round().byte().numpy()
