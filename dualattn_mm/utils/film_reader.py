@@ -1,4 +1,4 @@
-"""Film files: their frames, and the packets of everything else in them."""
+"""Read video files: decoded frames, and the packets of all other streams."""
 
 import contextlib
 from collections import deque
@@ -17,26 +17,26 @@ _SAFE = {'format_whitelist': 'mov,matroska,avi', 'protocol_whitelist': 'file'}
 
 
 class FilmReader:
-    """The frames of a film in order, and the packets of all other streams.
+    """A context manager for the frames of a video in order, and the packets of all other streams.
 
-    A context manager. What cannot be decoded is counted and left out: the frame before it stays in
-    the picture, because every frame keeps its time.
+    Frames that cannot be decoded are counted and skipped. The previous frame is then shown for
+    longer, because every frame keeps its time.
 
     Args:
         path: the file.
-        max_pixels: films of larger frames are refused.
+        max_pixels: videos with larger frames are rejected.
 
     Attributes:
         stream: the video stream that is decoded.
         others: the other streams.
         covers: the content of those that are cover pictures, by their index.
         first: the first frame.
-        damaged: how many frames could not be decoded, or not fully.
-        remark: what is wrong with the file; empty if nothing.
+        damaged: number of frames that could not be decoded completely.
+        remark: the problems of the file; empty if there are none.
 
     Raises:
-        ColorizeError: if the file cannot be read, or no frame of it; the message is the reason
-            alone.
+        ColorizeError: if the file or all of its frames cannot be read. The message does not name
+            the file.
     """
 
     def __init__(self, path: Path, max_pixels: int):
@@ -46,8 +46,8 @@ class FilmReader:
         self._ends_at = 0.0
         self._stopped = ''
         self._packets: list[Any] = []
-        # AVI files store no times: the frames, in the order in which they are shown, have those of
-        # the packets, in the order in which they are stored.
+        # AVI files do not store times. The frames in display order get the times of the packets in
+        # the order of the file.
         self._times: deque[int] | None = None
         with self._reading(), contextlib.ExitStack() as stack:
             if not path.stat().st_size:
@@ -79,29 +79,29 @@ class FilmReader:
 
     @property
     def frame_count(self) -> int | None:
-        """About how many frames there are; None where the file does not say."""
+        """Return the approximate number of frames; None if the file does not state it."""
         rate, seconds = self.stream.average_rate, self._seconds()
         return self.stream.frames or (round(seconds * rate) if rate and seconds else None)
 
     @property
     def metadata(self) -> dict[str, str]:
-        """That of the file."""
+        """Return the metadata of the file."""
         return self._container.metadata
 
     @property
     def chapters(self) -> list[Any]:
-        """Those of the file."""
+        """Return the chapters of the file."""
         return self._container.chapters()
 
     @property
     def display_matrix(self) -> list[int] | None:
-        """How the film is turned for showing, as nine numbers; None if it is not."""
+        """Return the display matrix, nine numbers, that rotates the video; None without one."""
         data = self.first.side_data.get('DISPLAYMATRIX')
         return None if data is None else np.frombuffer(bytes(data), '<i4').tolist()
 
     @property
     def quarter_turns(self) -> int:
-        """By how many quarter turns against the clock a stored frame is upright."""
+        """Return how many counterclockwise quarter turns make a stored frame upright."""
         return round(self.first.rotation / 90) % 4
 
     @property
@@ -120,12 +120,12 @@ class FilmReader:
         return '; '.join(remarks)
 
     def frames(self) -> Iterator[Any]:
-        """All frames, once."""
+        """Yield all frames; it can be called once."""
         yield self.first
         yield from self._frames
 
     def take_packets(self) -> list[Any]:
-        """What was read of the other streams since the last call."""
+        """Return the packets of the other streams that were read since the last call."""
         packets, self._packets = self._packets, []
         return packets
 

@@ -1,4 +1,4 @@
-"""Film files that are written: new frames, and everything else as it was in another film."""
+"""Write video files with new frames and all other streams of another video."""
 
 import contextlib
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from .yuv import FULL_RANGE, LIMITED_RANGE, encoding_of, plane
 
 @dataclass(frozen=True)
 class _Encoder:
-    """The encoder of a codec: its name in FFmpeg, default and worst quality, other options."""
+    """An encoder: its name in FFmpeg, its default and worst quality, and other options."""
 
     name: str
     crf: int | None = None
@@ -21,7 +21,7 @@ class _Encoder:
     options: dict[str, str] = field(default_factory=dict)
 
 
-# The quality is one at which differences from the input are hard to see.
+# At the default quality, differences from the input are hard to see.
 _ENCODERS = {
     'h264': _Encoder('libx264', 17),
     'hevc': _Encoder('libx265', 20, 51, {'x265-params': 'log-level=none'}),
@@ -29,10 +29,10 @@ _ENCODERS = {
     'av1': _Encoder('libsvtav1', 24, 63, {'preset': '8'}),
     'ffv1': _Encoder('ffv1'),
 }
-# What other programs wrote of the file that it was, and is not true of the new one.
+# Tags that describe the original file and are wrong for the new one.
 _STALE_TAGS = ('encoder', 'major_brand', 'minor_version', 'compatible_brands', 'duration')
 _STALE_STATISTICS = ('bps', 'number_of_', '_statistics')
-# What MP4 and MOV files hold without `use_metadata_tags`.
+# The tags that MP4 and MOV files can store without `use_metadata_tags`.
 _MP4_TAGS = {
     *('title', 'artist', 'album_artist', 'composer', 'album', 'date', 'comment', 'genre'),
     *('copyright', 'grouping', 'lyrics', 'description', 'synopsis', 'show', 'episode_id'),
@@ -42,11 +42,11 @@ _MP4_TAGS = {
 
 @dataclass(frozen=True)
 class FilmOptions:
-    """How a film is stored.
+    """The encoder settings of a video.
 
     Attributes:
-        crf: the quality in the units of the encoder (lower is better); None is a high one.
-        preset: the encoder's name or number for its speed; None is its default.
+        crf: the quality in the units of the encoder (lower is better); None is a high quality.
+        preset: the speed preset of the encoder, a name or a number; None is the default.
     """
 
     crf: float | None = None
@@ -54,22 +54,23 @@ class FilmOptions:
 
 
 class FilmWriter:
-    """A film like another one, with new frames; the other streams are copied packet by packet.
+    """A context manager that writes a copy of a video with new frames.
 
-    A context manager; the file is complete when it ends without an error.
+    The other streams are copied packet by packet. The file is complete when the context ends
+    without an error.
 
     Args:
         path: the file to write.
-        suffix: that of its final name, which says the container.
-        film: the one it is made from.
+        suffix: the suffix of its final name, which sets the container.
+        film: the original video.
         options: see `FilmOptions`.
 
     Attributes:
-        encoding: of its frames.
-        left_out: streams that its container cannot hold, by kind and codec.
+        encoding: the color encoding of the frames.
+        left_out: streams that the container cannot store, by kind and codec.
 
     Raises:
-        ColorizeError: if the encoder takes no such options.
+        ColorizeError: if the encoder does not accept the options.
     """
 
     def __init__(self, path: Path, suffix: str, film: FilmReader, options: FilmOptions):
@@ -90,8 +91,8 @@ class FilmWriter:
             self._stream = self._add_video(encoder, film, options, container)
             self._format = self._stream.pix_fmt
             self.left_out: list[str] = []
-            # Data streams have no codec that all containers know. Those of chapters and of the
-            # time code are made anew.
+            # Data streams have no codec that all containers support. Those of chapters and of the
+            # time code are created again.
             copied = [s for s in film.others if s.type != 'data']
             self._copies = {s.index: self._copy_of(s, film, container) for s in copied}
             try:
@@ -114,9 +115,9 @@ class FilmWriter:
             self._stack.close()
 
     def canvas(self, frame: Any) -> Any:
-        """A frame of the stored format that has the luma of this one and is ready for new chroma.
+        """Return a frame in the stored format with the luma of this one, ready for new chroma.
 
-        It may be the same frame. This is the only method that several threads may call.
+        It can be the same frame. This is the only method that several threads may call.
         """
         stream, first = self._stream, self.encoding
         same_size = (frame.width, frame.height) == (stream.width, stream.height)
@@ -139,13 +140,13 @@ class FilmWriter:
         )
 
     def write(self, frame: Any) -> None:
-        """Store the next frame, at its own time."""
-        frame.pict_type = 0  # the encoder chooses, not the input's one
+        """Write the next frame at its own time."""
+        frame.pict_type = 0  # the encoder chooses the type, not the input
         frame.colorspace = self.encoding.matrix
         self._output.mux(self._stream.encode(frame))
 
     def copy(self, packets: list[Any]) -> None:
-        """Copy packets of other streams."""
+        """Copy packets of the other streams."""
         for packet in packets:
             stream = self._copies.get(packet.stream.index)
             if stream is None:
@@ -168,7 +169,7 @@ class FilmWriter:
             crf = encoder.crf if options.crf is None else options.crf
             if not 0 <= crf <= encoder.worst:
                 raise ColorizeError(
-                    f'crf of {encoder.name} is from 0 to {encoder.worst}, got {crf:g}'
+                    f'crf of {encoder.name} must be from 0 to {encoder.worst}, got {crf:g}'
                 )
             settings['crf'] = str(crf)
             if options.preset is not None:
@@ -185,9 +186,9 @@ class FilmWriter:
         context.colorspace = self.encoding.matrix
         context.color_trc, context.color_primaries = first.color_trc, first.color_primaries
         if container == 'avi':
-            context.max_b_frames = 0  # AVI stores no times, so that frames must be in order
+            context.max_b_frames = 0  # AVI does not store times, so frames must be in order
         if encoder.name == 'libx265' and container in ('mp4', 'mov'):
-            context.codec_tag = 'hvc1'  # the only one that Apple's programs take
+            context.codec_tag = 'hvc1'  # the only tag that Apple's programs accept
         if first.interlaced_frame:
             flags = self._av.codec.context.Flags
             context.flags |= flags.interlaced_dct | flags.interlaced_me
@@ -223,7 +224,7 @@ _SAME_LUMA = {
 
 
 def _choose_format(frame: Any, formats: list[str], encoder: str) -> str:
-    """The pixel format to store: the frame's own, or the nearest one of planar YUV."""
+    """Return the pixel format to store: that of the frame, or the nearest planar YUV format."""
     own = frame.format
     odd = (frame.width | frame.height) & 1 and encoder in ('libx264', 'libx265')
     if own.name in formats and own.name.startswith('yuv') and not odd:
@@ -242,7 +243,7 @@ def _choose_format(frame: Any, formats: list[str], encoder: str) -> str:
 
 
 def _copy_description(source: Any, stream: Any) -> None:
-    """What a stream is called, and what it is for."""
+    """Copy the metadata and the disposition of a stream."""
     tags = source.metadata
     if source.type == 'video':
         tags = {
@@ -255,6 +256,6 @@ def _copy_description(source: Any, stream: Any) -> None:
 
 
 def _has_other_tags(film: FilmReader, container: str) -> bool:
-    """Whether MP4 or MOV would lose a tag."""
+    """Return whether MP4 or MOV would lose a tag."""
     tags = {name.lower().partition('-')[0] for name in film.metadata}
     return container in ('mp4', 'mov') and bool(tags - _MP4_TAGS - {*_STALE_TAGS})

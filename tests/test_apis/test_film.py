@@ -390,7 +390,7 @@ def test_existing_film_is_replaced_only_if_asked(tmp_path, pipe):
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        (FilmOptions(crf=52), 'crf of libx264 is from 0 to 51, got 52'),
+        (FilmOptions(crf=52), 'crf of libx264 must be from 0 to 51, got 52'),
         (FilmOptions(preset='soon'), 'libx264 cannot be started .*--crf and --preset'),
     ],
 )
