@@ -21,7 +21,7 @@ def predicted():
     return ab[:, ::8, ::8].numpy()
 
 
-def test_bundled_weights_predict_what_they_did():
+def test_bundled_weights_reproduce_stored_predictions():
     golden = np.load(GOLDEN, allow_pickle=False)
     assert golden.shape == (2, 20, 20)
     assert np.linalg.norm(golden) > 100, 'a colorful prediction'

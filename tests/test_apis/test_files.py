@@ -163,7 +163,7 @@ def test_the_input_folder_as_output(here):
     assert outputs('in/a.bmp', out='in') == {'in/a.bmp': 'in/a.png'}
 
 
-def test_what_cannot_be_read_is_reported(here):
+def test_unreadable_inputs_are_reported(here):
     make('in/a.jpg')
     Path('in/b.jpg').write_bytes(b'')
     os.symlink('nowhere', 'in/c.jpg')

@@ -298,7 +298,7 @@ def test_playlists_of_other_files_are_not_opened(tmp_path, pipe):
             colorize_film(pipe, tmp_path / 'list.mp4', tmp_path / 'out.mp4')
 
 
-def test_streams_that_do_not_fit_are_named(tmp_path, pipe):
+def test_streams_that_do_not_fit_are_reported(tmp_path, pipe):
     kept = {}
     source = make_clip(
         tmp_path / 'a.mkv',
@@ -326,7 +326,7 @@ def test_damaged_frames_are_counted_and_bridged(tmp_path, pipe):
     assert times[:5] + times[-6:] == [0, 0.04, 0.08, 0.12, 0.16, 0.24, 0.28, 0.32, 0.36, 0.4, 0.44]
 
 
-def test_film_that_ends_early_is_told(tmp_path, pipe):
+def test_truncated_film_is_reported(tmp_path, pipe):
     source = make_clip(tmp_path / 'a.mkv', 'ffv1', times=[1000 * i for i in range(COUNT)])
     data = source.read_bytes()
     source.write_bytes(data[: data.index(packets(source, 'video')[6][0]) + 5])
@@ -343,7 +343,7 @@ def test_film_that_ends_early_is_told(tmp_path, pipe):
         (b'\0\0\0\x18ftypisom\0\0\2\0isomiso2', 'cannot be read: '),
     ],
 )
-def test_unreadable_films_are_one_line(tmp_path, pipe, content, reason):
+def test_unreadable_films_are_reported_in_one_line(tmp_path, pipe, content, reason):
     path = tmp_path / 'a.mp4'
     path.write_bytes(content)
     with pytest.raises(ColorizeError) as error:

@@ -90,7 +90,7 @@ def test_pytorch_uses_one_core_in_the_threads_alone():
         torch.set_num_threads(before)
 
 
-def test_order_does_not_depend_on_who_is_first():
+def test_order_does_not_depend_on_which_item_is_first():
     rng = random.Random(0)
     naps = [rng.choice((0, 0.01)) for _ in range(60)]
 

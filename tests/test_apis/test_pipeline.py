@@ -88,7 +88,7 @@ def test_color_lands_where_the_network_puts_it():
 
 
 @pytest.mark.parametrize('height', [30, 97, 700])  # fewer rows than the network's, more, many bands
-def test_enlarging_in_bands_is_that_of_the_whole(two_convs, rng, height):
+def test_enlarging_in_bands_equals_enlarging_at_once(two_convs, rng, height):
     pipe = ColorizationPipeline.from_generator(two_convs(), size=64)
     photo = pipe.prepare(rng.integers(70, 190, (height, 150), dtype=np.uint8))
     ab = torch.from_numpy(rng.uniform(-15, 15, (2, 64, 64)).astype(np.float32))
@@ -98,13 +98,13 @@ def test_enlarging_in_bands_is_that_of_the_whole(two_convs, rng, height):
 
 
 @pytest.mark.parametrize('shape', [(30, 40), (97, 501), (501, 97), (20, 400)])
-def test_shrinking_in_bands_is_that_of_the_whole(pipe, rng, shape):
+def test_shrinking_in_bands_equals_shrinking_at_once(pipe, rng, shape):
     photo = pipe.prepare(rng.integers(0, 256, shape, dtype=np.uint8))
     whole = F.interpolate(photo.lightness[None, None], (32, 32), mode='bilinear', antialias=True)
     torch.testing.assert_close(photo.square, whole[0], rtol=0, atol=1e-3)
 
 
-def test_the_network_sees_the_whole_image_squashed_to_the_square(uniform_color):
+def test_network_input_is_the_image_resized_to_a_square(uniform_color):
     seen = []
     generator = uniform_color()
     generator.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))

@@ -94,7 +94,7 @@ def test_loading_draws_no_initial_values(tmp_path, generator):
     assert not torch.equal(torch.get_rng_state(), before)
 
 
-def test_size_is_what_the_weights_were_trained_at_unless_given(tmp_path, generator, tiny):
+def test_default_size_is_the_training_size_of_the_weights(tmp_path, generator, tiny):
     at_96 = dict(tiny, image_size=96)
     save_generator(tmp_path / 'a.safetensors', MODELS.build(at_96), at_96)
     assert ColorizationPipeline(tmp_path / 'a.safetensors').size == 96
@@ -210,7 +210,7 @@ def test_pickled_code_is_refused_and_does_not_run(tmp_path, config, legacy):
     assert not (tmp_path / 'ran').exists()
 
 
-def test_what_the_training_log_may_name_does_nothing(tmp_path, config):
+def test_names_allowed_in_the_training_log_execute_nothing(tmp_path, config):
     """`getattr` occurs in mmengine's checkpoints; here it is used to reach a function."""
 
     class Attribute:
@@ -290,7 +290,9 @@ def test_description_may_not_import_anything(tmp_path, generator, tiny, monkeypa
         ('init_cfg', None),
     ],
 )
-def test_description_outside_of_the_schema_is_one_line(tmp_path, generator, tiny, where, value):
+def test_description_outside_of_the_schema_is_reported_in_one_line(
+    tmp_path, generator, tiny, where, value
+):
     *parts, last = where.split('.')
     cfg = tiny
     for part in parts:
@@ -313,7 +315,7 @@ def write_description(path, generator, text):
     ['', '[' * 50_000, '9' * 99_000, '{}', '[]', '"x"', 'null', '{"type": {}}', ' ' * 10**6, '\0'],
     ids=lambda text: text[:8],
 )
-def test_description_that_is_no_config_is_one_line(tmp_path, generator, text):
+def test_description_that_is_not_a_config_is_reported_in_one_line(tmp_path, generator, text):
     write_description(tmp_path / 'a', generator, text)
     with pytest.raises(ColorizeError, match='description of the network') as error:
         load_generator(tmp_path / 'a')
@@ -339,7 +341,7 @@ def test_parts_that_do_not_fit_each_other_are_found_at_once(tmp_path, tiny):
 
 @pytest.mark.parametrize('dtype', [torch.int64, torch.complex64, torch.bool, torch.uint8])
 @pytest.mark.parametrize('kind', ['safetensors', 'pth'])
-def test_tensors_of_another_kind_are_named(tmp_path, generator, config, dtype, kind):
+def test_tensors_of_another_kind_are_reported(tmp_path, generator, config, dtype, kind):
     state = generator.state_dict()
     state['leave.bias'] = state['leave.bias'].to(dtype)
     path = tmp_path / f'a.{kind}'
@@ -352,7 +354,7 @@ def test_tensors_of_another_kind_are_named(tmp_path, generator, config, dtype, k
         load_generator(path, config)
 
 
-def test_sparse_tensors_are_named(tmp_path, generator, config):
+def test_sparse_tensors_are_reported(tmp_path, generator, config):
     state = generator.state_dict()
     state['leave.weight'] = state['leave.weight'].to_sparse()
     torch.save({f'generator.{k}': v for k, v in state.items()}, tmp_path / 'a.pth')
@@ -388,7 +390,7 @@ def test_compressed_checkpoint_is_refused(tmp_path, generator, config, entry):
     ],
     ids=str,
 )
-def test_checkpoint_of_something_else_is_one_line(tmp_path, config, content):
+def test_checkpoint_without_a_generator_is_reported_in_one_line(tmp_path, config, content):
     torch.save(content, tmp_path / 'a.pth')
     with pytest.raises(ColorizeError, match=r'a\.pth has no generator') as error:
         load_generator(tmp_path / 'a.pth', config)

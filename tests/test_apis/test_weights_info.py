@@ -29,7 +29,7 @@ def test_checkpoint(tmp_path, two_convs):
 
 
 @pytest.mark.parametrize('content', [b'', b'12345678{', b'\xff' * 8 + b'{"a": 1}', b'no weights'])
-def test_damaged_files_are_one_line(tmp_path, content):
+def test_damaged_files_are_reported_in_one_line(tmp_path, content):
     path = tmp_path / 'x'
     path.write_bytes(content)
     with pytest.raises(UserError, match=str(path)) as error:

@@ -222,7 +222,7 @@ def test_larger_photos_than_the_limit_are_refused(photos, run):
     ]
 
 
-def test_other_files_of_a_folder_are_counted_and_named(photos, run):
+def test_other_files_in_a_folder_are_counted_and_reported(photos, run):
     for name in ('a.heic', 'b.xcf', 'sub/c.pdf', 'sub/d.svg', '.hidden.heic'):
         Path('in', name).write_bytes(b'x')
     status, out, _ = run('in', '-o', 'out')
@@ -330,7 +330,7 @@ def test_wrong_use(photos, weights, monkeypatch, capsys, two_convs, argv, messag
 
 
 @pytest.mark.parametrize('argv', [[], ['-o', 'out'], ['in', '--size', 'big'], ['in', '--what']])
-def test_wrong_arguments_are_one_line(photos, capsys, argv):
+def test_wrong_arguments_are_reported_in_one_line(photos, capsys, argv):
     assert main(['colorize', *argv]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
@@ -482,7 +482,7 @@ def test_names_that_are_too_long_for_a_result_cost_no_other_photo(photos, run):
     assert not [name for name in found('out') if name.endswith('.tmp')]
 
 
-def test_damaged_metadata_is_told_and_costs_nothing(photos, run):
+def test_damaged_metadata_is_reported_and_the_photo_is_colorized(photos, run):
     maker = struct.pack('<HHIII', 0x010F, 5, 1, 0, 0)  # a number instead of a text
     exif = b'Exif\0\0II*\0\x08\0\0\0\x01\0' + maker + bytes(4)
     photos.save('in/damaged.jpg', exif=exif, icc_profile=b'no profile')

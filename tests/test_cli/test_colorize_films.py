@@ -96,7 +96,7 @@ def test_wrong_use(here, run, words, message):
     assert not (here / 'colorized').exists()
 
 
-def test_without_pyav_one_line_names_the_extra(here, run, monkeypatch):
+def test_missing_pyav_is_reported_with_the_extra_to_install(here, run, monkeypatch):
     monkeypatch.setitem(sys.modules, 'av', None)
     status, out, err = run('in/sub/film.mp4')
     assert (status, out, len(err)) == (2, [], 1)
@@ -104,7 +104,7 @@ def test_without_pyav_one_line_names_the_extra(here, run, monkeypatch):
     assert err[0].endswith("pip install 'dualattn_mm[video]'")
 
 
-def test_animated_images_are_colorized_whole(here, run, rng):
+def test_all_frames_of_animated_images_are_colorized(here, run, rng):
     stills = [Image.fromarray(rng.integers(0, 255, (48, 64), np.uint8)) for _ in range(3)]
     stills[0].save('in/moves.gif', save_all=True, append_images=stills[1:], duration=100)
     stills[0].save('in/still.gif')

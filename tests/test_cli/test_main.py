@@ -49,14 +49,14 @@ def test_version(capsys):
 
 
 @pytest.mark.parametrize('argv', [[], ['color'], ['--what'], ['info', '--what'], ['train']])
-def test_wrong_use_is_one_line(capsys, argv):
+def test_wrong_use_is_reported_in_one_line(capsys, argv):
     assert main(argv) == 2
     out, err = capsys.readouterr()
     assert out == ''
     assert re.fullmatch(r'error: .* \(see dualattn( info| train)? --help\)\n', err)
 
 
-def test_a_config_that_is_not_there_is_one_line(tmp_path, monkeypatch, capsys):
+def test_missing_config_is_reported_in_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(['train', 'mmagic/color_dualattn_minii']) == 2
     out, err = capsys.readouterr()
@@ -110,7 +110,7 @@ def test_ctrl_c_while_torch_is_imported(tmp_path, torch):
     assert process.returncode == 130
 
 
-def test_without_torch_one_line_says_what_to_do(tmp_path):
+def test_missing_torch_is_reported_with_the_remedy(tmp_path):
     (tmp_path / 'torch.py').write_text('raise ModuleNotFoundError("gone", name="torch")')
     status, out, err = call('colorize', 'x.jpg', env=dict(PYTHONPATH=f'{tmp_path}:{ROOT}'))
     assert (status, out, err.count('\n')) == (2, '', 1)

@@ -80,7 +80,7 @@ def test_publish(call, tmp_path, generator, config, checkpoint):
         (dict(output='/proc/none/mpt.safetensors'), '/proc/none'),
     ],
 )
-def test_wrong_use_is_one_line(call, tmp_path, config, checkpoint, change, word):
+def test_wrong_use_is_reported_in_one_line(call, tmp_path, config, checkpoint, change, word):
     use = dict(config=config, checkpoint=checkpoint, output=tmp_path / 'x', saturation='1') | change
     status, out, lines = call(
         use['config'], use['checkpoint'], '-o', use['output'], '--saturation', use['saturation']

@@ -111,7 +111,7 @@ def test_count_of_known_layers():
     assert parts[''].macs == 16 * 8 * 27 + 2 * 16 * 16 * 8 + 16 * 8 * 5
 
 
-def test_what_cannot_be_counted():
+def test_models_that_cannot_be_counted_are_rejected():
     with pytest.raises(UserError, match='no model'):
         complexity_of_config(Config(dict(a=1)))
     with pytest.raises(UserError, match='--shape'):

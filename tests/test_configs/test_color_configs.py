@@ -247,7 +247,7 @@ def test_the_average_is_tested(photos, tmp_path):
     assert all(torch.equal(v, start[f'generator.{k}']) for k, v in average.items())
 
 
-def test_optimizers_of_unknown_networks_are_named(photos, tmp_path):
+def test_optimizers_of_unknown_networks_are_reported(photos, tmp_path):
     cfg = short('color_dualattn_mini_critic.py', photos, tmp_path)
     cfg.optim_wrapper.discriminator = cfg.optim_wrapper.pop('critic')
     with pytest.raises(ValueError, match=r"\['discriminator'\].*'critic'"):

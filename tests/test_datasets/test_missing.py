@@ -56,7 +56,7 @@ def test_missing_data_hint_names_the_options_of_the_outermost_missing_path(
     assert hint == f'; set its location with --cfg-options {options}'
 
 
-def test_missing_data_hint_says_nothing_of_other_files(cfg, tmp_path):
+def test_missing_data_hint_is_empty_for_other_files(cfg, tmp_path):
     for path in ('elsewhere.txt', 'coco2/x.jpg', 'the/coco'):
         assert missing_data_hint(cfg, f'no file {tmp_path}/{path}') == ''
     (tmp_path / 'coco' / 'a').mkdir(parents=True)

@@ -128,7 +128,7 @@ def test_unreadable_photos_are_not_kept(folder):
     assert cached.prepare_data(2) is not None
 
 
-def test_two_that_keep_the_same_photo_leave_it_whole():
+def test_two_processes_can_cache_the_same_photo():
     cache = PhotoCache(2, 1e-5)
     image = torch.randint(0, 256, (3, 20, 30), dtype=torch.uint8)
     assert cache.put(1, image)

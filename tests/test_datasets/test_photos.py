@@ -59,12 +59,12 @@ def test_links_are_followed_once_and_loops_end(photos, tmp_path_factory):
     assert names == [str(photos / name) for name in expected]
 
 
-def test_a_missing_folder_is_named(tmp_path):
+def test_a_missing_folder_is_reported(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'the folder of photos .*nowhere does not exist'):
         ColorizationDataset(data_root=str(tmp_path / 'nowhere'), pipeline=PIPELINE)
 
 
-def test_a_folder_without_photos_is_named(tmp_path):
+def test_a_folder_without_photos_is_reported(tmp_path):
     with pytest.raises(FileNotFoundError, match=str(tmp_path)):
         ColorizationDataset(data_root=str(tmp_path), pipeline=PIPELINE)
 
@@ -84,7 +84,7 @@ def test_crops_differ_from_draw_to_draw(photos):
     assert len(draws) > 4
 
 
-def test_squash_shows_the_whole_photo_in_a_square():
+def test_squash_resizes_the_whole_photo_to_a_square():
     image = torch.zeros(3, 60, 120, dtype=torch.uint8)
     image[:, :, 60:] = 200  # the right half
     squashed = ColorizationSquash(16)(dict(img=image))['img']

@@ -57,7 +57,7 @@ def test_a_list_chooses_photos_and_their_order(folder):
     assert dataset[0]['data_samples'].img_path == str(folder / '3.png')
 
 
-def test_a_list_may_lie_elsewhere_and_have_whole_paths(folder, tmp_path_factory):
+def test_list_can_be_in_another_folder_with_absolute_paths(folder, tmp_path_factory):
     path = tmp_path_factory.mktemp('lists') / 'train.txt'
     path.write_text(f'{folder / "2.png"}\n')
     dataset = make('/nowhere', ann_file=str(path))
@@ -97,7 +97,7 @@ def test_a_list_that_names_a_missing_photo_is_an_error_at_once_in_a_test(folder,
 
 
 @pytest.mark.usefixtures('skipped')
-def test_photos_none_of_which_can_be_read_end_training_in_one_line(folder):
+def test_training_stops_if_no_photo_can_be_read(folder):
     for path in folder.iterdir():
         path.write_bytes(b'no photo')
     with pytest.raises(ValueError, match='none of the 6 photos can be read') as error:
@@ -106,7 +106,7 @@ def test_photos_none_of_which_can_be_read_end_training_in_one_line(folder):
 
 
 @pytest.mark.parametrize('content', [None, '', ' \n\n'])
-def test_a_missing_or_empty_list_is_named(folder, content):
+def test_a_missing_or_empty_list_is_reported(folder, content):
     if content is not None:
         (folder / 'train.txt').write_text(content)
     with pytest.raises(FileNotFoundError, match=r'train\.txt'):
@@ -115,7 +115,7 @@ def test_a_missing_or_empty_list_is_named(folder, content):
 
 @pytest.mark.filterwarnings('ignore:This DataLoader will create')
 @pytest.mark.parametrize('workers', [0, 2])
-def test_damaged_photos_are_replaced_and_named_once(folder, skipped, workers):
+def test_damaged_photos_are_replaced_and_reported_once(folder, skipped, workers):
     loader = DataLoader(make(folder), 2, num_workers=workers, collate_fn=pseudo_collate)
     for _ in range(3):
         seen = [s.img_path for batch in loader for s in batch['data_samples']]
@@ -127,7 +127,7 @@ def test_damaged_photos_are_replaced_and_named_once(folder, skipped, workers):
         assert line.startswith(f'skipped {folder / name}: ')
 
 
-def test_a_photo_that_is_gone_is_one_more(folder, skipped):
+def test_missing_photo_counts_as_damaged(folder, skipped):
     dataset = make(folder)
     (folder / '3.png').unlink()
     assert dataset[3]['data_samples'].img_path != str(folder / '3.png')
@@ -135,7 +135,7 @@ def test_a_photo_that_is_gone_is_one_more(folder, skipped):
 
 
 @pytest.mark.usefixtures('skipped')
-def test_too_many_damaged_photos_end_training_with_their_names(folder):
+def test_too_many_damaged_photos_stop_training_and_are_listed(folder):
     dataset = make(folder, max_broken=1)
     assert dataset.prepare_data(1) is None
     with pytest.raises(ValueError, match='max_broken=1') as info:
@@ -146,7 +146,7 @@ def test_too_many_damaged_photos_end_training_with_their_names(folder):
     assert '0.png' not in str(info.value)
 
 
-def test_a_test_does_not_go_on_without_a_photo(folder, skipped):
+def test_testing_stops_at_an_unreadable_photo(folder, skipped):
     with pytest.raises(ValueError, match=r'1\.png: '):
         make(folder, test_mode=True)[1]
     assert not skipped()
@@ -162,7 +162,7 @@ def test_near_gray_photos_are_dropped_by_their_colorfulness():
     assert SkipNearGray(0.1)(dict(img=gray)) is None
 
 
-def test_a_data_set_without_near_gray_photos(folder):
+def test_dataset_without_near_gray_photos(folder):
     for name in ('1.png', '4.png'):
         Image.new('RGB', (20, 20), 'gray').save(folder / name)
     pipeline = [PIPELINE[0], dict(type='SkipNearGray', min_colorfulness=10), PIPELINE[1]]

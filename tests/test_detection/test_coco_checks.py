@@ -72,7 +72,7 @@ def test_good_data_pass_in_silence(cfg, capsys):
         ('categories', lambda rows: None, 'no list of categories'),
     ],
 )
-def test_what_stops_training(cfg, annotations, part, change, line):
+def test_wrong_annotations_stop_training(cfg, annotations, part, change, line):
     content = annotations | {part: change(annotations[part])}
     with pytest.raises(UserError) as caught:
         coco_data.check(cfg(content), 'train')
@@ -95,7 +95,7 @@ def test_what_stops_training(cfg, annotations, part, change, line):
         ),
     ],
 )
-def test_what_training_goes_on_without(cfg, annotations, capsys, change, warning):
+def test_ignored_annotations_are_counted_in_a_warning(cfg, annotations, capsys, change, warning):
     content = copy.deepcopy(annotations)
     content['annotations'][0] |= change
     content['categories'].append(dict(id=9, name='bird'))
@@ -241,7 +241,7 @@ def test_tests_need_no_annotations_and_training_is_not_looked_at(cfg, annotation
     coco_data.check(cfg, 'test')
 
 
-def test_training_without_iscrowd_goes_on_and_its_evaluation_is_refused(cfg, annotations):
+def test_missing_iscrowd_is_rejected_for_evaluation_but_not_for_training(cfg, annotations):
     """pycocotools needs it, after an epoch; mmdet's data set does not."""
     content = annotations | dict(annotations=without(annotations['annotations'], 'iscrowd'))
     cfg = cfg(content)
@@ -315,7 +315,7 @@ def test_other_libraries_are_left_alone():
     assert cfg.model.head.num_classes == 9
 
 
-def test_tools_say_it_in_a_line(options, annotations, openmmlab, tmp_path, capsys):
+def test_tools_report_the_error_in_one_line(options, annotations, openmmlab, tmp_path, capsys):
     chosen = options(annotations | dict(categories=annotations['categories'][:1]))
     work_dir = str(tmp_path / 'run')
     assert run_command(lambda: train(MASK_RCNN, work_dir, cfg_options=chosen)) == 2

@@ -58,9 +58,7 @@ def test_train_test_and_infer(options, openmmlab, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(not READS_TRAINING_LOGS, reason='needs torch 2.5')
-def test_mmdet_tools_test_resume_and_infer_what_mmengine_wrote(
-    options, openmmlab, tmp_path, monkeypatch
-):
+def test_mmdet_tools_use_checkpoints_of_mmengine(options, openmmlab, tmp_path, monkeypatch):
     """With `custom_imports = ['dualattn_mm']` alone: no hook and no tool of ours."""
     cfg = Config.fromfile(MASK_RCNN)
     cfg.merge_from_dict(options() | {'train_cfg.max_epochs': 2})

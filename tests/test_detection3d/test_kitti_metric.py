@@ -134,7 +134,7 @@ def ap11(matched):
 
 
 @pytest.mark.parametrize(('limit', 'name'), [(0.7, 'strict'), (0.5, 'loose')])
-def test_average_precision_counts_what_shapely_matches(evaluated, limit, name):
+def test_average_precision_agrees_with_matches_by_shapely(evaluated, limit, name):
     figures, _ = evaluated
     both = [overlaps(a, b) for a, b in pairs()]
     counts = set()

@@ -159,7 +159,7 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize('kind', DAMAGE)
-def test_what_stops_training_and_tests(kitti, tmp_path, capsys, kind):
+def test_wrong_data_stops_training_and_testing(kitti, tmp_path, capsys, kind):
     damage, line = DAMAGE[kind]
     damage(kitti)
     (tmp_path / 'any.pth').touch()
@@ -175,7 +175,7 @@ def test_what_stops_training_and_tests(kitti, tmp_path, capsys, kind):
         assert error.count('\n') == 1
 
 
-def test_no_database_and_no_truth(kitti, tmp_path, capsys):
+def test_missing_database_and_annotations_are_reported(kitti, tmp_path, capsys):
     options, work_dir = kitti_options(kitti), str(tmp_path / 'run')
     elsewhere = options | {'val_evaluator.ann_file': str(kitti / 'nowhere.pkl')}
     assert run_command(lambda: train(SECOND, work_dir, cfg_options=elsewhere)) == 2
@@ -205,7 +205,7 @@ def test_sparse_convolution_without_spconv(kitti, tmp_path, capsys, monkeypatch)
     )
 
 
-def test_the_tool_says_what_is_wrong(kitti, tmp_path, run_script):
+def test_tool_reports_errors_in_one_line(kitti, tmp_path, run_script):
     tool = ROOT / 'tools' / 'visualize_bev.py'
     arguments = [SECOND, str(tmp_path / 'no.pth'), '-o', str(tmp_path / 'x.png')]
     cut = bin_file(kitti)

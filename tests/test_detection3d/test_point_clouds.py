@@ -83,7 +83,7 @@ def test_points_that_are_no_numbers_are_left_out(eager, good):
     torch.testing.assert_close(of_damaged.bboxes_3d.tensor, of_kept.bboxes_3d.tensor)
 
 
-def test_training_goes_on_with_an_empty_frame_and_stays_finite(narrow, good):
+def test_training_with_an_empty_frame_stays_finite(narrow, good):
     damaged = good.clone()
     damaged[::2, 1] = NAN
     for other in (good[:0], good + 1000, damaged):

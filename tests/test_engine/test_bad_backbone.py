@@ -21,7 +21,9 @@ CONFIG = Path(__file__).resolve().parents[2] / 'configs' / 'mmpretrain' / 'cls_d
         ('order', ['sda', 'swin'], 'a sequence of kinds from'),
     ],
 )
-def test_one_line(openmmlab, tmp_path, capsys, name, value, allowed):
+def test_wrong_backbone_argument_is_reported_in_one_line(
+    openmmlab, tmp_path, capsys, name, value, allowed
+):
     options = {f'model.backbone.{name}': value}
     assert run_command(lambda: train(str(CONFIG), str(tmp_path), cfg_options=options)) == 2
     error = capsys.readouterr().err.splitlines()[-1]

@@ -98,7 +98,7 @@ def expected_sheet(val, config, state):
 
 
 @pytest.mark.parametrize('averaged', [False, True])
-def test_it_shows_what_validation_would_see(train, tmp_path, val, averaged):
+def test_gallery_equals_validation_predictions(train, tmp_path, val, averaged):
     hooks = [dict(type='GeneratorEMAHook', momentum=0.1)] if averaged else []
     runner = train('run', {**shown(val), **CRITIC, 'train_cfg.max_iters': 5}, hooks)
     found = sheets(tmp_path / 'run')
@@ -232,7 +232,7 @@ def clear(folder):
 @pytest.mark.parametrize(
     ('change', 'message'), [(None, 'nix'), (damage, '0.png: not a JPEG'), (clear, 'no JPEG/')]
 )
-def test_what_cannot_be_shown_is_one_line_before_training(
+def test_unusable_gallery_is_reported_before_training(
     config, tmp_path, val, capfd, change, message
 ):
     folder = val if change else tmp_path / 'nix'
@@ -268,7 +268,7 @@ def test_tensorboard_has_it_too(train, tmp_path, val):
 
 
 @pytest.mark.parametrize('argument', ['interval', 'rows', 'height'])
-def test_wrong_arguments_are_named(argument):
+def test_wrong_arguments_are_reported(argument):
     with pytest.raises(ValueError, match='must be > 0'):
         ColorGalleryHook(**{argument: 0})
 

@@ -68,7 +68,7 @@ def test_training_replaces_them_and_names_each_once(make_runner, images, tmp_pat
 
 @pytest.mark.parametrize('workers', [0, 2])
 @pytest.mark.filterwarnings('ignore:This DataLoader will create')
-def test_too_many_end_the_training_in_a_line(images, tmp_path, workers):
+def test_too_many_damaged_images_stop_training_in_one_line(images, tmp_path, workers):
     loader = DataLoader(images(), batch_size=3, num_workers=workers)
     loop = SimpleNamespace(dataloader=loader)
     DamagedImagesHook(max_broken=2).before_train(SimpleNamespace(train_loop=loop))

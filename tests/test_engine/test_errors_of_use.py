@@ -117,7 +117,7 @@ def checkpoint(config, tmp_path):
 
 
 @pytest.mark.parametrize('damage', DAMAGE)
-def test_damaged_checkpoints_are_named(status, config, tmp_path, capfd, checkpoint, damage):
+def test_damaged_checkpoints_are_reported(status, config, tmp_path, capfd, checkpoint, damage):
     bad = checkpoint.with_name('bad.pth')
     bad.write_bytes(DAMAGE[damage](checkpoint.read_bytes()))
     config.write_text(config.read_text() + TESTING)
@@ -138,7 +138,7 @@ def test_damaged_checkpoints_are_named(status, config, tmp_path, capfd, checkpoi
         assert err.count('\n') == 1
 
 
-def test_the_checkpoint_before_a_truncated_one_is_named(status, checkpoint):
+def test_truncated_checkpoint_error_names_the_previous_one(status, checkpoint):
     content = checkpoint.read_bytes()
     folder = checkpoint.parent
     for step in (3, 5, 7):
@@ -174,7 +174,9 @@ def test_a_zip_file_that_is_no_checkpoint(status, tmp_path):
         (None, 'its content is a list'),
     ],
 )
-def test_checkpoint_with_parts_of_another_type_is_one_line(status, checkpoint, change, part):
+def test_checkpoint_with_parts_of_another_type_is_reported_in_one_line(
+    status, checkpoint, change, part
+):
     content = torch.load(checkpoint, weights_only=True)
     bad = checkpoint.with_name('bad.pth')
     torch.save([content] if change is None else content | change, bad)
@@ -184,7 +186,7 @@ def test_checkpoint_with_parts_of_another_type_is_one_line(status, checkpoint, c
     assert err.count('\n') == 1
 
 
-def test_checkpoint_with_complex_weights_is_one_line(status, checkpoint):
+def test_checkpoint_with_complex_weights_is_reported_in_one_line(status, checkpoint):
     content = torch.load(checkpoint, weights_only=True)
     name = next(name for name, value in content['state_dict'].items() if value.dim() > 1)
     content['state_dict'][name] = content['state_dict'][name].to(torch.complex64)
@@ -197,7 +199,9 @@ def test_checkpoint_with_complex_weights_is_one_line(status, checkpoint):
 
 
 @pytest.mark.parametrize('content', [b'\xff\xfe\x00 damaged', b''])
-def test_damaged_pointer_to_the_last_checkpoint_is_one_line(status, checkpoint, content):
+def test_damaged_pointer_to_the_last_checkpoint_is_reported_in_one_line(
+    status, checkpoint, content
+):
     checkpoint.with_name('last_checkpoint').write_bytes(content)
     code, err = status(resume='auto')
     assert code == 2

@@ -115,7 +115,7 @@ def test_table_json_and_pictures(tool, testing, checkpoint, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_measure_what_one_does(tool, start, testing, checkpoint, tmp_path):
+def test_two_processes_give_the_figures_of_one(tool, start, testing, checkpoint, tmp_path):
     """Seven photos do not divide by two."""
     shown = tmp_path / 'two'
     words = ['--out', tmp_path / 'two.json', '--show-dir', shown, '--work-dir', tmp_path / 'work2']
@@ -161,7 +161,7 @@ def test_safetensors_of_the_generator(tool, testing, checkpoint, tmp_path):
     assert one == other
 
 
-def test_a_test_without_figures_says_so(capsys, tmp_path):
+def test_report_without_figures_prints_a_notice(capsys, tmp_path):
     """As mmdet's metric of boxes has none where nothing was detected."""
     loop = SimpleNamespace(dataloader=SimpleNamespace(dataset=range(3)))
     runner = SimpleNamespace(test_loop=loop, model=torch.nn.Identity())
@@ -193,7 +193,7 @@ def test_safetensors_of_another_network(tool, testing, tmp_path):
         (['{folder}/photos/0.png.safetensors'], 'does not describe its network'),
     ],
 )
-def test_errors_of_use_are_one_line(tool, checkpoint, tmp_path, words, message):
+def test_errors_of_use_are_reported_in_one_line(tool, checkpoint, tmp_path, words, message):
     from safetensors.torch import save_file
 
     save_file(dict(x=torch.zeros(1)), tmp_path / 'photos' / '0.png.safetensors')
@@ -205,7 +205,9 @@ def test_errors_of_use_are_one_line(tool, checkpoint, tmp_path, words, message):
 
 
 @pytest.mark.parametrize('words', [['x.safetensors'], ['x.pth', '--show-dir', 'shown']])
-def test_what_is_for_the_colorizer_alone(tool, testing, tmp_path, monkeypatch, words):
+def test_options_for_colorizers_are_rejected_for_other_models(
+    tool, testing, tmp_path, monkeypatch, words
+):
     monkeypatch.chdir(tmp_path)
     Path(words[0]).touch()
     testing.write_text(f"{testing.read_text()}\nmodel = dict(_delete_=True, type='MaskRCNN')\n")

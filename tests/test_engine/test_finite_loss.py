@@ -107,7 +107,7 @@ def test_averaged_weights_that_are_nan_are_not_written(make_runner, tmp_path):
         [dict(loss=2.0), None],
     ],
 )
-def test_training_goes_on(tmp_path, outputs):
+def test_training_continues_after_a_finite_step(tmp_path, outputs):
     hook = FiniteLossHook(patience=2)
     runner = SimpleNamespace(iter=0, work_dir=str(tmp_path))
     for output in 4 * outputs:

@@ -33,7 +33,7 @@ def test_without_the_hook_weights_only_refuses(make_runner, tmp_path):
         torch.load(tmp_path / 'run' / 'iter_4.pth', weights_only=True)
 
 
-def test_resumed_training_has_the_whole_log_and_goes_on(make_runner, tmp_path):
+def test_resumed_training_has_the_complete_log_and_continues(make_runner, tmp_path):
     uninterrupted = make_runner([PLAIN])
     uninterrupted.train()
     resumed = make_runner(
@@ -50,7 +50,7 @@ def test_resumed_training_has_the_whole_log_and_goes_on(make_runner, tmp_path):
 
 
 @pytest.mark.skipif(not READS_TRAINING_LOGS, reason='needs torch 2.5')
-def test_resumed_from_what_mmengine_wrote_without_any_hook_of_ours(make_runner, tmp_path):
+def test_resume_from_a_checkpoint_written_without_our_hooks(make_runner, tmp_path):
     """`import dualattn_mm` alone lets mmengine read its own log, under torch >= 2.6 as well."""
     first = make_runner([])
     first.train()
@@ -144,6 +144,6 @@ def _limited(rank, folder):
     distributed.destroy_process_group()
 
 
-def test_processes_whose_clocks_differ_end_together(tmp_path):
+def test_processes_with_different_clocks_stop_together(tmp_path):
     # Nothing is computed there: processes that start as copies need no imports.
     mp.start_processes(_limited, (tmp_path,), nprocs=2, start_method='fork')

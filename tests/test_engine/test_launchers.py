@@ -30,7 +30,7 @@ TOOLS = Path(__file__).parents[2] / 'tools'
         ('slurm_test.sh part job nix.py nix.pth', {}, 'error: config file nix.py does not exist'),
     ],
 )
-def test_wrong_use_is_one_line(config, start, words, env, message):
+def test_wrong_use_is_reported_in_one_line(config, start, words, env, message):
     script, *rest = words.split()
     output = finish(start(TOOLS / script, *rest, **env), 2)
     assert output.startswith(message)
@@ -38,7 +38,7 @@ def test_wrong_use_is_one_line(config, start, words, env, message):
 
 
 @pytest.mark.parametrize(('words', 'stream'), [(['--help'], 'stdout'), (['4'], 'stderr')])
-def test_dist_run_without_what_it_starts_shows_its_usage(words, stream):
+def test_dist_run_without_arguments_shows_its_usage(words, stream):
     command = [sys.executable, TOOLS / 'dist_run.py', *words]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == (0 if stream == 'stdout' else 2)
@@ -46,7 +46,7 @@ def test_dist_run_without_what_it_starts_shows_its_usage(words, stream):
     assert 'Traceback' not in done.stderr
 
 
-def test_a_port_in_use_is_one_line(config, start):
+def test_a_port_in_use_is_reported_in_one_line(config, start):
     with socket.create_server(('', 0)) as server:
         port = str(server.getsockname()[1])
         output = finish(start(TOOLS / 'dist_train.sh', config, 2, PORT=port), 2)
@@ -54,7 +54,7 @@ def test_a_port_in_use_is_one_line(config, start):
     assert output.count('\n') == 1
 
 
-def test_fewer_gpus_than_asked_is_one_line(config, run_script, monkeypatch):
+def test_too_few_gpus_are_reported_in_one_line(config, run_script, monkeypatch):
     monkeypatch.setattr(torch.cuda, 'device_count', lambda: 2)
     monkeypatch.setenv('PORT', free_port())
     for name in ('OMP_NUM_THREADS', 'MKL_NUM_THREADS'):

@@ -22,7 +22,7 @@ def test_photos_that_differ_in_the_suffix_keep_it():
     assert names(sources) == ['a.jpg.png', 'a.png.png', 'b.png', 'x/a.png']
 
 
-def test_photos_of_a_list_may_lie_elsewhere():
+def test_photos_of_a_list_can_be_outside_the_root():
     assert names(['/photos/a.jpg', '/other/x/a.jpg']) == ['photos/a.png', 'other/x/a.png']
     assert names(['/other/a.jpg']) == ['a.png']
 

@@ -177,7 +177,7 @@ def test_batches_that_are_skipped_are_not_loaded(run):
     assert Noisy.loaded == 4 * len(resumed.seen) == 16
 
 
-def test_two_processes_draw_what_one_does(run):
+def test_two_processes_draw_the_samples_of_one(run):
     whole = run('whole', 'iterations').seen
     halves = []
     for rank in range(2):

@@ -174,7 +174,7 @@ def test_tests_that_cannot_be_run(config, tmp_path, built):
         run.evaluate(str(config), 'nix.pth')
 
 
-def test_a_run_that_ended_before_its_first_checkpoint_starts_anew(config, tmp_path, built, capsys):
+def test_resume_without_a_checkpoint_starts_from_the_beginning(config, tmp_path, built, capsys):
     run.train(str(config), str(tmp_path), resume='auto')
     assert not built[0].resume
     assert 'starts from the beginning' in capsys.readouterr().out
@@ -280,7 +280,7 @@ def test_hooks_are_known_however_a_config_names_them(tmp_path, built, text):
 
 
 @pytest.mark.parametrize('error', [RunError('no such thing'), FileNotFoundError('no such thing')])
-def test_an_error_of_use_is_one_line(error, capsys):
+def test_an_error_of_use_is_reported_in_one_line(error, capsys):
     def fail():
         raise error
 
@@ -316,7 +316,7 @@ def test_training_starts_from_published_weights(config, tmp_path):
         assert torch.equal(trained[f'generator.{name}'], value), name
 
 
-def test_resuming_a_training_from_published_weights_goes_on_from_its_checkpoint(config, tmp_path):
+def test_resume_after_load_from_uses_the_last_checkpoint(config, tmp_path):
     published(config, tmp_path / 'start.safetensors')
     options = {'load_from': str(tmp_path / 'start.safetensors')}
 
@@ -338,7 +338,7 @@ def test_training_refuses_published_weights_of_another_network(config, tmp_path)
         run.train(str(config), str(tmp_path / 'work'), cfg_options=dict(unique(), **options))
 
 
-def test_crops_of_whole_batches_are_resumed_as_they_were(config, tmp_path):
+def test_batch_crops_are_equal_after_resuming(config, tmp_path):
     """The crops are drawn in the model, which RepeatableHook seeds for each step."""
     squares = [
         dict(type='LoadPhoto'),

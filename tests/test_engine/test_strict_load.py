@@ -48,7 +48,7 @@ def widen(state):
     ],
 )
 @pytest.mark.parametrize('resume', [False, True])
-def test_what_does_not_fit_stops_before_training(changed, tmp_path, function, expected, resume):
+def test_unfitting_weights_stop_before_training(changed, tmp_path, function, expected, resume):
     runner = changed(function)
     runner._resume = resume
     with pytest.raises(RunError) as error:

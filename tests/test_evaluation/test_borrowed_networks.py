@@ -147,7 +147,7 @@ def offline(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize('metric', METRICS)
-def test_without_network_the_line_says_what_to_fetch_and_how_to_pass_it(metric, offline):
+def test_failed_download_error_names_the_url_and_the_option(metric, offline):
     with pytest.raises(UserError, match='no route') as error:
         metric()
     line = str(error.value)
@@ -190,7 +190,7 @@ def test_files_that_hold_no_such_weights(metric, tmp_path, content, message):
         ('lpips', ColorizationLPIPS),
     ],
 )
-def test_a_missing_library_is_one_line(monkeypatch, name, make):
+def test_a_missing_library_is_reported_in_one_line(monkeypatch, name, make):
     monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(UserError, match=r'pip install -r requirements/evaluation\.txt') as error:
         make()

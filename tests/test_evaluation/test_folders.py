@@ -90,7 +90,7 @@ def test_another_size_needs_size(tool, folders):
         (['broken', 'x=broken'], 'error: broken/a.png: not a JPEG'),
     ],
 )
-def test_errors_of_use_are_one_line(tool, folders, words, message):
+def test_errors_of_use_are_reported_in_one_line(tool, folders, words, message):
     for name in ('empty', 'double', 'broken'):
         (folders / name).mkdir()
     for name in ('double/a.bmp', 'double/a.png'):
@@ -137,7 +137,7 @@ def test_colorfulness_of_squashed_pictures(tool, folders):
     assert value < 40
 
 
-def test_pictures_that_cannot_be_read_are_named(tool, folders):
+def test_pictures_that_cannot_be_read_are_reported(tool, folders):
     (folders / 'truth' / 'c.jpg').write_bytes(b'no photo')
     status, stdout, stderr = tool('colorfulness.py', 'truth')
     assert status == 1

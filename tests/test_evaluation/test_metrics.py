@@ -123,7 +123,7 @@ NAMES = ('ColorizationCF', 'ColorizationPSNR', 'ColorizationSSIM', 'Colorization
 
 
 @pytest.mark.parametrize('name', NAMES)
-def test_what_is_measured_is_what_a_png_would_hold(name):
+def test_metrics_use_the_values_of_a_png_file(name):
     truths, predictions = photos()
     wild = [p + np.random.default_rng(1).uniform(-0.49, 0.49, p.shape) for p in predictions]
     pairs = zip(predictions, wild, strict=True)

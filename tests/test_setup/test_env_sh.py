@@ -133,7 +133,7 @@ def script(path: Path, code: str) -> Path:
     ('want', 'version', 'wanted'),
     [('core', '3.9', '3.11, 3.12, 3.10, 3.13, 3.14'), ('full', '3.14', '3.11, 3.12, 3.10')],
 )
-def test_env_sh_wrong_python_is_one_line(clone, want, version, wanted):
+def test_env_sh_wrong_python_is_reported_in_one_line(clone, want, version, wanted):
     python = script(clone.folder / 'fake' / 'python', f'echo {version} "$0"')
     done = clone.run(want, PYTHON=python)
     assert (done.returncode, done.stdout) == (1, '')
@@ -165,7 +165,7 @@ def test_env_sh_without_home_names_the_remedy(clone):
 
 
 @pytest.mark.slow
-def test_env_sh_without_network_is_one_line(clone):
+def test_env_sh_without_network_is_reported_in_one_line(clone):
     nobody = 'http://127.0.0.1:9/simple'
     done = clone.run('core', PIP_INDEX_URL=nobody, PIP_NO_INDEX='', PIP_FIND_LINKS='')
     assert (done.returncode, done.stdout) == (1, '')

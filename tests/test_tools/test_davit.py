@@ -241,7 +241,7 @@ def test_published_sizes(library, arch, dims, parameters, monkeypatch):
     assert set(converted.left_out) == left_out | ninth
 
 
-def test_other_depths_and_what_is_initialized(perturb):
+def test_other_depths_are_initialized_or_dropped(perturb):
     state = perturb(Timm().model).state_dict()
     state = {key: torch.stack((value, value))[0] for key, value in state.items()}  # views
     before = torch.get_rng_state()
@@ -344,7 +344,7 @@ def meta(name, **kwargs):
         (without('stages.1.blocks.0.0.norm1.weight'), ARCH, 'incomplete: 1 missing .*norm1.weight'),
     ],
 )
-def test_what_is_no_davit(state, arch, message):
+def test_weights_of_other_networks_are_rejected(state, arch, message):
     with pytest.raises(UserError, match=message) as error:
         convert_davit(state(), arch)
     assert '\n' not in str(error.value)

@@ -54,7 +54,7 @@ def converted(tmp_path, davit, call):
     return tmp_path / 'new' / 'start.pth', out
 
 
-def test_what_the_user_reads(converted):
+def test_description_for_the_user(converted):
     path, out = converted
     lines = out.splitlines()
     assert lines[0] == 'DaViT of timm -> DualAttention tiny, with a classifier of 7 classes'

@@ -90,9 +90,7 @@ def test_training_from_nothing_and_again(tmp_path, short, capsys):
         ('iter_40.pth', 'interrupted: run it again to continue from iter_40.pth'),
     ],
 )
-def test_what_is_promised_after_ctrl_c_is_what_happens(
-    tmp_path, monkeypatch, capsys, checkpoint, said
-):
+def test_message_after_ctrl_c_matches_the_next_run(tmp_path, monkeypatch, capsys, checkpoint, said):
     def interrupted(outdir, fresh):
         (outdir / 'training').mkdir(parents=True)
         if checkpoint:
@@ -108,7 +106,7 @@ def test_what_is_promised_after_ctrl_c_is_what_happens(
 
 
 @pytest.mark.slow
-def test_an_interrupted_training_goes_on(tmp_path, short, capsys, monkeypatch):
+def test_interrupted_training_resumes(tmp_path, short, capsys, monkeypatch):
     steps = []
     train_step = Colorizer.train_step
     monkeypatch.setattr(

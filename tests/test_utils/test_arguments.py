@@ -6,7 +6,7 @@ import pytest
 from dualattn_mm.utils.arguments import named_folder, natural
 
 
-def test_natural_is_a_whole_number_from_one_up():
+def test_natural_accepts_positive_integers():
     assert [natural(text) for text in ('1', '12', '007')] == [1, 12, 7]
 
 

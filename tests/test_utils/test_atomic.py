@@ -8,7 +8,7 @@ import pytest
 from dualattn_mm.utils.atomic import atomic_write_bytes, check_writable
 
 
-def test_file_is_written_whole(tmp_path):
+def test_file_is_written_completely(tmp_path):
     path = tmp_path / 'new' / 'results.json'
     atomic_write_bytes(path, b'old')
     atomic_write_bytes(path, b'new')
@@ -16,7 +16,7 @@ def test_file_is_written_whole(tmp_path):
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_what_was_there_stays(tmp_path):
+def test_failed_write_keeps_the_old_file(tmp_path):
     folder = tmp_path / 'results'
     folder.mkdir()
     with pytest.raises(OSError):  # noqa: PT011
@@ -70,7 +70,7 @@ def test_stale_temporary_files_of_killed_processes_are_removed(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {'.colorize-2.tmp', '.mine.tmp', 'a'}
 
 
-def test_folder_that_cannot_be_written_is_named(tmp_path):
+def test_folder_that_cannot_be_written_is_reported(tmp_path):
     (tmp_path / 'file').touch()
     with pytest.raises(ValueError, match=r'cannot write to the folder .*file.*: '):
         check_writable(tmp_path / 'file' / 'out')
@@ -129,7 +129,7 @@ assert not list(out.rglob('*')), list(out.rglob('*'))
 """
 
 
-def test_no_writer_takes_a_part_of_a_file_for_the_whole(tmp_path):
+def test_partial_writes_are_detected(tmp_path):
     pytest.importorskip('resource')
     script = tmp_path / 'write.py'
     script.write_text(WRITERS)

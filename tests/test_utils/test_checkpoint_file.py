@@ -86,7 +86,7 @@ def test_read_checkpoint_runs_nothing_and_names_the_remedy(tmp_path, monkeypatch
 
 
 @needs_logs
-def test_read_checkpoint_rebuilds_what_mmengine_logged(tmp_path):
+def test_read_checkpoint_rebuilds_the_log_of_mmengine(tmp_path):
     log = HistoryBuffer([0.5, 0.25, 4.0], [1, 1, 2], max_length=3)
     classes = np.asfortranarray([[1, 2, 3], [4, 5, 6]], '>i2')
     content = dict(
@@ -133,7 +133,7 @@ def test_read_checkpoint_of_lists_within_lists_takes_no_time(tmp_path):
 
 
 @needs_logs
-def test_mmengine_downloads_once_and_reads_what_its_hooks_wrote(tmp_path, monkeypatch):
+def test_mmengine_downloads_once_and_reads_checkpoints_of_its_hooks(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path))
     fetched = []
 
@@ -149,7 +149,7 @@ def test_mmengine_downloads_once_and_reads_what_its_hooks_wrote(tmp_path, monkey
     assert fetched == ['http://host/x.pth?raw=true']
 
 
-def test_read_weights_of_no_file_names_who_needs_it(tmp_path):
+def test_read_weights_error_names_the_user_of_a_missing_file(tmp_path):
     with pytest.raises(
         FileNotFoundError, match=r'x\.pth does not exist: the loss needs the weights of VGG19'
     ):

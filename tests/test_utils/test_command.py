@@ -37,7 +37,7 @@ def failing(error):
         (KeyboardInterrupt(), 130, 'interrupted'),
     ],
 )
-def test_run_command_says_an_error_in_one_line(capsys, error, status, line):
+def test_run_command_reports_an_error_in_one_line(capsys, error, status, line):
     assert run_command(failing(error)) == status
     assert capsys.readouterr() == ('', line + '\n')
 

@@ -39,7 +39,7 @@ def test_a_file_goes_before_a_name(tmp_path, monkeypatch):
         ('../mmagic', "'dualattn info --configs'"),
     ],
 )
-def test_an_unknown_config_is_named_with_the_closest(tmp_path, monkeypatch, name, hint):
+def test_find_config_error_suggests_close_names(tmp_path, monkeypatch, name, hint):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(RunError) as error:
         find_config(name)

@@ -144,7 +144,7 @@ def written(tmp_path, pipe, path):
 
 @pytest.mark.parametrize('order', ['<', '>'])
 @pytest.mark.parametrize('name', ['a.jpg', 'a.png', 'a.webp'])
-def test_exif_of_result_has_what_describes_the_photo_and_nothing_else(tmp_path, pipe, name, order):
+def test_exif_of_result_only_describes_the_photo(tmp_path, pipe, name, order):
     data, (image, exif, gps) = camera(order)
     result, target = colorized(tmp_path, pipe, name, data)
     assert result.size == (30, 40)

@@ -104,7 +104,7 @@ def encoded(luminance):
 @pytest.mark.parametrize('bits', [8, 16])
 @pytest.mark.parametrize('curve', CURVES)
 @pytest.mark.parametrize('suffix', ['png', 'tif'])
-def test_gray_is_what_the_curve_of_its_profile_says(tmp_path, rng, suffix, curve, bits):
+def test_gray_follows_the_curve_of_its_profile(tmp_path, rng, suffix, curve, bits):
     data, function = CURVES[curve]
     full = 2**bits - 1
     values = rng.integers(0, full + 1, (16, 16)).astype(f'uint{bits}')

@@ -30,7 +30,7 @@ def test_child_ends_with_its_killed_parent():
 
 
 @pytest.mark.parametrize(('launcher', 'end'), [(os.getpid, None), (lambda: 1, -signal.SIGKILL)])
-def test_child_of_a_launcher_that_is_gone_ends(launcher, end):
+def test_child_ends_if_its_launcher_has_ended(launcher, end):
     """It has ended before the child asked to be told."""
     child = subprocess.Popen(
         [sys.executable, '-c', CHILD],

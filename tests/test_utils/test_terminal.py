@@ -21,7 +21,7 @@ from dualattn_mm.utils.terminal import accept_any_text, print_line, printable
         (ValueError('\t'), r'\t'),
     ],
 )
-def test_printable_escapes_what_a_terminal_would_obey(text, shown):
+def test_printable_escapes_terminal_control_characters(text, shown):
     assert printable(text) == shown
 
 
@@ -32,7 +32,7 @@ def test_print_line_prints_one_line(capsys):
 
 
 @pytest.mark.parametrize('encoding', ['ascii', 'latin-1'])
-def test_accept_any_text_prints_what_the_encoding_lacks(monkeypatch, encoding):
+def test_accept_any_text_escapes_characters_outside_the_encoding(monkeypatch, encoding):
     stream = io.TextIOWrapper(io.BytesIO(), encoding, 'strict')
     monkeypatch.setattr(sys, 'stdout', stream)
     accept_any_text()

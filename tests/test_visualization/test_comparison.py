@@ -52,7 +52,7 @@ def test_files_choose_pictures_and_their_order(columns, tmp_path):
     assert seen(tmp_path / 'out.png', 2, 2) == [[COLORS[3], COLORS[0]], [COLORS[0], COLORS[3]]]
 
 
-def test_what_a_column_lacks_is_named(columns, tmp_path, capsys):
+def test_images_missing_in_a_column_are_reported(columns, tmp_path, capsys):
     (tmp_path / 'b' / 'class0' / 'photo.2.bmp').unlink()
     with pytest.raises(UserError, match=LACKS):
         compare(columns, tmp_path / 'out.png', ['class0/photo.2', 'class0/x', 'class0/photo.0'])
@@ -114,7 +114,7 @@ def empty(folder):
         (None, 'a/class0/photo.0.png/out.png', 'cannot write '),
     ],
 )
-def test_what_cannot_be_done_is_one_line(columns, tmp_path, change, output, message):
+def test_wrong_arguments_are_reported_in_one_line(columns, tmp_path, change, output, message):
     if change:
         change(tmp_path)
     before = (tmp_path / 'a' / 'class0' / 'photo.0.png').read_bytes()
@@ -130,7 +130,7 @@ def test_columns_need_names_of_their_own(columns, tmp_path):
         compare([columns[0], columns[0]], tmp_path / 'out.png')
 
 
-def test_a_sheet_is_whole_or_as_it_was(columns, tmp_path, monkeypatch):
+def test_failed_write_keeps_the_old_sheet(columns, tmp_path, monkeypatch):
     compare(columns, tmp_path / 'out.png')
     before = (tmp_path / 'out.png').read_bytes()
     monkeypatch.setattr(os, 'replace', lambda *a: (_ for _ in ()).throw(OSError(28, 'disk full')))

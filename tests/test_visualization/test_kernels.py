@@ -46,7 +46,7 @@ def test_kernels_and_bias_add_up_to_the_prediction(head):
     torch.testing.assert_close(parts.colors.sum(0) + parts.bias, expected)
 
 
-def test_a_kernel_adds_what_is_missing_without_it(head):
+def test_kernel_part_is_the_difference_without_it(head):
     x = torch.randn(1, 16, 6, 8)
     with torch.no_grad():
         parts = kernels_of(head, x)
@@ -111,7 +111,7 @@ def test_figure_has_a_column_per_kernel_and_its_heat(pipe, photo, tmp_path):
         (dict(image='none.png'), r'none\.png'),
     ],
 )
-def test_wrong_use_is_one_line_and_writes_nothing(pipe, photo, tmp_path, change, message):
+def test_wrong_use_is_reported_and_writes_nothing(pipe, photo, tmp_path, change, message):
     paths = {k: tmp_path / v for k, v in change.items() if k in ('image', 'output')}
     before = photo.read_bytes()
     args = dict(dict(image=photo, output=tmp_path / 'k.png'), **change) | paths

@@ -156,7 +156,7 @@ def test_state_dict_keys_are_the_stored_ones():
     ],
     ids=str,
 )
-def test_a_wrong_argument_is_named_with_its_value_and_what_is_allowed(kwargs, said):
+def test_wrong_argument_error_names_value_and_allowed_values(kwargs, said):
     with pytest.raises(ValueError) as info:  # noqa: PT011 (the words are checked below)
         DualAttentionBEV(**{**SMALL, **kwargs})
     assert not [word for word in said if word not in str(info.value)]

@@ -475,7 +475,7 @@ def map_and_gradients(network, x):
 
 
 @pytest.mark.parametrize('mode', ['train', 'eval'])
-def test_whole_network_is_one_graph(mode):
+def test_network_compiles_to_one_graph(mode):
     """Every kind of stage and layer, with stochastic depth; a graph break is an error."""
     model = getattr(small(drop_path_rate=0.2), mode)()
     torch._dynamo.reset()
@@ -583,7 +583,7 @@ def arch_with(**kwargs):
     ],
     ids=str,
 )
-def test_a_wrong_argument_is_named_with_its_value_and_what_is_allowed(kwargs, said):
+def test_wrong_argument_error_names_value_and_allowed_values(kwargs, said):
     with pytest.raises(ValueError) as info:  # noqa: PT011 (the words are checked below)
         small(**kwargs)
     assert not [word for word in said if word not in str(info.value)]

@@ -54,7 +54,7 @@ def test_weights_beside_the_log_of_mmengine_are_loaded(tmp_path):
 
 
 @pytest.mark.parametrize('init_cfg', ['{type=Pretrained}', [3], dict(checkpoint='x.pth')])
-def test_init_cfg_of_another_type_is_named(init_cfg):
+def test_init_cfg_of_another_type_is_reported(init_cfg):
     with pytest.raises(UserError, match='which is not a dict with a type'):
         DualAttention(ARCH, init_cfg=init_cfg).init_weights()
 

@@ -197,7 +197,7 @@ def test_keys_of_the_state_dict_begin_with_the_networks(make_model):
     assert set(keys) == {name for name, _ in make_model().named_parameters()}
 
 
-def test_a_critic_without_its_optimizer_is_told(make_model):
+def test_critic_without_its_optimizer_raises(make_model):
     model = make_model()
     wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.1))
     with pytest.raises(ValueError, match="'generator' and 'critic'"):
@@ -205,7 +205,7 @@ def test_a_critic_without_its_optimizer_is_told(make_model):
 
 
 @pytest.mark.parametrize('wrong', [dict(n_critic=0), dict(weight_clip=0), dict(n_critic=1.5)])
-def test_wrong_arguments_are_named(wrong):
+def test_wrong_arguments_are_reported(wrong):
     ((name, value),) = wrong.items()
     with pytest.raises(ValueError, match=f'{name}={value}'):
         Colorizer(GENERATOR, CRITIC, **wrong)

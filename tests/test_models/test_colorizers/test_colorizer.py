@@ -119,13 +119,13 @@ def test_predict_makes_samples_where_none_are_given():
     torch.testing.assert_close([sample.pred_img for sample in predictions], pictures)
 
 
-def test_a_negative_weight_is_named():
+def test_a_negative_weight_is_reported():
     with pytest.raises(ValueError, match=r'l1_weight=-1\b'):
         Colorizer(GENERATOR, l1_weight=-1)
 
 
 @pytest.mark.parametrize('mode', ['test', '', None])
-def test_a_wrong_mode_is_named_with_what_is_allowed(mode):
+def test_wrong_mode_error_names_allowed_modes(mode):
     with pytest.raises(ValueError, match='mode') as info:
         Colorizer(GENERATOR)(torch.rand(1, 3, 32, 32), mode=mode)
     for word in (repr(mode), 'tensor', 'loss', 'predict'):

@@ -80,7 +80,7 @@ def test_parameter_counts_are_those_of_the_specification(kwargs, parameters):
         assert sum(p.numel() for p in model.encoder.parameters()) == 27_715_488
 
 
-def test_a_part_without_a_type_says_what_differs():
+def test_part_without_a_type_updates_the_default():
     with torch.device('meta'):
         plain, other = (
             MultiscalePyramidTransformer(**parts)
@@ -212,7 +212,7 @@ def test_copies_and_state_dicts_are_equal(perturb):
 @pytest.mark.parametrize(
     'shape', [(1, 3, 8, 8), (1, 8, 8), (8, 8), (1, 1, 0, 8), (0, 1, 8, 8)], ids=str
 )
-def test_a_wrong_shape_is_named(shape):
+def test_a_wrong_shape_is_reported(shape):
     with pytest.raises(ValueError, match=r'lightness must be \(B, 1, H, W\)') as info:
         small()(torch.zeros(shape))
     assert str(tuple(shape)) in str(info.value)
@@ -228,7 +228,7 @@ def test_a_wrong_shape_is_named(shape):
     ],
     ids=['num_queries', 'image_size', 'head', 'encoder'],
 )
-def test_a_wrong_argument_is_named_with_its_value_and_what_is_allowed(kwargs, said):
+def test_wrong_argument_error_names_value_and_allowed_values(kwargs, said):
     with pytest.raises(ValueError) as info:  # noqa: PT011 (the words are checked below)
         MultiscalePyramidTransformer(**{**SMALL, **kwargs})
     assert not [word for word in said if word not in str(info.value)]

@@ -75,7 +75,7 @@ def trained(tmp_path_factory):
 
 
 @pytest.mark.parametrize('accumulate', ACCUMULATE)
-def test_two_halves_of_the_batch_train_as_the_whole(trained, accumulate):
+def test_two_processes_with_half_batches_equal_one_process(trained, accumulate):
     first, second = trained[accumulate]
     single, initial = make_model(), make_model().state_dict()
     train(single, slice(None), accumulate)

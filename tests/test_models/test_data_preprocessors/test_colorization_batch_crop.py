@@ -113,14 +113,14 @@ def test_share_of_flips(photo, flip):
     assert float(flipped) == pytest.approx(flip, abs=4 * math.sqrt(0.25 * 0.75 / 400))
 
 
-def test_a_test_sees_whole_photos(photo):
+def test_photos_are_not_cropped_in_testing(photo):
     crop = MODELS.build(dict(type='ColorizationBatchCrop', size=32))
     inputs = photo.to(torch.uint8)
     for batch in (inputs[None], [inputs]):
         assert torch.equal(crop(dict(inputs=batch))['inputs'], inputs[None] / 255)
 
 
-def test_photos_of_several_sizes_are_one_line(photo):
+def test_photos_of_different_sizes_are_reported_in_one_line(photo):
     with pytest.raises(UserError, match='same size: add ColorizationSquash') as error:
         ColorizationBatchCrop(32)(dict(inputs=[photo, photo[:, 1:]]), training=True)
     assert '\n' not in str(error.value)
@@ -130,7 +130,7 @@ def test_photos_of_several_sizes_are_one_line(photo):
     'arguments',
     [dict(size=0), dict(scale=(0, 1)), dict(scale=(0.5, 1.5)), dict(ratio=(2, 1)), dict(flip=2)],
 )
-def test_wrong_arguments_are_named(arguments):
+def test_wrong_arguments_are_reported(arguments):
     [name] = arguments
     with pytest.raises(ValueError, match=name):
         ColorizationBatchCrop(**{**dict(size=32), **arguments})

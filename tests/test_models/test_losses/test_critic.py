@@ -39,7 +39,7 @@ def test_smallest_image():
 
 
 @pytest.mark.parametrize('channels', [(), 64, (64, 0)])
-def test_wrong_channels_are_named(channels):
+def test_wrong_channels_are_reported(channels):
     with pytest.raises(ValueError, match='channels='):
         WassersteinCritic(channels)
 

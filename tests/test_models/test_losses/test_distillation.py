@@ -85,7 +85,7 @@ def test_a_share_of_the_batch_is_that_of_a_smaller_batch(file):
     torch.testing.assert_close(learner(maps, targets), whole([m[:3] for m in maps], targets))
 
 
-def test_colorizer_learns_on_the_shrunk_images_from_the_whole_ones(file):
+def test_encoder_gets_shrunk_images_and_teacher_full_ones(file):
     torch.manual_seed(0)
     model = Colorizer(
         GENERATOR,
@@ -122,7 +122,7 @@ def test_colorizer_learns_on_the_shrunk_images_from_the_whole_ones(file):
     }
 
 
-def test_an_encoder_learns_what_the_teacher_sees(file):
+def test_encoder_learns_the_features_of_the_teacher(file):
     torch.manual_seed(1)
     learner = distillation(file)
     encoder = nn.Conv2d(3, 16, 32, stride=32)
@@ -167,7 +167,7 @@ def test_prediction_needs_no_teacher(tmp_path):
 
 
 @pytest.mark.parametrize('change', ['fewer', 'shape', 'no dict'])
-def test_a_wrong_file_is_named_in_one_line(teacher, tmp_path, change):
+def test_a_wrong_file_is_reported_in_one_line(teacher, tmp_path, change):
     state = dict(teacher.state_dict())
     if change == 'fewer':
         state.pop('classifier.weight')
@@ -179,7 +179,7 @@ def test_a_wrong_file_is_named_in_one_line(teacher, tmp_path, change):
     assert '\n' not in str(error.value)
 
 
-def test_bad_arguments_are_named(file):
+def test_bad_arguments_are_reported(file):
     with pytest.raises(ValueError, match='shrink'):
         distillation(file, shrink=0)
     with pytest.raises(ValueError, match='share'):
@@ -196,7 +196,7 @@ def test_bad_arguments_are_named(file):
         )
 
 
-def test_without_timm_it_is_one_line(monkeypatch):
+def test_missing_timm_is_reported_in_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, 'timm', None)
     with pytest.raises(UserError, match=r'needs timm .*: pip install -r requirements/distill'):
         distillation('teacher.pth')

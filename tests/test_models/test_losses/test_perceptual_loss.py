@@ -96,7 +96,7 @@ def test_weights_are_wanted_for_training_alone(tmp_path):
     assert '\n' not in str(info.value)
 
 
-def test_without_network_one_line_says_what_to_do(tmp_path, monkeypatch):
+def test_failed_download_is_reported_with_the_remedy(tmp_path, monkeypatch):
     monkeypatch.setenv('TORCH_HOME', str(tmp_path))
     monkeypatch.setenv('https_proxy', 'http://127.0.0.1:9')  # nobody listens there
     with pytest.raises(FileNotFoundError, match=r'https://.*vgg19.*\.pth') as info:
@@ -111,7 +111,7 @@ def test_without_network_one_line_says_what_to_do(tmp_path, monkeypatch):
     [b'', b'no pickle', {'features.0.weight': torch.zeros(64, 3, 3, 3)}, [1]],
     ids=['empty', 'text', 'incomplete', 'list'],
 )
-def test_a_wrong_file_is_named_in_one_line(tmp_path, content):
+def test_a_wrong_file_is_reported_in_one_line(tmp_path, content):
     path = tmp_path / 'wrong.pth'
     path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
     with pytest.raises(ValueError, match=re.escape(str(path))) as info:
@@ -132,6 +132,6 @@ def test_pickled_code_is_not_executed(tmp_path):
     assert not trace.exists()
 
 
-def test_a_negative_weight_is_named():
+def test_a_negative_weight_is_reported():
     with pytest.raises(ValueError, match='loss_weight=-1'):
         VGG19PerceptualLoss(loss_weight=-1)

@@ -55,7 +55,7 @@ def tensors(images):
     return [torch.from_numpy(x).float() for x in images]
 
 
-def test_all_colors_weigh_alike_at_the_start(images, gamut):
+def test_all_colors_have_equal_weights_at_the_start(images, gamut):
     loss = RebalancedColorLoss(delta=10).eval()(*tensors(images))
     assert float(loss) == pytest.approx(expected(*images, gamut, 10, 0.5), rel=1e-5)
     plain = np.mean([huber(d, 10) / 10 for d in (images[0] - images[1]).flat])
@@ -64,7 +64,7 @@ def test_all_colors_weigh_alike_at_the_start(images, gamut):
 
 @pytest.mark.parametrize('uniform', [0.3, 1.0])
 @pytest.mark.parametrize('delta', [5.0, 1e3])
-def test_frequencies_follow_what_is_trained_on(images, gamut, uniform, delta):
+def test_frequencies_follow_the_training_colors(images, gamut, uniform, delta):
     loss = RebalancedColorLoss(2.0, delta, uniform, momentum=0.25)
     frequency = gamut
     for _ in range(3):

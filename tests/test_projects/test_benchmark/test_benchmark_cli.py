@@ -103,7 +103,7 @@ def test_interrupted_run_is_kept(tmp_path, capsys, two, tiny):
     assert [len(m['seconds']) for m in read(tmp_path)['measurements']] == [1, 1]
 
 
-def test_missing_package_is_one_line(tmp_path, capsys, monkeypatch):
+def test_missing_package_is_reported_in_one_line(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, 'timm', None)
     names = ['dualattn_tiny', 'timm_davit_tiny', 'timm_swin_tiny']
     options = ['--modes', 'infer', '--batch-sizes', 1, '--side', 32, '--sizes', '-o', tmp_path]
@@ -169,7 +169,7 @@ def test_script_lists_networks(run_script):
         (['detector', '--maps', 'kitti'], '--points'),
     ],
 )
-def test_wrong_use_is_one_line(capsys, args, named):
+def test_wrong_use_is_reported_in_one_line(capsys, args, named):
     with pytest.raises(SystemExit) as stop:
         run(*args)
     assert stop.value.code == 2

@@ -36,7 +36,7 @@ def test_short_calls_are_repeated_to_fill_a_sample(tiny, setting, cpu):
 
 
 @pytest.mark.parametrize('fails_at', [1, PREPARING, PREPARING + 2])
-def test_who_fails_is_one_line_and_the_others_go_on(tiny, setting, cpu, fails_at):
+def test_failing_network_is_reported_and_skipped(tiny, setting, cpu, fails_at):
     """At the first call, in the measurement of memory and in the second round."""
     error = RuntimeError('out of memory\nand a long story')
     networks = [tiny('ours'), tiny('bad', fails_at=fails_at, error=error), tiny('c')]
@@ -51,14 +51,14 @@ def test_who_fails_is_one_line_and_the_others_go_on(tiny, setting, cpu, fails_at
     ]
 
 
-def test_nobody_left(tiny, setting, cpu):
+def test_all_networks_fail(tiny, setting, cpu):
     networks = [tiny('ours', fails_at=1, error=ValueError('no'))]
     results = Results()
     assert measure(networks, setting, EFFORT, cpu, results, print) == []
     assert results.measurements == []
 
 
-def test_interruption_keeps_whole_rounds(tiny, setting, cpu):
+def test_interruption_keeps_complete_rounds(tiny, setting, cpu):
     stop = tiny('stop', fails_at=PREPARING + 3, error=KeyboardInterrupt())
     results = Results()
     with pytest.raises(KeyboardInterrupt):

@@ -39,7 +39,7 @@ class Probe(nn.Module):
 @pytest.mark.parametrize('mode', ['infer', 'train'])
 @pytest.mark.parametrize('layout', ['contiguous', 'channels_last'])
 @pytest.mark.parametrize('dtype', ['float32', 'bfloat16', 'float16'])
-def test_call_is_as_the_setting_says(mode, layout, dtype, cpu):
+def test_call_follows_the_setting(mode, layout, dtype, cpu):
     case = Case('c', 8, 6)
     step = Step(network(Probe), Setting(case, mode, dtype, 'eager', layout, 2), cpu)
     before = step.module.conv.weight.clone()

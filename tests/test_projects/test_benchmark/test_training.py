@@ -102,7 +102,7 @@ def test_variants_of_one_config(compare, tmp_path):
     assert (tmp_path / 'out' / 'K_2_x' / 'seed_1' / 'done.json').is_file()
 
 
-def test_what_fails(compare):
+def test_failing_trainings_raise(compare):
     with pytest.raises(UserError, match=r'a.py failed, see .*output.log: error: no such folder'):
         compare('fail=1', seeds=(1,))
     with pytest.raises(UserError, match="did not log 'top1': the metrics are accuracy, loss, time"):

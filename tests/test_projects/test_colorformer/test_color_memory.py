@@ -112,7 +112,7 @@ def test_without_a_memory_nothing_is_predicted():
     assert head.to('meta')(torch.empty(1, 8, 3, 5, device='meta')).shape == (1, 2, 12, 20)
 
 
-def test_files_that_are_no_fitting_memory_are_one_line(tmp_path, file):
+def test_files_without_a_fitting_memory_are_reported_in_one_line(tmp_path, file):
     def read(path, **sizes):
         ColorMemory(**{**SIZES, **sizes}, memory=str(path)).init_weights()
 
@@ -136,7 +136,7 @@ def test_files_that_are_no_fitting_memory_are_one_line(tmp_path, file):
 
 
 @pytest.mark.parametrize('wrong', ['in_channels', 'num_semantics', 'num_colors', 'upscale'])
-def test_a_wrong_number_is_named(wrong):
+def test_a_wrong_number_is_reported(wrong):
     with pytest.raises(ValueError, match=f'{wrong}=0'):
         MODELS.build(dict(SIZES, type='ColorMemory', **{wrong: 0}))
 

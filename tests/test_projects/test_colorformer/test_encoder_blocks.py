@@ -123,7 +123,7 @@ def test_as_many_as_color_attention_s_layers():
     ],
     ids=str,
 )
-def test_a_wrong_argument_is_named_with_its_value_and_what_is_allowed(kwargs, said):
+def test_wrong_argument_error_names_value_and_allowed_values(kwargs, said):
     with pytest.raises(ValueError) as info:  # noqa: PT011 (the words are checked below)
         small(**{'kind': 'dual_attention', **kwargs})
     assert not [word for word in said if word not in str(info.value)]

@@ -66,7 +66,7 @@ def naive_attention(x, weights, side, pool, heads):
     ('height', 'width', 'side', 'pool'),
     [(6, 9, 3, 3), (7, 5, 3, 2), (4, 4, 4, 4), (1, 5, 3, 2), (2, 3, 4, 4), (5, 8, 2, 3)],
 )
-def test_windows_attend_to_themselves_and_to_the_whole_map(glh, perturb, height, width, side, pool):
+def test_windows_attend_to_themselves_and_to_pooled_tokens(glh, perturb, height, width, side, pool):
     local = glh.ShiftWindowMSA(8, 2, side)
     attention = perturb(glh.GlobalLocalMSA(local, pool), 0.5).eval()
     x = torch.randn(2, height, width, 8)
@@ -151,7 +151,7 @@ def test_checkpointing_changes_nothing(glh, perturb):
 
 
 @pytest.mark.parametrize('wrong', [dict(window_size=0), dict(pool_size=0), dict(pool_size=2.5)])
-def test_a_wrong_size_is_named(glh, wrong):
+def test_a_wrong_size_is_reported(glh, wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         glh.GLHTransformer(ARCH, **wrong)
 

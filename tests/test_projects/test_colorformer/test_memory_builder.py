@@ -114,7 +114,7 @@ def test_the_seed_decides_and_cells_are_limited(photos, bright, tmp_path):
     assert build(cells=5)[:2] == (5, 5)
 
 
-def test_damaged_photos_are_named_and_passed_over(photos, bright, tmp_path, monkeypatch):
+def test_damaged_photos_are_reported_and_skipped(photos, bright, tmp_path, monkeypatch):
     (photos / 'aa_damaged.png').write_bytes((photos / '0.png').read_bytes()[:60])
     file = tmp_path / 'memory.safetensors'
     said = []
@@ -138,7 +138,9 @@ def test_damaged_photos_are_named_and_passed_over(photos, bright, tmp_path, monk
         (dict(seed=-1), r'seed=-1'),
     ],
 )
-def test_what_cannot_be_built_is_one_line(photos, bright, tmp_path, options, message):
+def test_memory_that_cannot_be_built_is_reported_in_one_line(
+    photos, bright, tmp_path, options, message
+):
     file = tmp_path / 'out' / 'memory.safetensors'
     options = dict(dict(centers=3, colors=2, channels=1), **options)
     with pytest.raises(UserError, match=message) as error:
@@ -147,7 +149,7 @@ def test_what_cannot_be_built_is_one_line(photos, bright, tmp_path, options, mes
     assert not file.parent.exists()
 
 
-def test_folders_without_a_photo_are_one_line(photos, bright, tmp_path):
+def test_folders_without_a_photo_are_reported_in_one_line(photos, bright, tmp_path):
     def build(folder):
         memory_builder.build_color_memory(folder, tmp_path / 'm', centers=1, channels=1)
 

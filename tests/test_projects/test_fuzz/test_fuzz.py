@@ -71,7 +71,7 @@ def test_valid_picture_is_a_result(tmp_path):
 
 
 @pytest.mark.parametrize('error', [ValueError('two\nlines'), AttributeError('x'), MemoryError()])
-def test_what_escapes_a_reader_is_no_refusal(tmp_path, monkeypatch, error):
+def test_unexpected_error_of_a_reader_is_a_failure(tmp_path, monkeypatch, error):
     def fail(*_):
         raise error
 

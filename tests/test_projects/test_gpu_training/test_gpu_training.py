@@ -74,7 +74,7 @@ def test_dry_run_from_photos_to_measured_weights(photos, tmp_path, monkeypatch):
         (dict(held_out='6'), 'has only 6 photos, but --held-out is'),
     ],
 )
-def test_wrong_use_is_one_line(photos, tmp_path, capsys, change, message):
+def test_wrong_use_is_reported_in_one_line(photos, tmp_path, capsys, change, message):
     words = dict(photos=str(photos[0]), held_out='2') | change
     options = [
         word for name, value in words.items() for word in (f'--{name.replace("_", "-")}', value)

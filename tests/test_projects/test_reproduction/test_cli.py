@@ -44,7 +44,7 @@ def test_commands_name_existing_files_and_the_folder_of_the_results(waiting):
         assert f' --out {training.row.network.work_dir}/' in training.commands[-1]
 
 
-def test_commands_of_a_row_have_its_options_and_what_comes_first(waiting):
+def test_commands_of_a_row_have_its_options_and_prerequisites(waiting):
     commands = {training.name: training.commands for training in waiting}
     options = "model.generator.num_queries=150 'model.generator.encoder.order=[fca,da]'"
     assert commands['III FCA-DA'] == [

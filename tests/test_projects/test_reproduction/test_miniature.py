@@ -38,7 +38,7 @@ def photos(tmp_path):
     return folder
 
 
-def test_one_color_is_worth_what_scikit_image_says(photos):
+def test_psnr_of_one_color_agrees_with_scikit_image(photos):
     from skimage.color import lab2rgb, rgb2lab
 
     rgb = np.stack([np.asarray(Image.open(path)) / 255 for path in photos.iterdir()])

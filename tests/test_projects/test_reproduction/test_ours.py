@@ -105,7 +105,7 @@ def test_result_of_too_few_images_is_an_error(measure):
         measure(FID, dict(FID=1.0), 7)
 
 
-def test_library_that_is_not_installed_is_named(monkeypatch):
+def test_library_that_is_not_installed_is_reported(monkeypatch):
     monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
     for folder, encoder in (('mmdet', ''), ('mmdet3d', ''), ('mmagic', 'mmpretrain.ResNet')):
         network = Network(f'configs/{folder}/x.py', {'encoder.type': encoder}, '')

@@ -20,7 +20,7 @@ def test_page_is_up_to_date(text):
     assert DOCS.read_text() == text, 'python tools/reproduce.py --markdown docs/reproduction.md'
 
 
-def test_page_says_first_what_became_of_the_figures(text):
+def test_page_starts_with_the_status_of_the_figures(text):
     head = text.splitlines()[:14]
     for words in ('57 are reproduced', '20 are not reproducible', '198 have not been run', '39.09'):
         assert any(words in line for line in head)

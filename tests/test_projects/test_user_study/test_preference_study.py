@@ -88,7 +88,7 @@ def saved(path, content):
     return path
 
 
-def test_the_page_tells_nothing_of_the_methods(study):
+def test_page_does_not_reveal_the_methods(study):
     files = [path for path in (study / 'page').rglob('*') if path.is_file()]
     assert len(files) == 1 + 6 * 3
     for path in files:
@@ -103,7 +103,7 @@ def test_the_page_tells_nothing_of_the_methods(study):
     assert 'http' not in text, 'no network'
 
 
-def test_the_key_says_which_picture_is_whose(study, methods):
+def test_key_maps_images_to_methods(study, methods):
     key, data = key_of(study), page_data(study)
     assert data['study'] == key['study']
     assert data['images'] == [image['image'] for image in key['images']]
@@ -189,7 +189,7 @@ BAD = {
 
 
 @pytest.mark.parametrize('case', BAD)
-def test_bad_answers_are_one_line(study, tmp_path, case):
+def test_bad_answers_are_reported_in_one_line(study, tmp_path, case):
     change, message = BAD[case]
     content = answers(study, 'aa', lambda order: order[0])
     content.update(change if isinstance(change, dict) else dict(answers=change(content['answers'])))
@@ -200,7 +200,7 @@ def test_bad_answers_are_one_line(study, tmp_path, case):
     assert '\n' not in str(error.value)
 
 
-def test_files_that_are_no_answers_are_one_line(study, tmp_path):
+def test_files_without_answers_are_reported_in_one_line(study, tmp_path):
     good = saved(tmp_path / 'good.json', answers(study, 'aa', lambda order: order[0]))
     cases = {
         'again.json': (good.read_text(), r'good.json and .*again.json have the same participant'),
