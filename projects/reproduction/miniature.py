@@ -118,7 +118,8 @@ def _run(args: argparse.Namespace, rows: Mapping[str, dict]) -> None:
     trained = compare_trainings(
         variants, args.seeds, METRICS, args.output, given, args.jobs, tool, print
     )
-    print(report(trained, psnr_of_one_color(Path(args.test), Config.fromfile(CONFIG).image_size)))
+    one_color = psnr_of_one_color(Path(args.test), Config.fromfile(CONFIG).image_size)
+    print(report(trained, steps, one_color))
 
 
 def _steps(rows: Mapping[str, dict], seconds: float, file: Path) -> dict[str, int]:
@@ -137,11 +138,12 @@ def _steps(rows: Mapping[str, dict], seconds: float, file: Path) -> dict[str, in
     return known['steps']
 
 
-def report(trained: Sequence[Mapping], one_color: float) -> str:
+def report(trained: Sequence[Mapping], steps: Mapping[str, int], one_color: float) -> str:
     """The rows beside the paper's figures, and how far the two orders agree.
 
     Args:
         trained: what `compare_trainings` returns.
+        steps: of each row.
         one_color: PSNR of one color for everything.
     """
     paper = read_paper()
@@ -157,8 +159,8 @@ def report(trained: Sequence[Mapping], one_color: float) -> str:
             spread = f' ({min(values):.2f} to {max(values):.2f})' if len(values) > 1 else ''
             cells.append(f'{statistics.mean(values):.2f}{spread}')
         means[name] = statistics.mean(run['PSNR'] for run in runs)
-        size, steps = f'{row["parameters"]:,}', str(runs[0]['steps'])
-        lines.append([name, known.get(name, ''), size, steps, *cells])
+        size = f'{row["parameters"]:,}'
+        lines.append([name, known.get(name, ''), size, str(steps[name]), *cells])
     psnr = means | ({'K = 150': means['FCA-SDA']} if 'FCA-SDA' in means else {})  # one network
     for table, fid in fids.items():
         pairs = [(float(fid[row]), -psnr[row]) for row in fid if row in psnr]

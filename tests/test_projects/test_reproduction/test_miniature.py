@@ -81,33 +81,33 @@ train_dataloader = dict(num_workers=0, persistent_workers=False)
         '--test',
         photos,
     ]
-    arguments += ['-o', tmp_path / 'out', '--seconds', 4, '--rows', 'FCA-SDA', 'SDA', 'K = 64']
+    arguments += ['-o', tmp_path / 'out', '--seconds', 5, '--rows', 'FCA-SDA', 'SDA', 'K = 64']
     assert miniature.main([*map(str, arguments)]) == 0
     assert json.loads((tmp_path / 'out' / 'steps.json').read_text())['steps'] == {
         'FCA-SDA': 2,
-        'SDA': 4,
-        'K = 64': 4,
+        'SDA': 5,
+        'K = 64': 5,
     }
     out = capsys.readouterr().out
     (line,) = (line for line in out.splitlines() if line.startswith('| SDA '))
     cells = [cell.strip() for cell in line.split('|')[1:-1]]
-    assert (cells[0], cells[1], cells[3]) == ('SDA', '3.95', '4')
+    assert (cells[0], cells[1], cells[3]) == ('SDA', '3.95', '5')
     assert 'One color for everything: ' in out
     (log,) = (tmp_path / 'out' / 'SDA').rglob('scalars.json')
     lines = [json.loads(line) for line in log.read_text().splitlines()]
-    assert max(line.get('iter', 0) for line in lines) == 4
+    assert (tmp_path / 'out' / 'SDA' / 'seed_0' / 'iter_5.pth').is_file()
     assert lines[-1]['PSNR'] == pytest.approx(float(cells[4]), abs=0.01)
-    assert miniature.main([*map(str, arguments[:-6]), '--seconds', '5']) == 2
-    assert 'has trainings of 4 s' in capsys.readouterr().err
+    assert miniature.main([*map(str, arguments[:-6]), '--seconds', '6']) == 2
+    assert 'has trainings of 5 s' in capsys.readouterr().err
 
 
 def test_report_compares_the_order_of_the_rows():
     psnr = {'FCA-SDA': 23.0, 'FCA-DA': 22.9, 'SDA': 22.0, 'K = 50': 22.5, 'K = 500': 22.6}
     trained = [
-        dict(name=name, parameters=1, runs={0: dict(PSNR=p, ab_error=1, CF=1, Delta_CF=1, steps=9)})
+        dict(name=name, parameters=1, runs={0: dict(PSNR=p, ab_error=1, CF=1, Delta_CF=1)})
         for name, p in psnr.items()
     ]
-    text = miniature.report(trained, 21.5)
+    text = miniature.report(trained, dict.fromkeys(psnr, 9), 21.5)
     assert 'Table III: rank correlation of FID and PSNR here 1.00' in text
     assert 'Table IV: rank correlation of FID and PSNR here 1.00' in text
     assert 'One color for everything: 21.50 dB; the best row, FCA-SDA: 23.00 dB.' in text
