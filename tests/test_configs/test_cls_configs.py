@@ -112,7 +112,7 @@ def test_count_of_known_layers():
 
 
 def test_models_that_cannot_be_counted_are_rejected():
-    with pytest.raises(UserError, match='no model'):
+    with pytest.raises(UserError, match='no `model`'):
         complexity_of_config(Config(dict(a=1)))
     with pytest.raises(UserError, match='--shape'):
         complexity_of_config(Config(dict(model=dict(type='DualAttention'))))
