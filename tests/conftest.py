@@ -30,7 +30,7 @@ LIBRARIES = ('mmdet', 'mmpretrain', 'mmdet3d', 'mmagic')
 
 
 def pytest_itemcollected(item):
-    """Marks the tests that use the libraries; skips those for a GPU where there is none."""
+    """Mark tests that use the libraries, and skip GPU tests on machines without a GPU."""
     if 'openmmlab' in item.fixturenames:
         item.add_marker('integration')
     if item.get_closest_marker('gpu') and not torch.cuda.is_available():
@@ -38,7 +38,7 @@ def pytest_itemcollected(item):
 
 
 def pytest_collection_modifyitems(config, items):
-    """For several processes: those that last come first, then those that import the libraries.
+    """Sort the tests for several processes: slow tests first, then those that import the libraries.
 
     pytest-xdist gives the first part of the list to one process, and the others take over what is
     left at the end. So what is left is short, and as a rule one process imports the libraries.
@@ -55,7 +55,7 @@ def _seed():
 
 @pytest.fixture(autouse=True, scope='session')
 def _no_time_is_lost():
-    """Leaves out what takes most of a small training's time and no test is about."""
+    """Skip steps that take most of the time of a small training and that no test checks."""
 
     def format_code(text, **_):
         ast.parse(text)
@@ -103,7 +103,7 @@ class Libraries(dict):
 
 @pytest.fixture(scope='session')
 def openmmlab():
-    """The task libraries, with every module of theirs registered; imported once (30 s).
+    """Import the task libraries and register all their modules, once per session (30 s).
 
     OneDL has forks of mmdet and mmpretrain alone, so a test must ask for the libraries it needs.
     """
@@ -123,7 +123,7 @@ def openmmlab():
 
 @pytest.fixture
 def run_script(monkeypatch, capsys):
-    """Runs a Python script with arguments, in this process: its status, stdout and stderr."""
+    """Run a Python script with arguments in this process; return its status, stdout and stderr."""
 
     def run(script, *words):
         monkeypatch.setattr(sys, 'argv', [str(script), *map(str, words)])
@@ -136,7 +136,7 @@ def run_script(monkeypatch, capsys):
 
 @pytest.fixture
 def start(tmp_path):
-    """Starts a command of one thread, in `tmp_path`; it is killed when the test ends."""
+    """Start a single-threaded command in `tmp_path`; it is killed when the test ends."""
     started = []
 
     def start_(*command, stderr=subprocess.STDOUT, **env):
@@ -164,7 +164,7 @@ def start(tmp_path):
 
 @MODELS.register_module()
 class UniformColor(nn.Module):
-    """A generator whose answer is known: one color everywhere."""
+    """A generator with a known result: one color everywhere."""
 
     def __init__(self, color=(12.0, -20.0)):
         super().__init__()
@@ -177,7 +177,7 @@ class UniformColor(nn.Module):
 
 @MODELS.register_module()
 class TwoConvs(nn.Module):
-    """A generator with something to learn and keys to compare."""
+    """A generator with parameters to train and keys to compare."""
 
     def __init__(self, width=4):
         super().__init__()
@@ -204,7 +204,7 @@ def two_convs():
 
 @pytest.fixture
 def weights(tmp_path):
-    """A weights file for `UniformColor`, outside the folders that tests look into."""
+    """A weights file for `UniformColor`, outside the folders that tests list."""
     path = tmp_path / 'weights' / 'uniform.safetensors'
     save_generator(path, UniformColor(), dict(type='UniformColor'))
     return path
@@ -212,7 +212,7 @@ def weights(tmp_path):
 
 @pytest.fixture
 def dropped(monkeypatch):
-    """Set as soon as the threads that read and write have dropped what they had not begun."""
+    """An event that is set when the reading and writing threads have dropped pending work."""
     event = threading.Event()
 
     class Pool(ThreadPoolExecutor):
@@ -227,5 +227,5 @@ def dropped(monkeypatch):
 
 @pytest.fixture
 def tiny():
-    """The config of a real network, very small."""
+    """The config of a very small real network."""
     return copy.deepcopy(GENERATOR)

@@ -1,4 +1,4 @@
-"""The networks once more, slowly: plain loops and NCHW, from the paper's equations.
+"""Slow reference implementations of the networks: plain loops and NCHW, from the paper's equations.
 
 Weights come as state dicts, so that the names of the specification are all that is shared.
 """

@@ -1,4 +1,4 @@
-"""Other processes in tests: how long they may take, and where they listen."""
+"""Helpers for processes in tests: timeouts and ports."""
 
 import multiprocessing
 import secrets
@@ -10,15 +10,14 @@ from contextlib import suppress
 
 from torch import multiprocessing as torch_multiprocessing
 
-# Seconds until what should have ended counts as stuck. Not how long it takes: a machine may be busy
-# with other things.
+# Seconds after which a process counts as stuck. It is long, because the machine may be busy.
 PATIENCE = 900
 
 
 def free_port() -> str:
-    """A port to listen on, out of those that the system gives to nobody unasked.
+    """Return a free port outside the range that the system assigns automatically.
 
-    So no process that takes any port gets it before the one that it is for.
+    Therefore no other process gets this port by chance.
     """
     while True:
         port = secrets.choice(range(10_000, 30_000))
@@ -27,7 +26,7 @@ def free_port() -> str:
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:
-    """Look again and again until it is so; fails with `what` after `PATIENCE`."""
+    """Wait until the condition is true; fail with `what` after `PATIENCE`."""
     limit = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < limit, f'not after {PATIENCE} s: {what}'
@@ -35,16 +34,16 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
 
 
 def finish(process: subprocess.Popen, status: int = 0) -> str:
-    """Wait for its end; fails where that is another than `status`. Gives what it has written."""
+    """Wait until the process ends, check its exit status, and return its output."""
     output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == status, output
     return output
 
 
 def in_processes(number: int, function: Callable, *args: object) -> None:
-    """Call `function(rank, *args)` in each of new processes; raises what one of them raises.
+    """Call `function(rank, *args)` in several new processes, and raise the error of any of them.
 
-    They are forked from one that has imported PyTorch and mmengine, once for all calls.
+    They are forked from a process that imports PyTorch and mmengine once for all calls.
     """
     context = multiprocessing.get_context('forkserver')
     context.set_forkserver_preload(['mmengine.runner', 'dualattn_mm.engine.run'])

@@ -1,4 +1,4 @@
-"""What the README and the documentation print can be run.
+"""Run the code blocks and commands of the README and the documentation.
 
 Python blocks run here, on small photos, and so do the commands that colorize. A block that needs
 more is marked with `<!-- needs: ... -->`: then a config is built where its library is installed,

@@ -1,4 +1,4 @@
-"""In the company of mmcv, mmdet, mmpretrain, mmdet3d and mmagic."""
+"""The registries together with mmcv, mmdet, mmpretrain, mmdet3d and mmagic."""
 
 import importlib
 import pkgutil

@@ -1,4 +1,4 @@
-"""A colorizing network small enough for tests."""
+"""A small colorization network for tests."""
 
 GENERATOR = dict(
     type='MultiscalePyramidTransformer',

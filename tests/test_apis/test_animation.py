@@ -16,7 +16,7 @@ def pipe(uniform_color):
 
 
 def make(path, mode='L', **options):
-    """A gradient that moves; in mode LA all but a triangle is transparent."""
+    """A moving gradient; in mode LA, everything except a triangle is transparent."""
     row = np.linspace(80, 180, 64)
     frames = [
         Image.fromarray(np.tile(np.roll(row, 8 * i), (48, 1)).astype(np.uint8)) for i in range(4)

@@ -13,7 +13,7 @@ from dualattn_mm.utils.atomic import check_writable
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    """An empty current directory, so that relative paths can be given."""
+    """An empty current directory, so that tests can use relative paths."""
     folder = tmp_path / 'here'
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -27,7 +27,7 @@ def make(*names):
 
 
 def outputs(*inputs, compare=False, overwrite=False, out='out'):
-    """Source to output, as text."""
+    """Return the outputs by source, as strings."""
     result = plan(inputs, Path(out), compare, overwrite)
     assert not result.failed
     return {str(job.source): job.output and job.output.as_posix() for job in result.jobs}
@@ -231,7 +231,7 @@ def test_name_that_is_too_long_is_reported(here, name):
 
 @pytest.fixture
 def nobody():
-    """A folder of a user without rights, who runs this test."""
+    """A folder of an unprivileged user, who runs this test."""
     folder = Path(tempfile.mkdtemp())
     root = os.geteuid() == 0
     if root:

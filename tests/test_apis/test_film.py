@@ -27,7 +27,7 @@ def pipe(uniform_color):
 
 
 def gray_frames(count=COUNT, low=60, high=190):
-    """A gradient that moves to the right."""
+    """Frames of a gradient that moves to the right."""
     x, y = np.meshgrid(np.arange(WIDTH), np.arange(HEIGHT))
     for index in range(count):
         yield (low + (high - low) * (0.5 + 0.5 * np.sin((x - index + y / 3) / 9))).astype(np.uint8)
@@ -402,7 +402,7 @@ def test_options_that_the_encoder_refuses(tmp_path, pipe, options, message):
 
 
 def test_the_network_sees_upright_frames(tmp_path):
-    """A network that colors the upper half of what it sees."""
+    """The network colors the upper half of its input."""
 
     class UpperHalf(torch.nn.Module):
         def forward(self, lightness):

@@ -19,7 +19,7 @@ class Loaded:
 
 
 def run(items, load=Loaded, work=None, save=None, batch_size=2, pixels=lambda _: 1):
-    """`overlap` with stages that hand the item on."""
+    """Run `overlap` with stages that pass the item on."""
     work = work or (lambda batch: [loaded.item for loaded in batch])
     save = save or (lambda loaded, result: result)
     return overlap(items, load, work, save, batch_size, pixels)
@@ -215,7 +215,7 @@ def test_interrupted_in_the_network(interrupt):
 
 
 def test_closed_early(dropped):
-    """What has begun is completed, what waits is dropped."""
+    """Running calls are completed, and pending ones are dropped."""
     begun, go_on = threading.Event(), threading.Event()
     started, completed = [], []
 

@@ -202,7 +202,7 @@ def test_stream_is_lazy(pipe):
 
 @pytest.mark.parametrize('as_pil', [False, True])
 def test_stream_leaves_the_source_free_to_reuse_an_image(pipe, as_pil):
-    """As a camera's buffer, or `ImageSequence.Iterator`."""
+    """The source can be a camera buffer, or `ImageSequence.Iterator`."""
     levels = range(60, 200, 10)
     buffer = np.empty((6, 5, 4), np.uint8)
     picture = Image.new('RGBA', (5, 6))
@@ -364,7 +364,7 @@ def test_wrong_images(pipe, image):
 
 
 class Dropping(nn.Module):
-    """In training mode its answer is wrong."""
+    """A network with wrong results in training mode."""
 
     def __init__(self):
         super().__init__()

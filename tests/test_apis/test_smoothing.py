@@ -24,7 +24,7 @@ def as_ab(noise):
 
 
 def test_color_follows_a_pan(rng):
-    """Right colors plus noise of its own in every frame: the mean is of the things, not places."""
+    """Correct colors with different noise per frame: the mean follows objects, not positions."""
     wide = texture(rng)
     stripes = 30 * np.sign(np.sin(np.arange(3 * SIZE) / 20))
     truth = np.stack([np.tile(stripes, (SIZE, 1)), np.tile(-stripes, (SIZE, 1))])

@@ -161,7 +161,7 @@ class Net(BaseModel):
     not hasattr(torch.serialization, 'safe_globals'), reason='torch < 2.5 reads no training log'
 )
 def test_checkpoint_of_a_real_training(tmp_path, generator, config):
-    """With the training log, optimizer and scheduler in it, and the EMA copy as the model."""
+    """The checkpoint has a training log, optimizer and scheduler, and the EMA copy as the model."""
     runner = Runner(
         Net(generator),
         work_dir=str(tmp_path / 'work'),
@@ -323,7 +323,7 @@ def test_description_that_is_not_a_config_is_reported_in_one_line(tmp_path, gene
 
 
 def test_network_as_large_as_its_weights_only(tmp_path, generator, tiny):
-    """Within the ranges a description could still ask for a hundred gigabytes."""
+    """A description within the allowed ranges could still request a hundred gigabytes."""
     tiny['encoder']['arch'].update(embed_dims=[8192] * 4, depths=[32] * 4, stem_channels=8192)
     tiny['neck']['in_channels'] = [8192] * 4
     save_generator(tmp_path / 'a', generator, tiny)
@@ -364,7 +364,7 @@ def test_sparse_tensors_are_reported(tmp_path, generator, config):
 
 @pytest.mark.parametrize('entry', ['data.pkl', 'data/0'])
 def test_compressed_checkpoint_is_refused(tmp_path, generator, config, entry):
-    """Four megabytes of it can hold eight gigabytes."""
+    """A file of 4 MB could expand to 8 GB."""
     plain = save_checkpoint(tmp_path / 'a.pth', generator)
     packed = tmp_path / 'b.pth'
     with zipfile.ZipFile(plain) as source, zipfile.ZipFile(packed, 'w') as target:
@@ -490,7 +490,7 @@ def test_missing_files(tmp_path, weights):
 
 
 def test_default_weights(tmp_path, monkeypatch, generator):
-    """Those of the package, wherever one stands."""
+    """The bundled weights are found from any current folder."""
     monkeypatch.chdir(tmp_path)
     shipped = load_generator()
     assert sum(p.numel() for p in shipped.parameters()) == 5_668_160

@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def photos(tmp_path, monkeypatch):
-    """A folder `in` with a photo in a few formats; it is the current directory's."""
+    """A folder `in` in the current directory, with a photo in several formats."""
     monkeypatch.chdir(tmp_path)
     photo = Image.fromarray(astronaut()[::8, ::10])
     alpha = photo.copy()
@@ -50,7 +50,7 @@ def photos(tmp_path, monkeypatch):
 
 @pytest.fixture
 def run(weights, capsys):
-    """main(argv) with small settings: (exit status, lines of stdout, lines of stderr)."""
+    """Run main(argv) with small settings; return the exit status and lines of stdout and stderr."""
 
     def run_(*argv, weights_=weights):
         given = ('--weights', str(weights_)) if weights_ else ()
@@ -311,7 +311,7 @@ WRONG_USE = [
 
 @pytest.mark.parametrize(('argv', 'message'), WRONG_USE, ids=lambda value: str(value)[:40])
 def test_wrong_use(photos, weights, monkeypatch, capsys, two_convs, argv, message):
-    """One line, exit status 2, and nothing touched."""
+    """Wrong usage gives one line and exit status 2, and changes nothing."""
     monkeypatch.setattr(torch.cuda, 'device_count', lambda: 0)
     os.mkdir('movies')
     Path('movies/a.xcf').write_text('no photo')
@@ -352,7 +352,7 @@ def test_messages_are_in_the_order_of_the_files(photos, run):
 
 @pytest.fixture
 def interrupt():
-    """Presses Ctrl-C; also where the tests were started in the background, which ignores it."""
+    """Press Ctrl-C, also if the tests run in the background, where it is ignored."""
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield lambda: signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
     signal.signal(signal.SIGINT, handler)
@@ -395,7 +395,7 @@ def test_ctrl_c_in_the_network(photos, run, uniform_color, monkeypatch, interrup
 
 
 def test_pillow_s_warnings_are_not_shown(photos, run, monkeypatch):
-    """Also not from the threads that read."""
+    """This includes warnings from the reading threads."""
     monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', photos.width * photos.height - 1)
     filters = list(warnings.filters)
     with warnings.catch_warnings(record=True) as caught:
@@ -406,7 +406,7 @@ def test_pillow_s_warnings_are_not_shown(photos, run, monkeypatch):
 
 
 def fail_for_photos(monkeypatch, network, error):
-    """Not for the single image that weights are tried on when they are loaded."""
+    """Fail except for the single image on which weights are tried when they are loaded."""
     forward = network.forward
 
     def fail(self, lightness):

@@ -1,4 +1,4 @@
-"""Films on the command line, beside photos."""
+"""Films and photos on the command line."""
 
 import sys
 
@@ -15,7 +15,7 @@ av = pytest.importorskip('av', reason="needs the extra 'video'")
 
 @pytest.fixture
 def here(tmp_path, monkeypatch, rng):
-    """A folder `in` with a film in a subfolder and a photo; it is the current directory's."""
+    """A folder `in` in the current directory, with a photo, and a film in a subfolder."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'in' / 'sub').mkdir(parents=True)
     Image.fromarray(rng.integers(0, 255, (48, 64), np.uint8)).save('in/photo.png')
@@ -117,7 +117,7 @@ def test_all_frames_of_animated_images_are_colorized(here, run, rng):
 
 
 def test_folder_of_frames_is_smoothed_in_the_order_of_numbers(tmp_path, run, monkeypatch):
-    """Of one still picture, each result has the mean color of all frames before it."""
+    """For a still image, each result has the mean color of all previous frames."""
     (tmp_path / 'in').mkdir()
     monkeypatch.chdir(tmp_path)
     x, y = np.meshgrid(np.arange(64), np.arange(64))

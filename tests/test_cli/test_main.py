@@ -1,4 +1,4 @@
-"""The command as a whole: what it imports, how it ends."""
+"""The whole command: its imports and exit statuses."""
 
 import os
 import re
@@ -31,7 +31,7 @@ def start(*argv, **options):
 
 
 def call(*argv, **options):
-    """The command in a process of its own: status, stdout, stderr."""
+    """Run the command in a separate process; return status, stdout and stderr."""
     process = start('-m', 'dualattn_mm', *argv, **options)
     return process.wait(PATIENCE), *process.communicate()
 

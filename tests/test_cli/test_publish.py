@@ -1,4 +1,4 @@
-"""From a training's checkpoint to a file that colorizes by itself."""
+"""Publish a checkpoint as a self-describing weights file."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def checkpoint(tmp_path, generator):
 
 @pytest.fixture
 def call(capsys):
-    """Calls the command: status, lines of stdout, lines of stderr."""
+    """Run the command; return status, lines of stdout and lines of stderr."""
 
     def call(*args):
         status = main(['publish', *map(str, args)])

@@ -1,4 +1,4 @@
-"""Every config loads and builds its model, as large as its metafile says."""
+"""Every config loads, and its model has the size in the metafile."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ PARAMETERS = {
 
 
 def build(cfg, config):
-    """The model, on the meta device; fails if its metafile states another parameter count."""
+    """Build the model on the meta device, and check the parameter count in its metafile."""
     # The detectors of mmdet3d and the backbones of mmpretrain read values when they are built.
     reads_values = config.startswith(('configs/mmdet3d/', 'configs/mmpretrain/small_'))
     with torch.device('cpu' if reads_values else 'meta'):

@@ -1,4 +1,4 @@
-"""ImageNet configs: sizes against the specification in closed form, and what each states."""
+"""ImageNet configs: sizes against the closed form of the specification, and settings."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def up(a, b):
 
 
 def macs(arch, side, window, classes=1000):
-    """By the formulas of the paper and of its layers, where attention is of windows in full."""
+    """Count MACs with the formulas of the paper and of its layers, for complete windows."""
     stem, widths, pairs = ARCHS[arch]
     half = up(side, 2)
     total = half**2 * 9 * (3 * stem + stem * stem)

@@ -1,4 +1,4 @@
-"""The colorizer's configs: what the paper says, and that they train."""
+"""The colorizer configs: settings of the paper, and short trainings."""
 
 import ast
 from pathlib import Path
@@ -127,7 +127,7 @@ def photos(tmp_path):
 
 
 def short(name, photos, tmp_path, critic=CRITIC, **options):
-    """The config, for three iterations of a tiny network."""
+    """Shorten the config to three iterations of a tiny network."""
     cfg = load(name)
     cfg.merge_from_dict(dict(model=dict(generator=TINY)))
     if critic:
@@ -170,7 +170,7 @@ def test_training_logs_losses_and_both_learning_rates(photos, tmp_path):
 
 
 def test_a_moving_average_of_the_generator(photos, tmp_path):
-    """Checkpoints hold the average, by the recurrence; resuming goes on from both."""
+    """Checkpoints have the average of the recurrence, and resuming restores both."""
     momentum = 0.3
     cfg = short('color_dualattn_mini_critic.py', photos, tmp_path)
     cfg.custom_hooks = [*cfg.custom_hooks, dict(type='GeneratorEMAHook', momentum=momentum)]
@@ -226,7 +226,7 @@ def test_a_moving_average_of_the_generator(photos, tmp_path):
 
 
 def test_the_average_is_tested(photos, tmp_path):
-    """Validation and testing see the hook's weights; load_from starts the average there."""
+    """Validation and testing use the averaged weights; load_from initializes the average."""
     cfg = short('color_dualattn_mini_critic.py', photos, tmp_path)
     cfg.custom_hooks = [*cfg.custom_hooks, dict(type='GeneratorEMAHook', momentum=0.3)]
     runner = Runner.from_cfg(cfg)

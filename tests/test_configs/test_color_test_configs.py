@@ -1,4 +1,4 @@
-"""How the colorizer's configs test: the published protocol, and that they run."""
+"""Test configs of the colorizer: the published protocol, and short runs."""
 
 import ast
 from pathlib import Path

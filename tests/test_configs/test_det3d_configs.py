@@ -1,4 +1,4 @@
-"""LiDAR configs: sizes against the specification, and what each states."""
+"""LiDAR configs: sizes against the specification, and settings."""
 
 import copy
 import math
@@ -35,7 +35,7 @@ NUSCENES = [name for name in SIZES if name != 'kitti']
 
 
 def pair(name):
-    """The names of DualAttentionBEV's config and of SECOND's."""
+    """Return the names of the configs with DualAttentionBEV and with SECOND."""
     if name == 'kitti':
         return 'second_dualattn_kitti', 'second_kitti_second'
     return f'{name}_dualattn', f'{name}_second'
@@ -59,7 +59,7 @@ def part(cfg, name):
 
 
 def second_macs(cfg, height, width):
-    """SECOND's: a strided convolution and layer_nums more, of 3 x 3, per stage."""
+    """Count SECOND's MACs: a strided and `layer_nums` more 3 x 3 convolutions per stage."""
     about, total = part(cfg, 'backbone'), 0
     before = about.in_channels
     for after, layers, stride in zip(
@@ -72,7 +72,7 @@ def second_macs(cfg, height, width):
 
 
 def dual_macs(cfg, height, width, window=8, group=32):
-    """Per stage a strided convolution and a pair; where the window divides the map."""
+    """Count MACs of a strided convolution and a pair per stage, if the window divides the map."""
     about, total = part(cfg, 'backbone'), 0
     before = about.in_channels
     for after, stride in zip(about.out_channels, about.layer_strides, strict=True):
@@ -126,7 +126,7 @@ def test_rows_differ_by_the_type_alone(name):
 
 
 def schedule(cfg):
-    """Learning rate and Adam's first beta at every step, with four steps per epoch."""
+    """Return the learning rate and Adam's first beta at every step, with four steps per epoch."""
     about = {k: v for k, v in cfg.optim_wrapper.optimizer.items() if k != 'type'}
     optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], **about)
     schedulers = [

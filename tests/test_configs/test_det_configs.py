@@ -1,4 +1,4 @@
-"""COCO configs: sizes against the specification, and what each states."""
+"""COCO configs: sizes against the specification, and settings."""
 
 import copy
 from functools import cache
@@ -49,7 +49,7 @@ def config(name):
 
 
 def build(cfg):
-    """The model, without weights."""
+    """Build the model without weights."""
     with DefaultScope.overwrite_default_scope('mmdet'), torch.device('meta'):
         return MODELS.build(cfg.model)
 
@@ -77,7 +77,7 @@ def test_count(openmmlab, name):
 
 
 def test_sizes_differ_by_backbone_and_neck():
-    """Those counted for T, and what replaces its backbone and the first layers of its neck."""
+    """The size for T, with another backbone and other first layers of the neck."""
     backbones = dict(t=27_716_640, s=45_576_480, b=80_996_096)
     classifiers = {  # at 224, less the last layer; 896 is four times that, and windows fill both
         m['Name'][-1]: m['Metadata']['FLOPs'] - 1000 * (1024 if m['Name'].endswith('b') else 768)
@@ -97,7 +97,7 @@ def test_sizes_differ_by_backbone_and_neck():
 
 
 def test_count_of_a_one_stage_detector(openmmlab):
-    """Against mmdet's own table."""
+    """The count agrees with mmdet's own table."""
     parts, shape = count(get_config('mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py'))
     assert shape == (640, 640)
     assert parts[''].parameters / 1e6 == pytest.approx(4.8, rel=0.025)
@@ -204,7 +204,7 @@ def test_mixed_precision_with_a_gpu_alone(monkeypatch, gpu, kind):
 
 @pytest.mark.integration
 def test_eight_images_learnt_by_heart():
-    """The same eight images are trained on and tested, and the metric knows no others."""
+    """Training, testing and the metric use the same eight images."""
     cfg = config('mask_rcnn_dualattn_narrow_overfit')
     trained, tested = cfg.train_dataloader.dataset, cfg.val_dataloader.dataset
     assert (trained.type, trained.times) == ('RepeatDataset', 25)

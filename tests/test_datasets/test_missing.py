@@ -1,4 +1,4 @@
-"""Missing data: the options that say where they are."""
+"""Missing data: the options that set their location."""
 
 import pytest
 from mmengine.config import Config
@@ -8,7 +8,7 @@ from dualattn_mm.datasets.checks.missing import missing_data_hint
 
 @pytest.fixture
 def cfg(tmp_path):
-    """Trained on two data sets of one folder, of which one is repeated."""
+    """A config that trains on two datasets in one folder, one of which is repeated."""
     (tmp_path / 'there').mkdir()
     coco = dict(
         data_root=f'{tmp_path}/coco/', ann_file='a/train.json', data_prefix=dict(img='train/')

@@ -1,4 +1,4 @@
-"""Photos that are decoded once: the same pixels, whichever process decoded them."""
+"""The photo cache: the pixels do not depend on the process that decoded them."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""Photos on disk to batches."""
+"""From photos on disk to batches."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ PIPELINE = [
 
 @pytest.fixture
 def photos(tmp_path):
-    """A folder with photos of several sizes and formats, and files that are none."""
+    """A folder with photos of several sizes and formats, and with other files."""
     for name, size in {
         'b.png': (30, 20),
         'sub/a.JPG': (25, 25),

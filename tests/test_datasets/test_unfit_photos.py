@@ -1,4 +1,4 @@
-"""Lists of photos, photos that cannot be read, and photos without color."""
+"""Lists of photos, unreadable photos, and photos without color."""
 
 import os
 
@@ -34,7 +34,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def skipped(tmp_path_factory, monkeypatch):
-    """The messages, also those of worker processes."""
+    """Return the messages, including those of worker processes."""
     log = tmp_path_factory.mktemp('log') / 'log.txt'
     log.touch()
 

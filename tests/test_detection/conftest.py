@@ -10,7 +10,7 @@ SIZE = 64, 48  # of the images: width, height
 
 @pytest.fixture
 def annotations():
-    """COCO's format: four images of a bright rectangle each, in turn a cat and a dog."""
+    """COCO annotations of four images with a bright rectangle, alternately a cat and a dog."""
     images, objects = [], []
     for i in range(4):
         x, y, width, height = 8 + 4 * i, 6, 24, 30
@@ -33,7 +33,7 @@ def annotations():
 
 @pytest.fixture
 def write_coco(tmp_path, annotations):
-    """Writes the images and (changed) annotations to `tmp_path`/coco, gives that folder."""
+    """Write the images and (modified) annotations to `tmp_path`/coco; return that folder."""
 
     def write(content=None):
         folder = tmp_path / 'coco'
@@ -51,7 +51,7 @@ def write_coco(tmp_path, annotations):
 
 @pytest.fixture
 def options(write_coco):
-    """Options of tools/train.py: those images, and a narrow network, for mask_rcnn_dualattn_t."""
+    """Options for mask_rcnn_dualattn_t in tools/train.py: these images and a narrow network."""
 
     def make(content=None):
         folder = write_coco(content)

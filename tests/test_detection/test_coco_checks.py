@@ -1,4 +1,4 @@
-"""COCO data before training: one clear line, or a warning where training can go on."""
+"""Checks of COCO data before training: a one-line error, or a warning if training can continue."""
 
 import copy
 import json
@@ -24,7 +24,7 @@ def mask_rcnn():
 
 @pytest.fixture
 def cfg(mask_rcnn, options, openmmlab):
-    """The config on the (changed) annotations, as the tools prepare it."""
+    """The config for the (modified) annotations, as the tools prepare it."""
 
     def make(content=None):
         cfg = copy.deepcopy(mask_rcnn)
@@ -108,7 +108,7 @@ def test_ignored_annotations_are_counted_in_a_warning(cfg, annotations, capsys, 
 
 
 def test_classes_of_other_data_than_coco(mask_rcnn, options, openmmlab):
-    """The question every own data set asks, and its answer."""
+    """The most common error with custom data, and its remedy."""
     cfg = copy.deepcopy(mask_rcnn)
     cfg.merge_from_dict({k: v for k, v in options().items() if k != 'classes'})
     with pytest.raises(
@@ -242,7 +242,7 @@ def test_tests_need_no_annotations_and_training_is_not_looked_at(cfg, annotation
 
 
 def test_missing_iscrowd_is_rejected_for_evaluation_but_not_for_training(cfg, annotations):
-    """pycocotools needs it, after an epoch; mmdet's data set does not."""
+    """pycocotools needs it after an epoch, but mmdet's dataset does not."""
     content = annotations | dict(annotations=without(annotations['annotations'], 'iscrowd'))
     cfg = cfg(content)
     with pytest.raises(UserError, match='4 of 4 objects have no iscrowd, which the evaluation'):

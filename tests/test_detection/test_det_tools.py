@@ -1,4 +1,4 @@
-"""Mask R-CNN on own data from training to drawn pictures, with the repository's config."""
+"""Mask R-CNN on custom data with the repository's config, from training to drawn images."""
 
 import json
 import os
@@ -59,7 +59,7 @@ def test_train_test_and_infer(options, openmmlab, tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(not READS_TRAINING_LOGS, reason='needs torch 2.5')
 def test_mmdet_tools_use_checkpoints_of_mmengine(options, openmmlab, tmp_path, monkeypatch):
-    """With `custom_imports = ['dualattn_mm']` alone: no hook and no tool of ours."""
+    """The config only has `custom_imports = ['dualattn_mm']`, without our hooks and tools."""
     cfg = Config.fromfile(MASK_RCNN)
     cfg.merge_from_dict(options() | {'train_cfg.max_epochs': 2})
     coco_data.use_classes(cfg)
@@ -95,7 +95,7 @@ def test_mmdet_tools_use_checkpoints_of_mmengine(options, openmmlab, tmp_path, m
 
 
 def augmented(options):
-    """Those for mask_rcnn_dualattn_t, for a test of that at several sizes."""
+    """Adapt the options of mask_rcnn_dualattn_t to its test at several sizes."""
     options = dict(options)
     del options['test_dataloader.dataset.pipeline.1.scale']
     resizes = 'test_dataloader.dataset.pipeline.1.transforms.0.'
@@ -111,7 +111,7 @@ SIZES = (48, 36), (64, 48), (96, 72)
 
 
 def test_of_a_mirrored_image_at_several_sizes_is_the_mirrored_one(options, openmmlab, perturb):
-    """Of the six views three are mirrored. That of one view is not: no network is symmetric."""
+    """Three of the six views are mirrored. A single view differs, as no network is symmetric."""
     from mmengine.dataset import Compose, pseudo_collate
 
     cfg = Config.fromfile(AUGMENTED)
@@ -144,7 +144,7 @@ def test_of_a_mirrored_image_at_several_sizes_is_the_mirrored_one(options, openm
 
 
 def cascade(options):
-    """Those for mask_rcnn_dualattn_t, for cascade_dualattn_s, as words of a command."""
+    """Adapt the options of mask_rcnn_dualattn_t to cascade_dualattn_s, as words of a command."""
     options = dict(options)
     arch = {f'model.backbone.arch.{k}': v for k, v in options.pop('model.backbone.arch').items()}
     del options['train_dataloader.dataset.pipeline.2.scales']

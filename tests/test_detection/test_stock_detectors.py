@@ -1,4 +1,4 @@
-"""mmdet's own configs with the lines of docs/detection.md, as they stand there."""
+"""mmdet's own configs with the lines of docs/detection.md."""
 
 import re
 import warnings

@@ -13,7 +13,7 @@ CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / 'mmdet3d'
 def shrink(model, cells):
     """Change a model's config to a square of `cells` x `cells` voxels around its front.
 
-    Gives its range (x0, y0, z0, x1, y1, z1) in metres.
+    Gives its range (x0, y0, z0, x1, y1, z1) in meters.
     """
     voxels = model.data_preprocessor.voxel_layer
     low, high = voxels.point_cloud_range[:3], voxels.point_cloud_range[3:]
@@ -72,7 +72,7 @@ def frame(limits, size, label, code_size):
 
 
 def prepared(model, clouds, samples, training):
-    """What the model's data preprocessor makes of them, with the model in that mode."""
+    """Return the result of the model's data preprocessor in the given mode."""
     model.train(training)
     data = dict(inputs=dict(points=clouds), data_samples=samples)
     return model.data_preprocessor(data, training)
@@ -95,7 +95,7 @@ CATEGORIES = dict(Pedestrian=0, Cyclist=1, Car=2)
 
 
 def write_kitti(folder, frames=2):
-    """KITTI as mmdet3d's create_data leaves it: frames of one car each, and their database."""
+    """Write KITTI data as mmdet3d's create_data does: frames with one car each, and a database."""
     rng = np.random.default_rng(0)
     (folder / 'training' / 'velodyne_reduced').mkdir(parents=True)
     (folder / 'kitti_gt_database').mkdir()
@@ -159,7 +159,7 @@ def _frame_info(number, box):
 
 
 def kitti_options(folder):
-    """Options of tools/train.py: `write_kitti`'s data, and a narrow network."""
+    """Options for tools/train.py: the data of `write_kitti` and a narrow network."""
     cfg = narrow_kitti()
     parts = ('data_preprocessor', 'middle_encoder', 'backbone', 'neck', 'bbox_head')
     training = cfg.train_dataloader.dataset.dataset.pipeline

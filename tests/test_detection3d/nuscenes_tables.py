@@ -1,4 +1,4 @@
-"""A small data set in nuScenes' table format: two scenes of its mini_val, two samples each."""
+"""A small dataset in nuScenes format: two scenes of its mini_val with two samples each."""
 
 import json
 
@@ -167,7 +167,7 @@ def _add_sample(tables, scene, i):
 
 
 def lidar_boxes(scene, sample, shift=0.0):
-    """What a perfect detector finds, in the LiDAR's frame, `shift` metres along the global x.
+    """Boxes of a perfect detector in the LiDAR frame, shifted `shift` meters along the global x.
 
     Gives names and rows (x, y, z of the center, length, width, height, yaw, velocity x, y).
     """

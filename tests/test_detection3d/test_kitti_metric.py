@@ -1,4 +1,4 @@
-"""KITTI's protocol as mmdet3d computes it here, against shapely's areas and counted matches."""
+"""KITTI's protocol in mmdet3d, against areas from shapely and counted matches."""
 
 import math
 import pickle
@@ -52,7 +52,7 @@ def outline(box):
 
 
 def overlaps(a, b):
-    """IoU from above, and of the volumes."""
+    """Return the IoU in bird's-eye view and in 3D."""
     a_area, b_area = outline(a), outline(b)
     shared = a_area.intersection(b_area).area
     union = a_area.union(b_area).area
@@ -95,7 +95,7 @@ def info(number, boxes):
 
 @pytest.fixture(scope='module')
 def evaluated(tmp_path_factory, openmmlab):
-    """Figures of the config's metric, and what it writes about the angles."""
+    """Return the figures of the config's metric, and its output about the angles."""
     from mmdet3d.structures import LiDARInstance3DBoxes
     from mmengine.logging import MMLogger
 
@@ -125,7 +125,7 @@ def evaluated(tmp_path_factory, openmmlab):
 
 
 def ap40(matched):
-    """Where so many boxes match the best scores, of 40 or fewer true ones: recall 0 is left out."""
+    """AP40 if this many boxes with the best scores match, of at most 40 true ones."""
     return 100 * (matched - 1) / 40
 
 

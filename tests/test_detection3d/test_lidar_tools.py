@@ -1,4 +1,4 @@
-"""SECOND on small KITTI data from training to a drawn frame, with the repository's config."""
+"""SECOND on small KITTI data with the repository's config, from training to a drawn frame."""
 
 import json
 import warnings
@@ -26,7 +26,7 @@ WITHOUT_VAL = dict(val_cfg=None, val_dataloader=None, val_evaluator=None)
 
 @pytest.fixture
 def trained(kitti, tmp_path, monkeypatch):
-    """A work folder after one epoch, two steps, with ground truths of other frames put in."""
+    """A work_dir after one epoch of two steps, with sampled ground truths."""
     from mmdet3d.datasets.transforms import data_augment_utils
 
     collide = data_augment_utils.box_collision_test.py_func  # compiling it takes long
@@ -54,7 +54,7 @@ def test_train_test_draw_and_infer(trained, kitti, tmp_path, capsys):
 
 
 def write_results(kitti, checkpoint, tmp_path):
-    """With an empty frame: KITTI's figures, and its files of results."""
+    """Data with an empty frame: KITTI's figures and result files."""
     (kitti / 'training' / 'velodyne_reduced' / '000000.bin').write_bytes(b'')
     files = {
         'test_evaluator.submission_prefix': str(tmp_path / 'results'),

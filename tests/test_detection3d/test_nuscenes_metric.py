@@ -1,4 +1,4 @@
-"""nuScenes' own evaluation behind the configs, on tables of its format, with figures known before.
+"""nuScenes' own evaluation with the configs, on tables in its format with known figures.
 
 Three of its ten classes are there: errors of the others are 1, their AP 0.
 """
@@ -28,7 +28,7 @@ def nuscenes(tmp_path_factory, openmmlab):
 
 
 def evaluate(root, shift):
-    """The figures of the config's metric for boxes so many metres away from the true ones."""
+    """Return the figures of the config's metric for boxes shifted by a number of meters."""
     from mmdet3d.structures import LiDARInstance3DBoxes
 
     cfg = Config.fromfile(CONFIGS / 'centerpoint_voxel_dualattn.py')
@@ -51,7 +51,7 @@ def evaluate(root, shift):
 
 
 def mean_ap(figures, name):
-    """A class's row of Tables XI and XII."""
+    """The row of a class in Tables XI and XII."""
     return sum(figures[f'{name}_AP_dist_{d}'] for d in ('0.5', '1.0', '2.0', '4.0')) / 4
 
 

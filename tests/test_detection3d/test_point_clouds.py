@@ -1,4 +1,4 @@
-"""Empty and damaged point clouds: an empty result or one clear line."""
+"""Empty and damaged point clouds give an empty result or a one-line error."""
 
 import pytest
 import torch
@@ -35,7 +35,7 @@ def good(narrow):
 
 @pytest.fixture
 def eager(narrow, monkeypatch):
-    """A network that sees objects everywhere."""
+    """A network that detects objects everywhere."""
     monkeypatch.setitem(narrow.bbox_head.test_cfg, 'score_thr', 0.0)
     return narrow
 

@@ -1,4 +1,4 @@
-"""mmdet3d's own configs with the lines of docs/detection3d.md, as they stand there."""
+"""mmdet3d's own configs with the lines of docs/detection3d.md."""
 
 import re
 import warnings

@@ -75,7 +75,7 @@ def write_wheel(folder: Path, name: str, version: str, files: dict[str, bytes | 
 
 
 def repack(folder: Path, name: str) -> None:
-    """A wheel of what is installed here under this name."""
+    """Make a wheel of an installed package."""
     found = distribution(name)
     files = {}
     for path in found.files:
@@ -88,7 +88,7 @@ def repack(folder: Path, name: str) -> None:
 
 
 def write_mmcv_sdist(folder: Path, hold: Path) -> None:
-    """An sdist of mmcv that builds while there is no file `hold`."""
+    """An sdist of mmcv whose build waits while the file `hold` exists."""
     files = {
         'setup.py': MMCV_SETUP.format(hold=str(hold)),
         'PKG-INFO': 'Metadata-Version: 2.1\nName: mmcv\nVersion: 2.1.0\n',

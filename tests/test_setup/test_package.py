@@ -1,4 +1,4 @@
-"""The requirements, and the package as it is built and installed."""
+"""The requirements, and the built and installed package."""
 
 import os
 import shutil
@@ -52,7 +52,7 @@ def wheel_files(folder):
 
 @pytest.fixture(scope='module')
 def site(dist):
-    """The wheel installed, outside the clone."""
+    """The installed wheel, outside the clone."""
     wheel, _ = wheel_files(dist)
     pip = [sys.executable, '-m', 'pip', '--disable-pip-version-check', 'install', '--no-deps']
     subprocess.run([*pip, '-q', '--no-index', '--target', dist / 'site', wheel], check=True)

@@ -1,4 +1,4 @@
-"""DaViT's weights in DualAttention, beside the DaViTs of timm and mmpretrain."""
+"""Converted DaViT weights in DualAttention, against timm's and mmpretrain's DaViT."""
 
 from functools import partial
 
@@ -43,7 +43,7 @@ class Timm:
 
 
 class Mmpretrain:
-    """mmpretrain's classifier with a DaViT, likewise."""
+    """mmpretrain's classifier with a DaViT, with the same interface."""
 
     def __init__(self, arch=None, num_classes=5, dim=DIMS[-1]):
         arch = arch or dict(embed_dims=DIMS[0], depths=DEPTHS, num_heads=HEADS)
@@ -104,7 +104,7 @@ def library(request, openmmlab):
 
 @pytest.fixture(scope='module')
 def davit(library, perturb):
-    """Random, no bias 0 and no norm 1, but without positional convolutions."""
+    """A DaViT with random weights (no zero bias, no unit norm) and no positional convolutions."""
     torch.manual_seed(1)
     davit = library()
     perturb(davit.model, std=0.1).eval()
@@ -202,7 +202,7 @@ def test_both_libraries_give_the_same(openmmlab, perturb):
     ],
 )
 def test_published_sizes(library, arch, dims, parameters, monkeypatch):
-    """Shapes alone: on the meta device."""
+    """Only shapes are compared, on the meta device."""
     # mmpretrain asks for the values of its drop rates
     monkeypatch.setattr(torch, 'linspace', partial(torch.linspace, device='cpu'))
     with torch.device('meta'):
@@ -268,7 +268,7 @@ def test_other_depths_are_initialized_or_dropped(perturb):
 
 
 def test_without_classifier_or_norm(davit, library):
-    """A backbone alone: the norm of its output is taken where there is one."""
+    """For a backbone without classifier, the output norm is converted if there is one."""
     state = davit.model.state_dict()
     if library is Mmpretrain:
         state = {

@@ -20,7 +20,7 @@ DIMS = (32, 64, 64, 96)
 
 @pytest.fixture(autouse=True)
 def _small_variant(monkeypatch):
-    """A 'tiny' that is one: as many blocks, fewer channels."""
+    """A small 'tiny' variant with the same blocks and fewer channels."""
     tiny = dict(embed_dims=DIMS, depths=(1, 1, 2, 1), stem_channels=16)
     monkeypatch.setattr(DualAttention, 'arch_zoo', {'tiny': tiny})
     monkeypatch.setattr(davit_module, 'DAVIT_DEPTHS', {'tiny': (1, 1, 3, 1)})

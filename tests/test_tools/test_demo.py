@@ -1,4 +1,4 @@
-"""The demo, end to end: real photos and the real training loop; few steps, few pixels."""
+"""The demo from end to end: real photos and training loop, with few steps and pixels."""
 
 import numpy as np
 import pytest

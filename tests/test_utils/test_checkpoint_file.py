@@ -1,4 +1,4 @@
-"""Weights of others: what is read, what is refused, and how differences are told."""
+"""Third-party weights: reading, rejecting, and describing differences."""
 
 import os
 import re

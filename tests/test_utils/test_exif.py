@@ -1,4 +1,4 @@
-"""EXIF data of results: every byte of it is right, and nothing else than the photo's is in it."""
+"""EXIF data of results: every byte is correct, and only data of the photo is copied."""
 
 import io
 import struct
@@ -52,7 +52,7 @@ def block(order='<', image=(), exif=(), gps=()):
 
 
 def camera(order):
-    """What a camera writes, its pointers included: (block, what of it describes the photo)."""
+    """EXIF data of a camera with pointers: (block, the part that describes the photo)."""
 
     def ratio(*values, letter='I'):
         return struct.pack(f'{order}{len(values)}{letter}', *values)
@@ -266,7 +266,7 @@ def test_long_texts_are_left_out_until_the_rest_fits_into_a_jpeg(tmp_path, pipe)
 
 
 def test_long_values_of_a_tiff_are_not_read(tmp_path):
-    """A tag may claim as much of the file as it likes; what describes a photo is short."""
+    """A tag can claim any part of the file, but values that describe a photo are short."""
     image = {
         MAKE: (ASCII, b'x' * 100_000 + b'\0'),
         COPYRIGHT: (ASCII, b'Someone\0'),

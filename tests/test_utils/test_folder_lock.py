@@ -1,4 +1,4 @@
-"""Two processes do not write to one folder; a killed one leaves it free."""
+"""Two processes cannot write to one folder, and a killed process releases it."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(folder_lock.fcntl is None, reason='needs locks o
 
 @pytest.fixture
 def holder(tmp_path):
-    """The number of a process that holds the folder until it is killed."""
+    """Return the id of a process that locks the folder until it is killed."""
     reader, writer = os.pipe()
     pid = os.fork()
     if not pid:

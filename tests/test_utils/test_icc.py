@@ -1,4 +1,4 @@
-"""ICC profiles count by what they do, whatever they are called."""
+"""ICC profiles are treated by their effect and not by their name."""
 
 import io
 import struct
@@ -26,7 +26,7 @@ def srgb_profile(name='sRGB', gamma=None):
 
 
 def gray_profile(curve, pcs=b'XYZ '):
-    """The least that ICC.1:2022 asks of a gray display profile."""
+    """A minimal gray display profile according to ICC.1:2022."""
 
     def text(value):
         words = value.encode('utf-16-be')

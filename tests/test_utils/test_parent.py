@@ -1,4 +1,4 @@
-"""A process ends when the one that started it is killed."""
+"""A process ends when its parent is killed."""
 
 import os
 import signal
@@ -31,7 +31,7 @@ def test_child_ends_with_its_killed_parent():
 
 @pytest.mark.parametrize(('launcher', 'end'), [(os.getpid, None), (lambda: 1, -signal.SIGKILL)])
 def test_child_ends_if_its_launcher_has_ended(launcher, end):
-    """It has ended before the child asked to be told."""
+    """The launcher has ended before the child requests the signal."""
     child = subprocess.Popen(
         [sys.executable, '-c', CHILD],
         stdout=subprocess.PIPE,

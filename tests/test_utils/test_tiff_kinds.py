@@ -1,4 +1,4 @@
-"""TIFF files of all kinds of samples: seen right, or refused with the true reason."""
+"""TIFF files with all kinds of samples are read correctly or rejected with the true reason."""
 
 import subprocess
 import sys

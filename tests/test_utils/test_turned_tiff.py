@@ -1,4 +1,4 @@
-"""TIFF files of every mode, orientation and compression, as all readers of photos see them."""
+"""TIFF files of every mode, orientation and compression, in all readers of photos."""
 
 import numpy as np
 import pytest

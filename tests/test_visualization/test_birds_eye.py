@@ -1,4 +1,4 @@
-"""The bird's-eye view, next to mmdet3d's own corners."""
+"""The bird's-eye view against mmdet3d's own corners."""
 
 import io
 
@@ -16,7 +16,7 @@ def picture(points, predicted, true, limits=(0, -5, 20, 5)):
 
 
 def colored(image, red):
-    """Where the picture is red (predicted) or green (true), without the legend's corner."""
+    """Return where the image is red (predicted) or green (true), without the legend."""
     r, g, b = image[..., 0], image[..., 1], image[..., 2]
     where = (r > 180) & (g < 90) & (b < 90) if red else (g > 120) & (r < 90) & (b < 90)
     where[: len(image) // 4, image.shape[1] // 2 :] = False

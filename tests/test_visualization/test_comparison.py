@@ -1,4 +1,4 @@
-"""Folders of results, side by side."""
+"""Comparison of folders of results."""
 
 import os
 from pathlib import Path
@@ -29,7 +29,7 @@ def columns(tmp_path):
 
 
 def seen(path, rows, count, height=20):
-    """The color in the middle of every picture of a sheet of equal pictures."""
+    """Return the color at the center of every image in a grid of equal images."""
     sheet = np.asarray(Image.open(path).convert('RGB'))
     step = (sheet.shape[0] - 32) // rows
     middles = [32 + i * step + height // 2 for i in range(rows)]

@@ -1,4 +1,4 @@
-"""The labeled grid."""
+"""The labeled grid of images."""
 
 import numpy as np
 import pytest

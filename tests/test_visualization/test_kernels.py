@@ -1,4 +1,4 @@
-"""The figure of color kernels, against the head with all others silenced."""
+"""The figure of color kernels, against the head with all other kernels set to zero."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The colorizer and its critic trained by two processes, as by one."""
+"""Training of the colorizer and its critic in two processes equals training in one."""
 
 from types import SimpleNamespace
 
@@ -32,7 +32,7 @@ def batches():
 
 
 def train(model, share, accumulate):
-    """Plain gradient descent: Adam would make steps of one size out of rounding errors."""
+    """Train with plain gradient descent, because Adam would amplify rounding errors."""
     networks = model.module if hasattr(model, 'module') else model
     wrapper = OptimWrapperDict(
         **{
@@ -65,7 +65,7 @@ def process(rank, folder):
 
 @pytest.fixture(scope='module')
 def trained(tmp_path_factory):
-    """By number of batches per step, what the two processes saved."""
+    """Results that the two processes saved, by number of batches per step."""
     folder = tmp_path_factory.mktemp('processes')
     in_processes(2, process, folder)
     return {

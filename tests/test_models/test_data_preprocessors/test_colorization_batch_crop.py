@@ -1,4 +1,4 @@
-"""Crops of whole batches, against torchvision's of one image at a time."""
+"""Crops of whole batches, against torchvision's crops of single images."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""The head against eq. 8-11, and what its learned queries are for."""
+"""The head against eq. 8-11, and the effect of its learned queries."""
 
 import naive
 import pytest

@@ -1,4 +1,4 @@
-"""Learning from a teacher, against timm's network and a loop over the definition."""
+"""Distillation, against timm's network and a loop over the definition."""
 
 import math
 import re

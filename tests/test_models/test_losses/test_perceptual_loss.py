@@ -1,4 +1,4 @@
-"""The perceptual loss against torchvision's whole VGG19, walked by the names of its layers."""
+"""The perceptual loss against torchvision's complete VGG19, run layer by layer."""
 
 import re
 

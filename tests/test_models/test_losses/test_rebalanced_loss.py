@@ -1,4 +1,4 @@
-"""The loss that rare colors count more in, against loops over its definition."""
+"""The rebalanced loss against loops over its definition."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def cell_of(a, b):
 
 
 def expected(ab, true_ab, frequency, delta, uniform):
-    """By pixels, in numpy: weights of eq. 4 in arXiv:1603.08511, one on average."""
+    """The loss by pixels in numpy, with weights of eq. 4 in arXiv:1603.08511, 1 on average."""
     colors = len(frequency)
     weights = {cell: 1 / ((1 - uniform) * p + uniform / colors) for cell, p in frequency.items()}
     mean = sum(weights[cell] * p for cell, p in frequency.items())

@@ -1,4 +1,4 @@
-"""The upsampling neck against eq. 7, and how it starts."""
+"""The upsampling neck against eq. 7, and its initialization."""
 
 import naive
 import pytest
@@ -52,7 +52,7 @@ def test_default_is_the_neck_of_the_specification():
 
 
 def test_upsampling_starts_as_nearest():
-    """ICNR: before training, the four pixels that one pixel becomes are equal."""
+    """ICNR: before training, each pixel becomes four equal pixels."""
     neck = PixelShuffleNeck(CHANNELS, WIDTHS)
     shuffled = []
     for step in neck.steps:

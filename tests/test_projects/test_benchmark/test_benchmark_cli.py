@@ -1,4 +1,4 @@
-"""The command line, end to end on tiny images."""
+"""The command line from end to end, on tiny images."""
 
 import json
 import re

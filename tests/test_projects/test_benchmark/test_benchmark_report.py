@@ -1,4 +1,4 @@
-"""Figures, tables, file and plots from given samples."""
+"""Figures, tables, the JSON file and plots from given samples."""
 
 import io
 import json

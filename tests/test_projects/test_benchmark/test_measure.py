@@ -1,4 +1,4 @@
-"""Order, samples and failures of a measurement, with networks of one convolution."""
+"""Order, samples and failures of measurements, with networks of one convolution."""
 
 import pytest
 
@@ -37,7 +37,7 @@ def test_short_calls_are_repeated_to_fill_a_sample(tiny, setting, cpu):
 
 @pytest.mark.parametrize('fails_at', [1, PREPARING, PREPARING + 2])
 def test_failing_network_is_reported_and_skipped(tiny, setting, cpu, fails_at):
-    """At the first call, in the measurement of memory and in the second round."""
+    """It fails at the first call, in the measurement of memory or in the second round."""
     error = RuntimeError('out of memory\nand a long story')
     networks = [tiny('ours'), tiny('bad', fails_at=fails_at, error=error), tiny('c')]
     results, said = Results(), []

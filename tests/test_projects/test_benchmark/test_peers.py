@@ -1,4 +1,4 @@
-"""Every network in the lists: its size, and what it makes of an image."""
+"""Every network in the lists: its size and the shape of its result."""
 
 from functools import partial
 
@@ -96,7 +96,7 @@ def test_bev_networks_give_the_same_map(name):
 
 
 def test_macs():
-    """Ours as designed; the two DaViT, of two packages, alike."""
+    """Our MACs equal the design, and the two DaViT of different packages are equal."""
     networks = NETWORKS['backbone']
     case = Case.square(224)
     assert count_macs(networks['dualattn_tiny'], case) == pytest.approx(5.15e9, rel=1e-3)

@@ -1,4 +1,4 @@
-"""What one call does and costs, against arithmetic by hand."""
+"""The work and cost of a call, against calculations by hand."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ def network(make):
 
 
 class Probe(nn.Module):
-    """Notes how it is called."""
+    """A network that records its calls."""
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Trainings side by side, with a stand-in for tools/train.py that logs as mmengine does."""
+"""Comparison of trainings, with a stand-in for tools/train.py that logs like mmengine."""
 
 import json
 from pathlib import Path

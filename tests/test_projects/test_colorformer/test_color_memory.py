@@ -1,4 +1,4 @@
-"""ColorFormer's decoder, against one pixel after the other; and the memory's file."""
+"""ColorFormer's decoder against a loop over pixels, and the file of its memory."""
 
 import copy
 import math
@@ -76,7 +76,7 @@ def test_the_prior_is_concatenated_to_the_features(head):
 
 
 def test_a_certain_pixel_gets_the_colors_of_its_center(head):
-    """A query along a center, large enough that nothing else counts."""
+    """The query is a large multiple of a center, so only this center counts."""
     with torch.no_grad():
         head.semantics.copy_(F.normalize(head.semantics))
         head.query.weight.zero_()

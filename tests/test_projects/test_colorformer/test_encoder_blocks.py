@@ -1,4 +1,4 @@
-"""The head without Color-Attention against stages of the encoders whose blocks it has."""
+"""The head without Color-Attention, against stages of the encoders with the same blocks."""
 
 import pytest
 import torch

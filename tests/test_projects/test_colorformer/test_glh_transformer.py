@@ -1,4 +1,4 @@
-"""ColorFormer's encoder, against one window after the other."""
+"""ColorFormer's encoder against a loop over windows."""
 
 import math
 
@@ -33,7 +33,7 @@ def pooled_tokens(x, side):
 
 
 def naive_attention(x, weights, side, pool, heads):
-    """Of the map (H, W, C), window by window, over the pixels that there are."""
+    """Attention on the map (H, W, C), window by window, over the pixels inside the map."""
     height, width, channels = x.shape
     whole = pooled_tokens(x, pool)
     table = weights['w_msa.relative_position_bias_table']
@@ -91,7 +91,7 @@ def test_a_frame_of_swin(glh):
 
 
 def test_a_map_of_one_window_is_attended_to_as_in_swin(glh, perturb):
-    """Every token is there twice then, which changes no weighted mean; biases tell them apart."""
+    """Every token then occurs twice, which does not change weighted means without biases."""
     local = perturb(glh.ShiftWindowMSA(8, 2, 4), 0.5).eval()
     x = torch.randn(2, 16, 8)
     with torch.no_grad():
@@ -129,7 +129,7 @@ def test_every_parameter_receives_a_gradient(glh, perturb):
 
 
 def test_a_far_pixel_counts_in_the_first_block(glh, perturb):
-    """Swin's first block sees its window alone."""
+    """Swin's first block only sees its own window."""
     model = perturb(glh.GLHTransformer(dict(ARCH, depths=[1, 1, 1, 1]), window_size=2))
     x = torch.randn(1, 64, 8, requires_grad=True)
     block = model.stages[0].blocks[0]

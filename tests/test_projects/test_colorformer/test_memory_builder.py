@@ -1,4 +1,4 @@
-"""Memories of colors, built from photos whose answer is known."""
+"""Color memories built from photos with known results."""
 
 import os
 import runpy
@@ -24,7 +24,7 @@ CELL = 16
 
 
 class MeanLightness(nn.Module):
-    """An 'encoder' that sees how bright a cell is, and no more."""
+    """An 'encoder' that returns only the brightness of a cell."""
 
     def __init__(self):
         super().__init__()
@@ -42,7 +42,7 @@ THINGS = {20.0: ((30, 20), (-20, 10)), 50.0: ((0, -40), (10, 40)), 80.0: ((5, 5)
 
 @pytest.fixture
 def photos(tmp_path):
-    """Photos of 2 x 2 cells, each a thing in its colors."""
+    """Photos of 2 x 2 cells, each with its own object and colors."""
     folder = tmp_path / 'photos'
     folder.mkdir()
     lightness = list(THINGS)
@@ -227,7 +227,7 @@ def test_the_backbone_of_a_classifier(tmp_path):
 
 
 def test_from_photos_to_a_trained_decoder(tmp_path, monkeypatch, capsys):
-    """The tool on real photos, with the weights that ship; then training with its file."""
+    """Run the tool on real photos with the bundled weights, then train with its file."""
     data = os.environ.get('DUALATTN_DATA')
     if not data:
         pytest.skip('DUALATTN_DATA is not set')

@@ -21,7 +21,7 @@ def frames(rng):
 
 
 def test_the_motion_is_that_of_the_pictures(frames):
-    """Colors moved along the motion are those of the frame, but for the interpolation."""
+    """Colors that are warped along the motion equal those of the frame up to interpolation."""
     for last, frame in pairwise(frames):
         if frame.before is None:
             continue

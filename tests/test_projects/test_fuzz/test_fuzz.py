@@ -1,4 +1,4 @@
-"""Some hundred cases of the fuzzer, and the failures that it must find."""
+"""A few hundred cases of the fuzzer, and failures that it must find."""
 
 import os
 import struct
@@ -26,7 +26,7 @@ def test_damaged_and_hostile_files_are_right_or_refused():
 
 
 def misbehave(number):
-    """A reader with a mistake for every number but the first and the last."""
+    """A reader that fails for every number except the first and the last."""
     if number == 1:
         raise KeyError('a mistake')
     if number == 2:

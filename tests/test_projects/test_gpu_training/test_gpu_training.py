@@ -1,4 +1,4 @@
-"""The one command of a training on a lent GPU, as a dry run on the CPU with a few photos."""
+"""The command for training on a GPU, as a dry run on the CPU with a few photos."""
 
 import json
 import tarfile

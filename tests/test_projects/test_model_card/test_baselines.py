@@ -1,4 +1,4 @@
-"""What weights are measured beside, against scikit-image and counting by hand."""
+"""The baselines of the model card, against scikit-image and calculations by hand."""
 
 import json
 from pathlib import Path

@@ -6,7 +6,7 @@ from projects.reproduction.paper import read_paper
 
 @pytest.fixture(scope='session')
 def paper():
-    """Its networks are counted once."""
+    """The paper's tables; the networks are counted once per session."""
     return read_paper()
 
 
@@ -18,5 +18,5 @@ def tables(paper, openmmlab):
 
 @pytest.fixture(scope='session')
 def entries(tables):
-    """By table, row, column and part."""
+    """Return the entries by table, row, column and part."""
     return {entry.figure[:]: entry for own in tables.values() for entry in own}

@@ -1,4 +1,4 @@
-"""Every row of Table II trains at full size, with the critic."""
+"""Every row of Table II can be trained at full size with the critic."""
 
 import pytest
 import torch

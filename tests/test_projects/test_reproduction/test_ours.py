@@ -56,7 +56,7 @@ CLASSES = [0.83, 0.84, 0.85, 0.84]
 
 @pytest.fixture
 def measure(paper, tmp_path):
-    """Write what tools/test.py writes for a row, and look at a figure of the row."""
+    """Write a result of tools/test.py for a row, and return a figure of the row."""
 
     def measure_(place, metrics, images):
         table = paper[place[0]]

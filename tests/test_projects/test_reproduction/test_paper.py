@@ -1,4 +1,4 @@
-"""published.yml and rows.yml, each against what is known of the other and of itself."""
+"""Consistency checks of published.yml and rows.yml."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A user study: nothing of the page tells the methods, and the choices are counted as made."""
+"""A user study: the page does not reveal the methods, and choices are counted correctly."""
 
 import json
 import re
@@ -48,7 +48,7 @@ def key_of(study):
 
 
 def page_data(study):
-    """What the page's program reads."""
+    """Return the data that the page's script reads."""
 
     class Page(HTMLParser):
         inside, text, outside = False, '', []
@@ -71,7 +71,7 @@ def page_data(study):
 
 
 def answers(study, participant, choose):
-    """A file as the page saves it; `choose` gets the order of the methods, returns one of them."""
+    """Return a file as the page saves it; `choose` selects one of the methods in order."""
     data, key = page_data(study), key_of(study)
     orders = {image['image']: image['order'] for image in key['images']}
     choices = [
