@@ -1,4 +1,4 @@
-"""Frames that follow each other: the pipeline and the smoothing of their colors."""
+"""Colorize consecutive frames, and smooth their colors over time."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
@@ -13,7 +13,7 @@ from .smoothing import ColorSmoother
 
 
 class FilmResult(NamedTuple):
-    """What became of a film.
+    """The result for a video or an animation.
 
     Attributes:
         frames: how many were colorized.
@@ -27,23 +27,23 @@ class FilmResult(NamedTuple):
 
 
 class HasPhoto(Protocol):
-    """Anything with a photo of the pipeline."""
+    """A frame that is ready for the network."""
 
     @property
     def photo(self) -> Photo:
-        """What `ColorizationPipeline.prepare` made of the frame."""
+        """The result of `ColorizationPipeline.prepare`."""
 
 
 class Sized(Protocol):
-    """A frame or image that knows its size."""
+    """A frame or an image."""
 
     @property
     def width(self) -> int:
-        """In pixels."""
+        """The width in pixels."""
 
     @property
     def height(self) -> int:
-        """In pixels."""
+        """The height in pixels."""
 
 
 Stored = TypeVar('Stored', bound=Sized)
