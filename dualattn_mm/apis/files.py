@@ -186,7 +186,7 @@ def _find(inputs: Sequence[str], output: Path, result: Plan) -> dict[Path, dict[
             if others or os.path.isdir(text):
                 there = f' (found only {shortened(others)})' if others else ''
                 raise ColorizeError(f'no image in {text}{there}')
-            raise ColorizeError(f'{text} does not exist')
+            raise ColorizeError(f'{text or repr(text)} does not exist')
     return found
 
 

@@ -63,10 +63,10 @@ def colorize_frames(
 
     Args:
         pipe: the pipeline.
-        frames: taken as they are needed.
-        load, save: called in several threads at once (see `overlap`).
-        smoother: of the colors.
-        total: how many frames there are, for the progress bar; None if unknown.
+        frames: the frames, taken when they are needed.
+        load, save: called from several threads at once (see `overlap`).
+        smoother: smooths the colors.
+        total: number of frames for the progress bar; None if unknown.
 
     Yields:
         What `save` returns for each frame. Errors of all steps are raised.
@@ -79,7 +79,7 @@ def colorize_frames(
     outcomes = overlap(
         frames, load, work, save, pipe.batch_size, lambda frame: frame.width * frame.height
     )
-    # disable=None: only on a terminal
+    # disable=None shows the bar only on a terminal.
     with tqdm(total=total, unit='frame', disable=None) as bar, closing(outcomes):
         for outcome in outcomes:
             yield outcome.result()

@@ -295,7 +295,9 @@ def _resolve_device(device: str) -> torch.device:
     if resolved is None or resolved.type not in ('cpu', 'cuda'):
         raise ColorizeError(f"device must be 'auto', 'cpu', 'cuda' or 'cuda:N', got {device!r}")
     if resolved.type == 'cuda' and (resolved.index or 0) >= torch.cuda.device_count():
-        raise ColorizeError(f'there is no device {device}: see torch.cuda.is_available()')
+        raise ColorizeError(
+            f'device {device} is not available: this machine or PyTorch build has no such GPU'
+        )
     return resolved
 
 

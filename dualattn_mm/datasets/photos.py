@@ -80,7 +80,7 @@ class ColorizationDataset(BaseDataset):
             self._cache = PhotoCache(len(self), self.cache_gib) if self.cache_gib else None
 
     def load_data_list(self) -> list[dict]:
-        """One dict per photo, with `img_path`."""
+        """Return one dict per photo, with `img_path`."""
         if self.ann_file:
             paths = self._listed(Path(self.ann_file))
         else:

@@ -196,7 +196,7 @@ def read_config(config: str, cfg_options: Mapping[str, Any] | None = None) -> Co
 
 
 def _missing_module(error: BaseException | None) -> str | None:
-    """The package whose absence an error comes from; mmengine tells its own imports alone."""
+    """Return the missing package that caused an error; mmengine reports it only as text."""
     while error is not None:
         if isinstance(error, ModuleNotFoundError):
             name = error.name or re.sub(r' is not installed.*', '', str(error))

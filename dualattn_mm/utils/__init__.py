@@ -1,1 +1,1 @@
-"""What every other package builds on: files, errors, argument checks and color spaces."""
+"""Common code of all other packages: files, errors, argument checks and color spaces."""

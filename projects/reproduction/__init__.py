@@ -1,1 +1,1 @@
-"""The paper's figures beside those of this implementation: tools/reproduce.py."""
+"""Compare the figures of the paper with those of this implementation (tools/reproduce.py)."""

@@ -20,27 +20,33 @@ from .trainings import trainings
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line (of the process, unless given) and return the exit status."""
+    """Run the command line and return the exit status; None uses `sys.argv`."""
     paper = read_paper()
     parser = argparse.ArgumentParser(
-        description="Print the paper's tables beside what this implementation counts and what has "
-        'been measured, with the status of each figure.'
+        description='Compare the tables of the paper with the counts and measurements of this '
+        'implementation, and print the status of each figure.'
     )
     add = parser.add_argument
-    add('--table', nargs='+', choices=[*paper], default=[*paper], help='default: all')
-    add('--results', type=Path, default=Path(), metavar='FOLDER', help='has work_dirs (default: .)')
-    add('--commands', action='store_true', help='print what trains and tests what has not been run')
+    add('--table', nargs='+', choices=[*paper], default=[*paper], help='tables (default: all)')
+    add(
+        '--results',
+        type=Path,
+        default=Path(),
+        metavar='FOLDER',
+        help='parent of work_dirs (default: .)',
+    )
+    add('--commands', action='store_true', help='print the commands for figures that were not run')
     add('--markdown', type=Path, metavar='FILE', help='write the whole page to a file')
     args = parser.parse_args(argv)
     if args.markdown and args.table != [*paper]:
-        parser.error('--markdown is for all tables: leave --table out')
+        parser.error('--markdown writes all tables and cannot be combined with --table')
     return run_command(lambda: _run(args, paper))
 
 
 def compare(tables: Sequence[PaperTable], results: Path = Path()) -> dict[str, list[Entry]]:
-    """The entries of each table by its name, with progress on standard error."""
+    """Return the entries of each table by its name, with progress on standard error."""
     networks = {id(row.network): row.network for table in tables for row in table.ours.values()}
-    # The libraries log to standard output, and warn about their own code.
+    # The libraries log to standard output and warn about their own code.
     with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
         warnings.simplefilter('ignore')
         for network in track(

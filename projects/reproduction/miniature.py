@@ -1,4 +1,4 @@
-"""Train the rows of Tables III and IV as small networks, each for the same time, and compare them.
+"""Train the rows of Tables III and IV as small networks for equal times, and compare them.
 
 python projects/reproduction/miniature.py --train PHOTOS --test PHOTOS -o OUT
 """
@@ -32,34 +32,40 @@ from projects.reproduction.trainings import cfg_options
 
 CONFIG = ROOT / 'configs' / 'mmagic' / 'ablation_small.py'
 METRICS = ('PSNR', 'ab_error', 'CF', 'Delta_CF')
-_TIMED = 7  # steps of each row
+_TIMED = 7  # number of timed steps per row
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; None takes the arguments of the process."""
+    """Run the command line; None uses `sys.argv`."""
     rows = rows_of_the_paper()
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
     add('--train', required=True, metavar='FOLDER', help='photos to train on')
-    add('--test', required=True, metavar='FOLDER', help='other photos to measure on')
+    add('--test', required=True, metavar='FOLDER', help='other photos, for testing')
     add(
-        '-o', '--output', type=Path, required=True, metavar='FOLDER', help='a repeated call resumes'
+        '-o',
+        '--output',
+        type=Path,
+        required=True,
+        metavar='FOLDER',
+        help='output folder; a repeated call resumes',
     )
     add('--seconds', type=float, default=40, help='time of each training (default: %(default)s)')
-    add('--seeds', type=int, nargs='+', default=[0], help='default: 0')
+    add('--seeds', type=int, nargs='+', default=[0], help='random seeds (default: 0)')
     add('--rows', nargs='+', choices=[*rows], default=[*rows], metavar='NAME', help=', '.join(rows))
-    add('--jobs', type=int, default=1, help='trainings at a time (default: %(default)s)')
+    add('--jobs', type=int, default=1, help='trainings in parallel (default: %(default)s)')
     add('--cfg-options', nargs='+', action=DictAction, default={}, help='KEY=VALUE of the config')
     args = parser.parse_args(argv)
     return run_command(lambda: _run(args, {name: rows[name] for name in args.rows}))
 
 
 def rows_of_the_paper() -> dict[str, dict]:
-    """The options that make each row of the config: Table III's, which have 150 queries, and IV's.
+    """Return the config options of each row of Table III, which has 150 queries, and Table IV.
 
-    K = 150 is FCA-SDA; K = 64, the number in the paper's text, has no printed figures.
+    K = 150 is the same as FCA-SDA. K = 64, the number in the text of the paper, has no printed
+    figures.
     """
     paper = read_paper()
     rows = {
@@ -72,9 +78,9 @@ def rows_of_the_paper() -> dict[str, dict]:
 
 
 def step_seconds(configs: Mapping[str, Config]) -> dict[str, float]:
-    """Median time of a training step of each config, without its data; the networks take turns.
+    """Measure the median time of a training step of each config, in turns and without data loading.
 
-    On a CPU it is the process's CPU time, which other programs do not lengthen.
+    On a CPU it is the CPU time of the process, which other programs do not affect.
     """
     has_gpu = torch.cuda.is_available()
     device, now = ('cuda', time.perf_counter) if has_gpu else ('cpu', time.process_time)
@@ -88,13 +94,13 @@ def step_seconds(configs: Mapping[str, Config]) -> dict[str, float]:
             photos = torch.randint(0, 256, (batch, 3, side, side), dtype=torch.uint8)
             start = now()
             loss = model.train_step(dict(inputs=list(photos)), wrapper)['loss']
-            loss.item()  # waits for the GPU
+            loss.item()  # wait for the GPU
             times[name].append(now() - start)
     return {name: statistics.median(seconds[2:]) for name, seconds in times.items()}
 
 
 def psnr_of_one_color(folder: Path, side: int) -> float:
-    """PSNR in dB of photos whose every pixel gets the mean color of all: what has to be beaten."""
+    """Return the PSNR in dB if every pixel gets the mean color of all photos, as a baseline."""
     paths = pictures_by_name(folder).values()
     rgb = torch.stack([read_picture(path, side) for path in paths]) / 255
     lab = rgb_to_lab(rgb)
@@ -123,11 +129,11 @@ def _run(args: argparse.Namespace, rows: Mapping[str, dict]) -> None:
 
 
 def _steps(rows: Mapping[str, dict], seconds: float, file: Path) -> dict[str, int]:
-    """How many steps fit the time; what a file of an earlier call says is kept."""
+    """Return the number of steps that fit the time; a file of an earlier call takes precedence."""
     known = json.loads(file.read_text()) if file.is_file() else dict(seconds=seconds, steps={})
     if known['seconds'] != seconds:
         raise UserError(
-            f'{file.parent} has trainings of {known["seconds"]:g} s: name another folder'
+            f'{file.parent} has trainings of {known["seconds"]:g} s: choose another folder'
         )
     new = {name: options for name, options in rows.items() if name not in known['steps']}
     if new:
@@ -139,12 +145,12 @@ def _steps(rows: Mapping[str, dict], seconds: float, file: Path) -> dict[str, in
 
 
 def report(trained: Sequence[Mapping], steps: Mapping[str, int], one_color: float) -> str:
-    """The rows beside the paper's figures, and how far the two orders agree.
+    """Compare the rows with the figures of the paper, and return the rank correlation as well.
 
     Args:
-        trained: what `compare_trainings` returns.
-        steps: of each row.
-        one_color: PSNR of one color for everything.
+        trained: the result of `compare_trainings`.
+        steps: number of steps of each row.
+        one_color: PSNR of a single color for all pixels.
     """
     paper = read_paper()
     fids = {t: {row: cells[0] for row, cells in paper[t].rows.items()} for t in ('III', 'IV')}
@@ -177,7 +183,7 @@ def report(trained: Sequence[Mapping], steps: Mapping[str, int], one_color: floa
 
 
 def _schedule(steps: int) -> list[str]:
-    """The config's schedule with another number of steps."""
+    """Return the options that set the schedule of the config to a number of steps."""
     warm_up = max(1, steps // 20)
     return [
         f'train_cfg.max_iters={steps}',

@@ -1,4 +1,4 @@
-"""What this implementation counts, is set to or has measured, for each printed figure."""
+"""Find the count, setting or measurement of this implementation for each printed figure."""
 
 import json
 import math
@@ -17,12 +17,12 @@ from dualattn_mm.utils.errors import UserError
 from .paper import Figure, PaperTable, Row
 
 REPRODUCED = 'reproduced'
-NOT_REPRODUCED = 'not reproduced'  # further off than the tolerance
+NOT_REPRODUCED = 'not reproduced'  # the difference exceeds the tolerance
 NOT_REPRODUCIBLE = 'not reproducible'  # another printed figure excludes it
 NOT_RUN = 'not run'
 STATUSES = (REPRODUCED, NOT_REPRODUCED, NOT_REPRODUCIBLE, NOT_RUN)
 
-# The rows of Table VI in a config of mmpretrain.
+# The rows of Table VI in an mmpretrain config.
 _SETTINGS = {
     'center crop': lambda c: 'yes' if 'CenterCrop' in str(c.test_dataloader.dataset) else 'no',
     'loss': lambda c: {'LabelSmoothLoss': 'softmax'}.get(c.model.head.loss.type),
@@ -39,7 +39,7 @@ _SETTINGS = {
 
 @dataclass(frozen=True)
 class Entry:
-    """A printed figure of a network of ours, ours (None if there is none), and the status.
+    """A printed figure of one of our networks, our figure or None, and the status.
 
     `excluded_by` is the number of the contradiction that excludes the printed figure.
     """
@@ -53,15 +53,15 @@ class Entry:
 
     @property
     def direct(self) -> Mapping[str, str] | None:
-        """The command and the data that give the figure without training, if it needs none."""
+        """Return the command and the data for a figure that needs no training, or None."""
         return self.row.direct.get(self.figure.column)
 
 
 def entries_of(table: PaperTable, results: Path = Path()) -> list[Entry]:
-    """The figures of a table that are of a network of ours.
+    """Return the entries of a table for our networks.
 
-    `results` is the folder in which the printed commands leave the results of tools/test.py.
-    Raises UserError if a result is of too few images, or a network needs a library that is missing.
+    `results` is the folder in which the printed commands save the results of tools/test.py. Raises
+    UserError if a result has too few images, or a network needs a library that is missing.
     """
     found = []
     for figure, printed, row in table.figures():
@@ -88,7 +88,7 @@ def _value(row: Row, figure: Figure, results: Path) -> float | str | None:
 
 
 def _measured(row: Row, figure: Figure, results: Path) -> float | None:
-    """The result of the test that the row's command ends with, if it saw all images."""
+    """Return the test result of the last command of a row, if the test used all images."""
     name = row.results.get(figure.quantity, row.results.get('', ''))
     path = results / row.network.work_dir / f'{Path(row.test_of(figure)).stem}.json'
     if not name or not path.is_file():
@@ -96,7 +96,7 @@ def _measured(row: Row, figure: Figure, results: Path) -> float | None:
     content = json.loads(path.read_text(encoding='utf-8'))
     images = row.tests.get(figure.column, row.tests.get('', {})).get('images')
     if images not in (None, content['images']):
-        raise UserError(f'{path} is of {content["images"]} images, not of {images}')
+        raise UserError(f'{path} is a test on {content["images"]} images, not on {images}')
     name = name.format(column=figure.column, kind=row.kind)
     values = [value for key, value in content['metrics'].items() if fnmatch(key, name)]
     return row.factor * statistics.fmean(values) if values and None not in values else None
@@ -113,7 +113,7 @@ def _status(printed: str, ours: float | str | None, within: float) -> str:
 
 
 def _blocks_or_channels(cfg: Config, stage: int, part: str) -> int:
-    """Of a stage of the encoder; the stem is 0."""
+    """Return the number of blocks or channels in a stage of the encoder; the stem is 0."""
     with device('meta'):
         encoder = MODELS.build(cfg.model.backbone)
     if stage:

@@ -1,4 +1,4 @@
-"""The tables in Markdown, and the page around them (page.md.jinja)."""
+"""Render the tables in Markdown, and the page that contains them (page.md.jinja)."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,11 +9,11 @@ from .paper import DASH, PaperTable
 from .trainings import RATE, trainings
 
 _MARKS = {REPRODUCED: '✓', NOT_REPRODUCED: '✗'}
-_WITH_COUNTS = ('II', 'III', 'IV', 'XII', 'XIII')  # whose sizes the paper does not print
+_WITH_COUNTS = ('II', 'III', 'IV', 'XII', 'XIII')  # the paper does not print these sizes
 
 
 def page(paper: Mapping[str, PaperTable], entries: Mapping[str, Sequence[Entry]]) -> str:
-    """The whole page; `entries` are those of all tables."""
+    """Render the whole page; `entries` has the entries of all tables."""
     from jinja2 import Environment, StrictUndefined
 
     everything = [entry for own in entries.values() for entry in own]
@@ -32,7 +32,7 @@ def page(paper: Mapping[str, PaperTable], entries: Mapping[str, Sequence[Entry]]
 
 
 def markdown(table: PaperTable, entries: Sequence[Entry]) -> str:
-    """One table of the paper, with ours below its rows."""
+    """Render a table of the paper, with our figures below its rows."""
     extra = ['M, counted', 'GMAC, counted'] if table.name in _WITH_COUNTS else []
     headings = [column.replace('_', ' ') for column in table.columns]
     rows = [['', *headings, *extra, 'status']]
@@ -53,10 +53,10 @@ def markdown(table: PaperTable, entries: Sequence[Entry]) -> str:
 
 
 def grid(rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table that can be read as text; the first and the last column are to the left."""
+    """Format a Markdown table that is readable as text; the outer columns are left-aligned."""
     columns = []
     for i, column in enumerate(zip(*rows, strict=True)):
-        width = max(3, *map(len, column))  # Markdown wants three dashes
+        width = max(3, *map(len, column))  # Markdown requires three dashes
         to_left = i in (0, len(rows[0]) - 1)
         cells = [cell.ljust(width) if to_left else cell.rjust(width) for cell in column]
         columns.append([cells[0], '-' * width if to_left else f'{"-" * (width - 1)}:', *cells[1:]])
@@ -70,7 +70,7 @@ def _cell(value: str | Sequence[str]) -> str:
 
 
 def _marked(entries: Sequence[Entry], column: str) -> str:
-    """Ours in a column, with what it says of the printed figures."""
+    """Format our figures of a column, with their status."""
     texts = []
     for entry in entries:
         if entry.figure.column == column:
@@ -81,7 +81,7 @@ def _marked(entries: Sequence[Entry], column: str) -> str:
 
 
 def _statuses(entries: Sequence[Entry]) -> str:
-    """Such as 'not run', or '2 ✓, 1 not run'."""
+    """Summarize the statuses, such as 'not run' or '2 ✓, 1 not run'."""
     number = Counter(entry.status for entry in entries)
     if len(number) == 1:
         return entries[0].status

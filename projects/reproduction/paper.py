@@ -1,4 +1,4 @@
-"""The paper's tables as printed (published.yml), and which config is which row (rows.yml)."""
+"""Read the tables of the paper (published.yml), and the config of each row (rows.yml)."""
 
 import importlib.util
 import re
@@ -21,7 +21,7 @@ TRUTH = 'Ground truth (implied)'
 
 
 class Figure(NamedTuple):
-    """The place of a printed figure; `part` tells those of a cell with several apart."""
+    """The location of a printed figure; `part` distinguishes several figures in a cell."""
 
     table: str
     row: str
@@ -30,13 +30,13 @@ class Figure(NamedTuple):
 
     @property
     def quantity(self) -> str:
-        """What the figure is of, such as FID; columns can also be data sets."""
+        """The quantity of the figure, such as FID; columns can also be datasets."""
         return self.part or self.column
 
 
 @dataclass(frozen=True)
 class Network:
-    """A config with options, and the folder that its training fills."""
+    """A config with options, and the folder of its training."""
 
     config: str
     options: Mapping[str, Any]
@@ -44,24 +44,24 @@ class Network:
 
     @cached_property
     def cfg(self) -> Config:
-        """The config; UserError if a library that it needs is not installed."""
+        """Read the config; raise UserError if a library that it needs is not installed."""
         for name in re.findall('mmpretrain|mmdet3d|mmdet', f'{self.config} {self.options}'):
             if importlib.util.find_spec(name) is None:
                 raise UserError(f'{self.config} needs {name}: see the README, or use --table')
         cfg = read_config(str(ROOT / self.config), self.options)
         if cfg.model.type == 'Colorizer':
-            cfg.default_scope = None  # its network needs no mmagic
+            cfg.default_scope = None  # the network does not need mmagic
         return cfg
 
     @cached_property
     def counts(self) -> tuple[Mapping[str, Complexity], tuple[int, int]]:
-        """Parameters and MACs by the names of the modules ('' for all), and the image's (H, W)."""
+        """Return parameters and MACs by module name ('' for all), and (H, W) of the image."""
         return complexity_of_config(self.cfg)
 
 
 @dataclass(frozen=True)
 class Row:
-    """A network, and how its figures are measured: rows.yml describes the fields."""
+    """A network and the measurement of its figures; rows.yml describes the fields."""
 
     network: Network
     data: Mapping[str, Any] = field(default_factory=dict)
@@ -76,7 +76,7 @@ class Row:
     excluded: Mapping[str, int] = field(default_factory=dict)
 
     def test_of(self, figure: Figure) -> str:
-        """The config that tools/test.py measures a figure with."""
+        """Return the config with which tools/test.py measures a figure."""
         test = self.tests.get(figure.column, self.tests.get('', {}))
         return test.get('config', self.network.config)
 
@@ -86,13 +86,13 @@ class PaperTable:
     """A table of the paper.
 
     Attributes:
-        name: its number.
-        title: what it is about.
-        columns: their names.
-        rows: the cells of each row, as text or as a list of texts; DASH for a dash.
-        each: what the parts of a cell are, where cells have several.
-        ours: networks of this project, by the names of their rows (or columns, in Tables VI, VIII).
-        within: by how many percent ours may differ, by quantity.
+        name: number of the table.
+        title: title of the table.
+        columns: names of the columns.
+        rows: cells of each row, as a string or a list of strings; DASH for a dash.
+        each: names of the parts, if cells have several.
+        ours: networks of this project, by row name (or column name in Tables VI and VIII).
+        within: allowed difference in percent, by quantity.
     """
 
     name: str
@@ -104,7 +104,7 @@ class PaperTable:
     within: Mapping[str, float]
 
     def figures(self) -> Iterator[tuple[Figure, str, Row | None]]:
-        """All printed figures, and the network that each is of; None for another method's."""
+        """Yield all printed figures with their network; None for other methods."""
         for row, cells in self.rows.items():
             for column, cell in zip(self.columns, cells, strict=True):
                 parts = [('', cell)] if isinstance(cell, str) else zip(self.each, cell, strict=True)
@@ -115,7 +115,7 @@ class PaperTable:
 
 
 def read_paper() -> dict[str, PaperTable]:
-    """All tables, by their numbers."""
+    """Return all tables by number."""
     folder = Path(__file__).parent
     printed = yaml.load((folder / 'published.yml').read_text('utf-8'), yaml.BaseLoader)
     mapped = yaml.safe_load((folder / 'rows.yml').read_text('utf-8'))
@@ -138,9 +138,9 @@ def read_paper() -> dict[str, PaperTable]:
 
 
 def colorfulness_of_truth(printed: Mapping[str, Any]) -> dict[str, float]:
-    """The CF of each data set's photos, which the rows of Table I imply.
+    """Compute the CF of the photos of each dataset from the rows of Table I.
 
-    Delta-CF is |CF - CF of the photos|: each row leaves two values, of which all rows share one.
+    Delta-CF is |CF - CF of the photos|. Each row allows two values, and all rows share one of them.
     """
     truth = {}
     for i, column in enumerate(printed['columns']):
@@ -152,7 +152,7 @@ def colorfulness_of_truth(printed: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _named(row: str) -> int | list[str]:
-    """What the row's name says: 50 for K = 50, [fca, da] for FCA-DA."""
+    """Parse the name of a row: 50 for K = 50, [fca, da] for FCA-DA."""
     return int(row[4:]) if row.startswith('K = ') else row.lower().split('-')
 
 
@@ -163,4 +163,4 @@ def _row(table: str, title: str, values: dict, shared: Mapping, networks: dict) 
     folder = re.sub('[^0-9A-Za-z]+', '_', f'{table} {title}') if options else Path(config).stem
     network = Network(config, options, f'work_dirs/{folder.strip("_")}')
     known = f'{config} {sorted(options.items(), key=str)}'
-    return Row(networks.setdefault(known, network), **values)  # one for all its rows
+    return Row(networks.setdefault(known, network), **values)  # one network for all its rows

@@ -1,4 +1,4 @@
-"""The commands that train and test what has not been run, and what that would cost."""
+"""Commands for the trainings and tests that have not been run, and their estimated cost."""
 
 import re
 import shlex
@@ -10,17 +10,18 @@ from typing import Any
 from .ours import NOT_RUN, Entry
 from .paper import Row
 
-GPUS = '8'  # the paper's
-# Operations a second in the one training on a GPU that has been measured, of the bundled weights on
-# an H100 (docs/model_card.md): 256 crops in 0.17 s; 3 passes of 1.206 GMAC, and the teacher's 0.83.
+GPUS = '8'  # as in the paper
+# Operations per second in the only measured training on a GPU, that of the bundled weights on an
+# H100 (docs/model_card.md): 256 crops in 0.17 s; 3 passes of 1.206 GMAC, and 0.83 of the teacher.
 RATE = 2 * 256 * (3 * 1.206e9 + 0.83e9) / 0.17
 
 
 @dataclass(frozen=True)
 class Training:
-    """A network to be trained, which is the printed rows of `name`; `table` is the first of them.
+    """A network to train, which has the printed rows in `name`; `table` is the first table.
 
-    `hours` are of one H100, estimated; `commands` make what it starts from, train it and test it.
+    `hours` is the estimated time on one H100. `commands` prepare its initial weights, train and
+    test it.
     """
 
     row: Row
@@ -31,7 +32,7 @@ class Training:
 
 
 def trainings(entries: Iterable[Entry]) -> list[Training]:
-    """The trainings that figures wait for, each once."""
+    """Return the trainings that figures need, each once."""
     waiting: dict[str, list[Entry]] = {}
     for entry in entries:
         if entry.status == NOT_RUN and not entry.direct:
@@ -45,7 +46,7 @@ def trainings(entries: Iterable[Entry]) -> list[Training]:
 
 
 def gpu_hours(row: Row) -> float:
-    """Hours of one H100 for a training, estimated; a step costs three times what inference does."""
+    """Estimate the hours of a training on one H100; a step costs three times the inference."""
     macs = 0 if row.seconds else 3 * row.network.counts[0][''].macs + 1e9 * row.losses
     cfg = row.network.cfg
     if 'max_iters' in cfg.train_cfg:
@@ -56,7 +57,7 @@ def gpu_hours(row: Row) -> float:
 
 
 def cfg_options(options: Mapping[str, Any]) -> list[str]:
-    """Options as they follow --cfg-options."""
+    """Format options for --cfg-options."""
     lists = {k: f'[{",".join(map(str, v))}]' for k, v in options.items() if isinstance(v, list)}
     return [f'{key}={text}' for key, text in {**options, **lists}.items()]
 

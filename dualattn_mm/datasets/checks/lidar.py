@@ -122,7 +122,7 @@ def _check_frames(ann_file: str, read: list[dict], loader: str) -> None:
 
 
 def _check_files(dataset: 'Det3DDataset', pipeline: list[Mapping[str, Any]]) -> list[dict]:
-    """The frames, whose files are there."""
+    """Check that the files of all frames exist, and return the frames."""
     _check_file(dataset.ann_file, 'info file')
     try:
         frames = dataset.load_data_list()

@@ -209,7 +209,7 @@ class Colorizer(BaseModel):
     def _losses(
         self, true_ab: Tensor, ab: Tensor, true_images: Tensor, images: Tensor | None
     ) -> dict[str, Tensor]:
-        """The generator's losses."""
+        """Compute the losses of the generator."""
         l1 = F.l1_loss(ab, true_ab)
         losses = dict(loss_l1=self.l1_weight * l1, ab_l1=l1.detach())
         if self.color is not None:

@@ -57,7 +57,7 @@ def test_call_follows_the_setting(mode, layout, dtype, cpu):
     assert step.module.conv.weight.grad is None
 
 
-def test_training_minimises_the_mean_square(setting, cpu):
+def test_training_minimizes_the_mean_square(setting, cpu):
     step = Step(network(lambda: nn.Conv2d(3, 1, 1)), replace(setting, mode='train'), cpu)
     loss = step.module(step.input).square().mean()
     for _ in range(20):

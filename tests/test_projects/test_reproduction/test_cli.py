@@ -82,4 +82,4 @@ def test_hours_follow_from_macs_or_seconds(paper, openmmlab):
 def test_markdown_of_some_tables_is_refused(capsys):
     with pytest.raises(SystemExit, match='2'):
         main(['--table', 'V', '--markdown', 'x.md'])
-    assert '--markdown is for all tables' in capsys.readouterr().err
+    assert '--markdown writes all tables' in capsys.readouterr().err

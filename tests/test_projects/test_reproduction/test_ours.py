@@ -101,7 +101,7 @@ def test_result_of_a_test_is_the_row_s(measure, openmmlab, place, metrics, image
 
 
 def test_result_of_too_few_images_is_an_error(measure):
-    with pytest.raises(UserError, match='is of 7 images, not of 5000'):
+    with pytest.raises(UserError, match='is a test on 7 images, not on 5000'):
         measure(FID, dict(FID=1.0), 7)
 
 
