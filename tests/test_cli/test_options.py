@@ -23,3 +23,8 @@ def test_options_without_a_value_are_refused(parser, capsys):
     with pytest.raises(SystemExit):
         parser.parse_args(['c.py', '--cfg-options', 'a'])
     assert '--cfg-options expects KEY=VALUE pairs, got a' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('launcher', ['none', 'pytorch', 'slurm', 'mpi'])
+def test_launchers_of_mmengine_are_accepted(parser, launcher):
+    assert parser.parse_args(['c.py', f'--launcher={launcher}']).launcher == launcher
