@@ -54,8 +54,10 @@ def wheel_files(folder):
 def site(dist):
     """The installed wheel, outside the clone."""
     wheel, _ = wheel_files(dist)
-    pip = [sys.executable, '-m', 'pip', '--disable-pip-version-check', 'install', '--no-deps']
-    subprocess.run([*pip, '-q', '--no-index', '--target', dist / 'site', wheel], check=True)
+    # pip is missing in environments of uv's, and uv among the tests' requirements.
+    install = [sys.executable, '-m', 'uv', 'pip', 'install', '--python', sys.executable, '-q']
+    options = ['--no-deps', '--no-index', '--target', dist / 'site']
+    subprocess.run([*install, *options, wheel], check=True)
     return dist / 'site'
 
 
@@ -96,11 +98,13 @@ def test_wheel_holds_the_package_the_configs_and_the_tools(dist):
 def test_installed_package_works_outside_the_clone(site):
     code = (
         'import dualattn_mm, mmengine\n'
+        'from importlib.util import find_spec\n'
         'from dualattn_mm.utils.configs_dir import configs_dir\n'
         'print(dualattn_mm.__file__)\n'
         'print(configs_dir())\n'
         'for folder in configs_dir().glob("mm*"):\n'
-        '    mmengine.Config.fromfile(min(folder.glob("*.py")))\n'
+        '    if folder.name == "mmagic" or find_spec(folder.name):  # else its bases are missing\n'
+        '        mmengine.Config.fromfile(min(folder.glob("*.py")))\n'
     )
     package, configs = map(Path, run_outside(site, sys.executable, '-c', code).splitlines())
     assert package.parent == site / 'dualattn_mm'
