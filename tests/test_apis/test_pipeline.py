@@ -40,10 +40,21 @@ def test_gray_and_color_are_joined_as_scikit_image_does(uniform_color, rng, ab, 
     gray = rng.integers(0, brightest + 1, (41, 63), dtype=np.uint8)
     lab = gray_to_lab(gray)
     # Color fades towards black and white.
-    fade = np.interp(lab[..., 0], [0, 14, 95, 100], [0, 1, 1, 0])
+    fade = np.interp(lab[..., 0], [1, 14, 92.5, 98.5], [0, 1, 1, 0])
     lab[..., 1:] = fade[..., None] * ab
     pipe = ColorizationPipeline.from_generator(uniform_color(ab), size=32)
     np.testing.assert_allclose(pipe(gray), lab2rgb(lab) * 255, atol=0.6)
+
+
+def test_white_margins_and_black_bars_stay_neutral(rng):
+    pipe = ColorizationPipeline()
+    photo = np.tile(np.arange(40, 200, dtype=np.uint8), (120, 1))
+    for least, greatest in (0, 5), (250, 255):
+        framed = rng.integers(least, greatest + 1, (160, 200), dtype=np.uint8)
+        framed[20:140, 20:180] = photo
+        difference = np.abs(pipe(framed).astype(int) - framed[..., None]).max(axis=-1)
+        difference[20:140, 20:180] = 0
+        assert difference.max() <= 2
 
 
 @pytest.mark.parametrize('ab', [(12.0, -20.0), (60.0, 60.0), (-90.0, 80.0)])
