@@ -162,7 +162,9 @@ def test_prediction_needs_no_teacher(tmp_path):
         ),
     ).eval()
     assert model(torch.rand(1, 3, 32, 32)).shape == (1, 3, 32, 32)
-    with pytest.raises(FileNotFoundError, match=r'none\.pth: the distillation needs the weights'):
+    with pytest.raises(
+        FileNotFoundError, match=r'none\.pth does not exist: the distillation needs the weights'
+    ):
         model.init_weights()
 
 

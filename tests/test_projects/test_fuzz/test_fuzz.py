@@ -116,5 +116,5 @@ def test_exif_is_checked():
     outside = block(40).replace(
         struct.pack('<HHI', 0xA001, 3, 1), struct.pack('<HHI', 0xA001, 3, 999)
     )
-    with pytest.raises(cases.WrongOutcomeError, match='leads out'):
+    with pytest.raises(cases.WrongOutcomeError, match='points outside'):
         cases.check_exif(outside, (40, 30))
