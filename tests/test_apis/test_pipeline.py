@@ -40,7 +40,7 @@ def test_gray_and_color_are_joined_as_scikit_image_does(uniform_color, rng, ab, 
     gray = rng.integers(0, brightest + 1, (41, 63), dtype=np.uint8)
     lab = gray_to_lab(gray)
     # Color fades towards black and white.
-    fade = np.interp(lab[..., 0], [1, 14, 92.5, 98.5], [0, 1, 1, 0])
+    fade = np.interp(lab[..., 0], [1, 7, 92.5, 98.5], [0, 1, 1, 0])
     lab[..., 1:] = fade[..., None] * ab
     pipe = ColorizationPipeline.from_generator(uniform_color(ab), size=32)
     np.testing.assert_allclose(pipe(gray), lab2rgb(lab) * 255, atol=0.6)
