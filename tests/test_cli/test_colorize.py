@@ -436,6 +436,7 @@ def test_unexpected_error_is_not_hidden(photos, run, uniform_color, monkeypatch)
 FOREIGN = ('mmcv', 'mmdet', 'mmpretrain', 'mmagic', 'mmdet3d', 'torchvision', 'skimage', 'sklearn')
 
 
+@pytest.mark.slow
 def test_the_script_itself(photos, tiny, start):
     """In a process of its own, from another folder, without the task libraries, and without a home
     or a known user, as in a container that runs under any number."""

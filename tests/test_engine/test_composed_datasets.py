@@ -56,6 +56,7 @@ def train(config, tmp_path):
     return train_
 
 
+@pytest.mark.slow
 def test_neither_workers_nor_resuming_are_seen(train, tmp_path):
     seen, weights = train('run')
     assert len(seen) == len(seen.flatten(1).unique(dim=0)) == 32  # all are different crops

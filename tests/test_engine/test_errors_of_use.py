@@ -58,6 +58,7 @@ def test_too_many_damaged_photos(status, tmp_path, workers):
 
 
 @pytest.mark.parametrize('workers', [0, 1])
+@pytest.mark.slow
 def test_a_mistake_in_the_pipeline_shows_where_it_is(status, workers):
     with pytest.raises(KeyError) as info:
         status(

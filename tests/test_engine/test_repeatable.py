@@ -166,6 +166,7 @@ def test_resumed_is_the_same_as_uninterrupted(run, tmp_path, loop, workers, seed
 
 
 @pytest.mark.parametrize('loop', ['iterations', 'epochs'])
+@pytest.mark.slow
 def test_the_number_of_workers_is_not_seen(run, loop):
     assert_same(run('one', loop, workers=1).seen, run('none', loop).seen)
 

@@ -129,6 +129,7 @@ assert not list(out.rglob('*')), list(out.rglob('*'))
 """
 
 
+@pytest.mark.slow
 def test_partial_writes_are_detected(tmp_path):
     pytest.importorskip('resource')
     script = tmp_path / 'write.py'

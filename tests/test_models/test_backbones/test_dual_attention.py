@@ -450,6 +450,7 @@ def test_bfloat16_autocast_stays_close():
         assert (out.float() - reference).norm() < 2e-2 * reference.norm()
 
 
+@pytest.mark.slow
 def test_compiled_equals_eager(perturb):
     """With inductor's decompositions and its division into forward and backward pass.
 
@@ -472,6 +473,7 @@ def map_and_gradients(network, x):
 
 
 @pytest.mark.parametrize('mode', ['train', 'eval'])
+@pytest.mark.slow
 def test_network_compiles_to_one_graph(mode):
     """Every kind of stage and layer, with stochastic depth; a graph break is an error."""
     model = getattr(small(drop_path_rate=0.2), mode)()

@@ -220,6 +220,7 @@ def test_training_sizes_are_natural_numbers(sizes):
         Colorizer(GENERATOR, train_sizes=sizes)
 
 
+@pytest.mark.slow
 def test_a_compiled_generator_trains_the_same_in_one_graph_per_size():
     """By dynamo with the eager backend: what a compiler makes of the graph is not ours."""
     torch.manual_seed(0)

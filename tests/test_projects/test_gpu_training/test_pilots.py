@@ -32,6 +32,7 @@ test_dataloader = dict(num_workers=0, dataset=dict(pipeline=[
     return path
 
 
+@pytest.mark.slow
 def test_variants_of_a_config_get_a_table_of_held_out_figures(config, tmp_path, capsys):
     words = [config, '--train', tmp_path / 'train', '--held-out', tmp_path / 'held_out']
     words += ['--steps', '2', '--only', 'config', 'neutral 1', '-o', tmp_path / 'out']

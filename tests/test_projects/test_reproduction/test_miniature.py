@@ -49,6 +49,7 @@ def test_psnr_of_one_color_agrees_with_scikit_image(photos):
     assert miniature.psnr_of_one_color(photos, 16) == pytest.approx(expected, abs=0.01)
 
 
+@pytest.mark.slow
 def test_cheaper_networks_take_more_steps(photos, tmp_path, monkeypatch, capsys):
     def step_seconds(configs):
         assert [cfg.train_dataloader.batch_size for cfg in configs.values()] == [2, 2, 2]
