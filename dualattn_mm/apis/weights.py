@@ -8,7 +8,7 @@ it from as metadata. An mmengine checkpoint (.pth) holds the whole `Colorizer`. 
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS
 from safetensors.torch import save
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from ..utils.atomic import atomic_write_bytes
 from ..utils.checkpoint_file import (
@@ -208,29 +207,8 @@ def _generator_of(checkpoint: Any, path: Path) -> dict[str, Tensor]:
     return state
 
 
-class _NoDraws(TorchFunctionMode):
-    """Skip the random initialization of a network: it is slow, and loading replaces the values."""
-
-    _DRAWS = (
-        Tensor.uniform_,
-        Tensor.normal_,
-        nn.init.uniform_,
-        nn.init.normal_,
-        nn.init.kaiming_uniform_,
-        nn.init.kaiming_normal_,
-    )
-
-    def __torch_function__(
-        self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        if func in self._DRAWS:
-            return args[0] if args else kwargs['tensor']
-        return func(*args, **kwargs)
-
-
 def build_network(network_cfg: Mapping[str, Any], source: str | os.PathLike) -> nn.Module:
-    """Build a network without initializing it, for loading weights into it.
+    """Build a network for loading weights into it; the random state is left as it was.
 
     Args:
         network_cfg: the config of the network.
@@ -240,7 +218,7 @@ def build_network(network_cfg: Mapping[str, Any], source: str | os.PathLike) -> 
         ColorizeError: if the network cannot be built.
     """
     try:
-        with _NoDraws():
+        with torch.random.fork_rng(devices=[]):
             return MODELS.build(dict(network_cfg))
     except (TypeError, ValueError, KeyError, AssertionError, RuntimeError, ImportError) as error:
         raise ColorizeError(
