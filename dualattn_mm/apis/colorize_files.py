@@ -1,8 +1,9 @@
 """Colorize many files. Reading, inference and writing overlap, and a bad file stops no other."""
 
+import itertools
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import Future
 from contextlib import closing
 from pathlib import Path
@@ -16,7 +17,7 @@ from ..utils.colorfulness import has_colors
 from ..utils.errors import ColorizeError, first_line
 from ..utils.image_io import quiet, read_image, write_image
 from ..utils.terminal import printable
-from .files import Job
+from .files import Job, Plan
 from .overlap import overlap
 from .pipeline import ColorizationPipeline, Photo
 
@@ -68,21 +69,23 @@ class FileColorizer:
         self.failed += 1
         _say(f'{path}: {reason}')
 
-    def colorize(self, jobs: Sequence[Job]) -> float:
-        """Colorize the files.
+    def colorize(self, plan: Plan) -> float:
+        """Colorize the photos of a plan.
 
         Returns:
             The elapsed time in seconds.
         """
         start = time.perf_counter()
+        ahead, jobs = itertools.tee(plan.jobs(self.report))
         outcomes = overlap(
-            jobs, self._read, self._predict, self._write, self.pipe.batch_size, lambda j: j.pixels
+            ahead, self._read, self._predict, self._write, self.pipe.batch_size, lambda j: j.pixels
         )
         # disable=None shows the bar only on a terminal.
-        bar = tqdm(total=len(jobs), unit='image', disable=None)
+        bar = tqdm(total=plan.total, unit='image', disable=None)
         with bar, quiet(), closing(outcomes):
             for job, outcome in zip(jobs, outcomes, strict=True):
                 self._count(job, outcome)
+                bar.total = plan.total
                 bar.update()
         return time.perf_counter() - start
 

@@ -1,21 +1,22 @@
-"""Decide which files to colorize and where each result goes, before any work is done."""
+"""Decide where each result goes. The header of a file is read when it is its turn."""
 
-import glob
 import mimetypes
 import os
-import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from fnmatch import fnmatch
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
-from ..utils.errors import ColorizeError, shortened
+from ..utils.errors import ColorizeError
 from ..utils.films import FILM_SUFFIXES, is_film
 from ..utils.image_io import IMAGE_SUFFIXES, OUTPUT_FORMATS, SUFFIXES, output_name, read_header
 from ..utils.pixels import MAX_PIXELS
-from ..utils.walk import files_below
+from .sources import Sources
 
 COMPARE_SUFFIX = '.compare.png'
+# The results of these files always have the same names.
+_KEPT_SUFFIXES = (*SUFFIXES['JPEG'], *SUFFIXES['PNG'], *FILM_SUFFIXES)
 
 
 @dataclass(frozen=True)
@@ -34,101 +35,153 @@ class Job:
     compare: Path | None
 
 
-@dataclass
 class Plan:
-    """The jobs of a run.
-
-    folder: the folder for results; it is created before the first result is written.
-    films: (source, output) of videos and animated images.
-    failed: (path, reason) of inputs whose header cannot be read.
-    passed_over: files in folders and patterns whose names do not have an image suffix.
-    """
-
-    folder: Path
-    jobs: list[Job] = field(default_factory=list)
-    films: list[tuple[Path, Path]] = field(default_factory=list)
-    skipped: int = 0
-    failed: list[tuple[Path, str]] = field(default_factory=list)
-    passed_over: list[Path] = field(default_factory=list)
-
-
-def plan(
-    inputs: Sequence[str],
-    output: Path,
-    compare: bool,
-    overwrite: bool,
-    max_pixels: int = MAX_PIXELS,
-) -> Plan:
-    """Find the images and choose every output path.
-
-    An input is a file, a folder or a glob pattern. Folders are searched with their subfolders;
-    hidden files, hidden folders and linked folders are ignored. In a pattern, '**' matches any
-    number of folders. The result of a file goes directly into the output folder. A result from a
-    folder keeps its path below that folder, and a result from a pattern keeps its path from the
-    first wildcard on. Files in folders and patterns without an image suffix are ignored, and so is
-    everything in the output folder.
+    """The work of a run.
 
     Args:
-        inputs: files, folders and patterns.
+        sources: the files to colorize.
         output: the folder for the results. For a single photo it can also be a file; its suffix
             sets the format.
-        compare: also plan `<output name>.compare.png`.
+        compare: also write `<output name>.compare.png`.
         overwrite: replace results that already exist; otherwise they are skipped.
         max_pixels: larger images fail.
 
+    Attributes:
+        folder: the folder for results; it is created before the first result is written.
+        total: the number of jobs, as far as it is known: files that give no job are subtracted
+            when it is their turn.
+        films: (source, output) of videos and animated images, complete after the last job.
+        skipped: number of files whose results existed, complete after the last job.
+
     Raises:
-        ColorizeError: if an input matches no file, two inputs have the same output, an output
-            would replace an input, or `output` is a single file for several photos or has a format
-            that cannot be written.
+        ColorizeError: if the results would replace the inputs, or `output` is a single file for
+            several photos or has a format that cannot be written.
     """
-    file_format = _format_of_file(output)
-    one_film = is_film(output) and not os.path.isdir(output)
-    one_file = one_film or file_format is not None
-    result = Plan(output.parent if one_file else output)
-    sources = _find(inputs, output, result)
-    if one_file and len(sources) > 1:
-        raise ColorizeError(
-            f'{output} is a single file, but there are {len(sources)} photos: name a folder'
-        )
-    targets: dict[str, Path] = {}
-    identities = {_identity(source) for source in sources}
-    for source, folders in sources.items():
-        if one_file and is_film(source) != one_film:
-            raise ColorizeError(f'{output} and {source} must both be films or both be photos')
-        try:
-            header = None if is_film(source) else read_header(source, max_pixels)
-        except ColorizeError as error:
-            result.failed.append((source, str(error)))
-            continue
-        name = source.name if header is None else output_name(source, header.format)
-        for folder in folders:
-            target = output if one_file else output / folder / name
-            if header is None or header.animated:
-                _claim(target, source, targets, identities)
-                if _unless_present(target, overwrite):
-                    result.films.append((source, target))
+
+    def __init__(
+        self,
+        sources: Sources,
+        output: Path,
+        compare: bool,
+        overwrite: bool,
+        max_pixels: int = MAX_PIXELS,
+    ):
+        self._sources, self._compare, self._overwrite = sources, compare, overwrite
+        self._max_pixels = max_pixels
+        self._format = _format_of_file(output)
+        film = is_film(output) and not os.path.isdir(output)
+        self._file = output if film or self._format else None
+        self.folder = output.parent if self._file else output
+        self.total, self.skipped = sources.count, 0
+        self.films: list[tuple[Path, Path]] = []
+        if self._file:
+            self._check_file(self._file, film)
+        else:
+            self._check_folders()
+
+    def _check_file(self, output: Path, film: bool) -> None:
+        paths = list(chain.from_iterable(paths for _, paths in self._sources.clusters()))
+        if len(paths) > 1:
+            raise ColorizeError(
+                f'{output} is a single file, but there are {len(paths)} photos: name a folder'
+            )
+        for path in paths:
+            if is_film(path) != film:
+                raise ColorizeError(f'{output} and {path} must both be films or both be photos')
+            self._check_input(output, [path])
+
+    def _check_folders(self) -> None:
+        """Look for a result that replaces its own source, without reading any headers."""
+        for folder, parts in self._sources.names.items():
+            place = _identity(self.folder / folder)
+            for parent, names in parts if place else ():
+                if _identity(Path(parent)) == place:
+                    for name in names:
+                        if name.lower().endswith(_KEPT_SUFFIXES):
+                            path = Path(self.folder, folder, name)
+                            self._check_input(path, [path])
+
+    def jobs(self, report: Callable[[Path, object], None]) -> Iterator[Job]:
+        """Yield the jobs in order. Each header is read when its job is taken.
+
+        Args:
+            report: called with the path and the reason for each file that fails: its header cannot
+                be read, its result would have the name of another one or would replace an input.
+        """
+        for folder, paths in self._sources.clusters():
+            claimed: dict[str, Path] = {}
+            for path in paths:
+                try:
+                    job = self._job(path, folder, paths, claimed)
+                except ColorizeError as error:
+                    report(path, error)
+                    job = None
+                if job:
+                    yield job
                 else:
-                    result.skipped += 1
-                continue
+                    self.total -= 1
+
+    def _job(
+        self, source: Path, folder: Path, others: list[Path], claimed: dict[str, Path]
+    ) -> Job | None:
+        """Return the job of a file; None if there is none, or it is a film.
+
+        Args:
+            source: the file.
+            folder: the folder for its result, relative to the output folder.
+            others: all files, with this one, of which two could have the same result.
+            claimed: the results of those before this one.
+        """
+        target = self._file or Path(self.folder, folder, source.name)
+        skip = len(others) == 1 and not (self._overwrite or self._compare)
+        if skip and os.path.lexists(target) and not self._is_input(target, others):
+            # No other file can have this result, so the format in the header does not matter.
+            self.skipped += 1
+            return None
+        header = None if is_film(source) else read_header(source, self._max_pixels)
+        if header and not self._file:
+            target = target.with_name(output_name(source, header.format))
+        beside = None
+        if self._compare and header and not header.animated:
             # Append to the whole name, because a.jpg and a.png can be in the same folder.
-            beside = target.with_name(target.name + COMPARE_SUFFIX) if compare else None
-            for path in filter(None, (target, beside)):
-                _claim(path, source, targets, identities)
-            left = (_unless_present(path, overwrite) for path in (target, beside))
-            format_ = file_format or header.format
-            job = Job(source, format_, header.pixels, header.more_pages, *left)
-            if job.output or job.compare:
-                result.jobs.append(job)
-            else:
-                result.skipped += 1
-    result.passed_over = list(dict.fromkeys(result.passed_over))
-    return result
+            beside = target.with_name(target.name + COMPARE_SUFFIX)
+        for path in filter(None, (target, beside)):
+            self._check_input(path, others)
+            other = claimed.setdefault(os.path.normcase(path.name), source)
+            if other != source:
+                raise ColorizeError(f'{other} has the same result {path}: rename one of them')
+        output, compare = self._unless_present(target), self._unless_present(beside)
+        if not (output or compare):
+            self.skipped += 1
+        elif header is None or header.animated:
+            self.films.append((source, target))
+        else:
+            format_ = self._format or header.format
+            return Job(source, format_, header.pixels, header.more_pages, output, compare)
+        return None
 
+    def _is_input(self, path: Path, others: list[Path]) -> bool:
+        """Return whether a file exists that is one of the sources.
 
-def natural_order(path: Path) -> tuple[str, list[tuple[int, str]]]:
-    """Return a key that sorts the files of a folder by the numbers in their names: 2 before 10."""
-    parts = re.findall(r'\d+|\D+', path.name)
-    return str(path.parent), [(int(p), '') if p.isdecimal() else (-1, p) for p in parts]
+        Those with other results than `others` matter only if files are replaced.
+        """
+        there = _identity(path)
+        return there is not None and (
+            there in map(_identity, others) or (self._overwrite and there in self._inputs)
+        )
+
+    def _check_input(self, path: Path, others: list[Path]) -> None:
+        if self._is_input(path, others):
+            raise ColorizeError(f'{path} is an input and would be overwritten: change -o')
+
+    @cached_property
+    def _inputs(self) -> set[int | None]:
+        """The identities of all sources. It takes a while, and is needed to replace files only."""
+        paths = chain.from_iterable(paths for _, paths in self._sources.clusters())
+        return set(map(_identity, paths))
+
+    def _unless_present(self, path: Path | None) -> Path | None:
+        return None if path is None or (not self._overwrite and os.path.lexists(path)) else path
 
 
 def _format_of_file(output: Path) -> str | None:
@@ -145,114 +198,10 @@ def _format_of_file(output: Path) -> str | None:
     return written[suffix]
 
 
-def _claim(target: Path, source: Path, targets: dict[str, Path], inputs: set) -> None:
-    # stat follows links and recognizes a file under any spelling of its name.
-    if os.path.exists(target) and _identity(target) in inputs:
-        raise ColorizeError(f'{target} is an input and would be overwritten: change -o')
-    other = targets.setdefault(os.path.normcase(os.path.abspath(target)), source)
-    if other != source:
-        raise ColorizeError(f'{other} and {source} would both be written to {target}: rename one')
-
-
-def _unless_present(target: Path | None, overwrite: bool) -> Path | None:
-    return None if target is None or (not overwrite and os.path.lexists(target)) else target
-
-
-def _identity(path: Path) -> tuple[int, int] | str:
+def _identity(path: Path) -> int | None:
+    """Return a number that a file has under any spelling of its name; None if it is missing."""
     try:
-        status = path.stat()
-    except OSError:  # an unreadable file has no result that could overwrite it
-        return str(path)
-    return status.st_dev, status.st_ino
-
-
-def _find(inputs: Sequence[str], output: Path, result: Plan) -> dict[Path, dict[Path, None]]:
-    """Return every source with the folders for its result, relative to the output folder.
-
-    A source that is given twice, even through a link, counts once. Failed and ignored files are
-    added to `result`.
-    """
-    found: dict[Path, dict[Path, None]] = {}
-    known: dict[tuple[str, Path], Path] = {}
-    for text in inputs:
-        seen, failed_before, passed_before = 0, len(result.failed), len(result.passed_over)
-        for source, folder in _expand(text, output, result):
-            seen += 1
-            # A link with another name gets a separate result.
-            key = (os.path.realpath(source), folder / source.name)
-            found.setdefault(known.setdefault(key, source), {})[folder] = None
-        if not seen and len(result.failed) == failed_before:
-            others = result.passed_over[passed_before:]
-            if others or os.path.isdir(text):
-                there = f' (found only {shortened(others)})' if others else ''
-                raise ColorizeError(f'no image in {text}{there}')
-            raise ColorizeError(f'{text or repr(text)} does not exist')
-    return found
-
-
-def _expand(text: str, output: Path, result: Plan) -> Iterator[tuple[Path, Path]]:
-    path = Path(text)
-    if text and os.path.isdir(path):
-        files, base = _files_of_folder(path, result), path
-    elif text and os.path.exists(path):
-        yield path, Path()
-        return
-    elif glob.has_magic(text):
-        files, base = _files_of_pattern(path), _fixed_part(path)
-    else:
-        try:
-            os.stat(text)
-        except (FileNotFoundError, NotADirectoryError, ValueError):
-            pass  # there is none
-        except OSError as error:  # a folder on the way is closed, or links lead in a circle
-            result.failed.append((path, f'cannot be read: {error.strerror}'))
-        return
-    # Results of an earlier run, where `output` lies in what is searched.
-    place = Path(os.path.realpath(output))
-    results = place if Path(os.path.realpath(base)) in place.parents else None
-    for file in files:
-        real = Path(os.path.realpath(file))
-        if os.path.isdir(file) or (results is not None and results in (real, *real.parents)):
-            continue
-        if file.suffix.lower() in IMAGE_SUFFIXES + FILM_SUFFIXES:
-            yield file, file.relative_to(base).parent
-        else:
-            result.passed_over.append(file)
-
-
-def _files_of_folder(folder: Path, result: Plan) -> Iterator[Path]:
-    def report(error: OSError) -> None:
-        result.failed.append((Path(error.filename), f'cannot be read: {error.strerror}'))
-
-    return files_below(folder, follow_links=False, on_error=report)
-
-
-def _files_of_pattern(pattern: Path) -> Iterator[Path]:
-    """Yield the matches of a pattern in order; '**' skips linked folders, which can form loops."""
-    if '**' not in pattern.parts:
-        yield from sorted(map(Path, glob.iglob(str(pattern))))
-        return
-    base = _fixed_part(pattern)
-    parts = pattern.parts[len(base.parts) :]
-    for parent, folders, names in os.walk(base):
-        folders.sort()
-        for path in (Path(parent, name) for name in sorted(names)):
-            if _matches(path.relative_to(base).parts, parts):
-                yield path
-
-
-def _matches(names: Sequence[str], parts: Sequence[str]) -> bool:
-    """Return whether a path matches a pattern part by part; wildcards skip hidden names."""
-    if not parts or not names:
-        return not names and all(part == '**' for part in parts)
-    hidden = names[0].startswith('.') and not parts[0].startswith('.')
-    if parts[0] == '**':
-        return _matches(names, parts[1:]) or (not hidden and _matches(names[1:], parts))
-    return not hidden and fnmatch(names[0], parts[0]) and _matches(names[1:], parts[1:])
-
-
-def _fixed_part(pattern: Path) -> Path:
-    """Return the folder of a pattern before its first wildcard."""
-    parts = pattern.parts
-    first = next(index for index, part in enumerate(parts) if glob.has_magic(part))
-    return Path(*parts[:first])
+        status = os.stat(path)  # follows links
+    except OSError:
+        return None
+    return status.st_dev << 64 | status.st_ino

@@ -126,13 +126,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Colorize the files named in `args` and print a summary line."""
     from ..apis.colorize_files import FileColorizer
-    from ..apis.files import natural_order, plan
+    from ..apis.files import Plan
     from ..apis.pipeline import ColorizationPipeline, check_saturation
     from ..apis.smoothing import ColorSmoother
+    from ..apis.sources import find_sources
     from ..utils.atomic import check_writable
     from ..utils.configs_dir import find_config
     from ..utils.errors import shortened
-    from ..utils.films import is_film, require_av
+    from ..utils.films import require_av
     from ..utils.pixels import MAX_PIXELS
 
     if args.saturation is not None:
@@ -140,31 +141,30 @@ def run(args: argparse.Namespace) -> int:
     smoother = ColorSmoother(args.smooth)
     config = None if args.config is None else find_config(args.config)
     limit = args.max_pixels or MAX_PIXELS
-    todo = plan(args.inputs, args.output, args.compare, args.overwrite, limit)
-    if any(is_film(source) for source, _ in todo.films):
+    sources = find_sources(args.inputs, args.output, by_number=args.frames)
+    todo = Plan(sources, args.output, args.compare, args.overwrite, limit)
+    if sources.has_films:
         require_av()
     pipe = ColorizationPipeline(
         args.weights, config, args.device, args.size, args.batch_size, limit
     )
     check_writable(todo.folder)
+    files = FileColorizer(pipe, args.saturation, args.overwrite, smoother if args.frames else None)
+    for path, reason in sources.failed:
+        files.report(path, reason)
+    seconds = files.colorize(todo)
     if todo.skipped:
         print_line(
             f'{todo.skipped} skipped: the result already exists (use --overwrite to replace it)',
             sys.stderr,
         )
-    files = FileColorizer(pipe, args.saturation, args.overwrite, smoother if args.frames else None)
-    for path, reason in todo.failed:
-        files.report(path, reason)
-    if args.frames:
-        todo.jobs.sort(key=lambda job: natural_order(job.source))
-    seconds = files.colorize(todo.jobs)
     films = _colorize_films(args, todo.films, files)
     if files.had_colors:
         warn(f'{files.had_colors} of the photos had color, which was replaced')
     if files.had_pages:
         warn(f'{files.had_pages} of the files had several pages or frames; the first was colorized')
     counts = [f'{files.done} done', f'{todo.skipped} skipped', f'{files.failed} failed']
-    if others := todo.passed_over:
+    if others := list(sources.passed_over):
         kind = 'ignored because they are not images of a known format'
         counts.append(f'{len(others)} {kind} ({shortened(others)})')
     if files.done:

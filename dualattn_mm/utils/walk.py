@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 
-def files_below(
+def folders_below(
     folder: str | os.PathLike[str],
     follow_links: bool = True,
     on_error: Callable[[OSError], None] | None = None,
-) -> Iterator[Path]:
-    """Yield all files in a folder and its subfolders, in the order of their names.
+) -> Iterator[tuple[str, list[str]]]:
+    """Yield a folder and its subfolders, in order, each with the sorted names of its files.
 
     Hidden files and folders are ignored. Each folder is visited once, so a link to a parent folder
     does not cause an endless loop.
@@ -37,4 +37,14 @@ def files_below(
             continue
         visited.add((status.st_dev, status.st_ino))
         folders[:] = sorted(name for name in folders if not name.startswith('.'))
-        yield from (Path(parent, name) for name in sorted(names) if not name.startswith('.'))
+        yield parent, sorted(name for name in names if not name.startswith('.'))
+
+
+def files_below(
+    folder: str | os.PathLike[str],
+    follow_links: bool = True,
+    on_error: Callable[[OSError], None] | None = None,
+) -> Iterator[Path]:
+    """Yield all files in a folder and its subfolders; see `folders_below`."""
+    for parent, names in folders_below(folder, follow_links, on_error):
+        yield from (Path(parent, name) for name in names)

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from dualattn_mm.apis import ColorizeError, load_generator
-from dualattn_mm.apis.files import plan
+from dualattn_mm.apis.files import Plan
+from dualattn_mm.apis.sources import find_sources
 from dualattn_mm.utils.atomic import check_writable
 
 
@@ -26,11 +27,27 @@ def make(*names):
         Image.new('L', (2, 2)).save(name)
 
 
-def outputs(*inputs, compare=False, overwrite=False, out='out'):
+class Planned:
+    """Everything that a plan says of some inputs."""
+
+    def __init__(self, *inputs, compare=False, overwrite=False, out='out', by_number=False):
+        sources = find_sources(inputs, Path(out), by_number)
+        self.plan = Plan(sources, Path(out), compare, overwrite)
+        self.failed = list(sources.failed)
+        self.jobs = list(self.plan.jobs(lambda *failure: self.failed.append(failure)))
+        self.skipped = self.plan.skipped
+
+
+def outputs(*inputs, **options):
     """Return the outputs by source, as strings."""
-    result = plan(inputs, Path(out), compare, overwrite)
+    result = Planned(*inputs, **options)
     assert not result.failed
     return {str(job.source): job.output and job.output.as_posix() for job in result.jobs}
+
+
+def failures(*inputs, **options):
+    """Return the reasons of the failed files by path."""
+    return {path.as_posix(): str(reason) for path, reason in Planned(*inputs, **options).failed}
 
 
 def test_named_files(here):
@@ -89,15 +106,27 @@ def test_inputs_that_give_nothing(here, text):
     Path('text/readme.txt').write_text('no image')
     name = text.replace('*', '.')
     with pytest.raises(ColorizeError, match=rf'no image in .*{name}|{name}.* does not exist'):
-        plan(['in', text], Path('out'), compare=False, overwrite=False)
+        find_sources(['in', text], Path('out'))
 
 
 def test_two_inputs_for_one_output(here):
-    make('in/a.bmp', 'in/a.png', 'other/a.png')
-    with pytest.raises(ColorizeError, match=r'in/a\.bmp and in/a\.png .* out/a\.png'):
-        outputs('in')
-    with pytest.raises(ColorizeError, match=r'in/a\.png and other/a\.png .* out/a\.png'):
-        outputs('in/a.png', 'other')
+    make('in/a.bmp', 'in/a.png', 'in/a-b.png', 'other/a.png')
+    first = 'in/a.bmp has the same result out/a.png: rename one of them'
+    assert failures('in') == {'in/a.png': first}
+    assert failures('in', 'other') == {'in/a.png': first, 'other/a.png': first}
+    assert failures('other', 'in/a.png') == {
+        'in/a.png': 'other/a.png has the same result out/a.png: rename one of them'
+    }
+    # a name without a dot is not beside the others in the order of names
+    Path('in/a.bmp').rename('a')
+    assert failures('in', 'a') == {
+        'in/a.png': 'a has the same result out/a.png: rename one of them'
+    }
+    # also where the result of the first file exists
+    make('out/a.png')
+    result = Planned('in', 'a')
+    assert (result.skipped, [job.source.name for job in result.jobs]) == (1, ['a-b.png'])
+    assert len(result.failed) == 1
 
 
 def test_one_input_twice_is_one(here):
@@ -108,23 +137,25 @@ def test_one_input_twice_is_one(here):
 
 def test_compare_files(here):
     make('in/a.jpg', 'in/a.png')
-    jobs = plan(['in'], Path('out'), compare=True, overwrite=False).jobs
+    jobs = Planned('in', compare=True).jobs
     assert [job.compare.as_posix() for job in jobs] == [
         'out/a.jpg.compare.png',
         'out/a.png.compare.png',
     ]
     make('in/a.jpg.compare.png')
-    with pytest.raises(ColorizeError, match='would both be written'):
-        plan(['in'], Path('out'), compare=True, overwrite=False)
+    assert failures('in', compare=True) == {
+        'in/a.jpg.compare.png': 'in/a.jpg has the same result out/a.jpg.compare.png: rename one of '
+        'them'
+    }
 
 
 def test_existing_results_are_skipped(here):
     make('in/a.jpg', 'in/b.jpg', 'out/a.jpg')
-    result = plan(['in'], Path('out'), compare=False, overwrite=False)
+    result = Planned('in')
     assert ([job.source.name for job in result.jobs], result.skipped) == (['b.jpg'], 1)
     assert len(outputs('in', overwrite=True)) == 2
     # asked for later, the comparison is still made, and the result left alone
-    job = plan(['in/a.jpg'], Path('out'), compare=True, overwrite=False).jobs[0]
+    (job,) = Planned('in/a.jpg', compare=True).jobs
     assert job.output is None
     assert job.compare == Path('out/a.jpg.compare.png')
 
@@ -143,37 +174,48 @@ def hard_link(folder):
     os.link(folder / 'a.jpg', 'out/a.jpg')
 
 
-@pytest.mark.parametrize('link', [link_folder, link_file, hard_link])
+@pytest.mark.parametrize('link', [link_file, hard_link])
 @pytest.mark.parametrize('overwrite', [True, False])
 def test_an_input_is_never_an_output(here, link, overwrite):
-    make('in/a.jpg')
+    make('in/a.jpg', 'in/b.jpg')
     link(here / 'in')
-    with pytest.raises(ColorizeError, match=r'out/a\.jpg is an input'):
-        outputs('in', overwrite=overwrite)
+    reason = 'out/a.jpg is an input and would be overwritten: change -o'
+    assert failures('in', overwrite=overwrite) == {'in/a.jpg': reason}
 
 
-def test_the_input_folder_as_output(here):
+@pytest.mark.parametrize('overwrite', [True, False])
+def test_the_input_folder_as_output(here, overwrite):
     make('in/a.bmp', 'in/b.jpg')
+    link_folder(here / 'in')
+    for folder, inputs in (('in', ['in']), ('out', ['in']), ('in', ['in/b.jpg'])):
+        with pytest.raises(ColorizeError, match=rf'{folder}/b\.jpg is an input'):
+            outputs(*inputs, out=folder, overwrite=overwrite)
     with pytest.raises(ColorizeError, match=r'in/b\.jpg is an input'):
-        outputs('in', out='in', overwrite=True)
-    # also where it is the result of another input
-    make('x/c.bmp', 'x/c.png')
-    with pytest.raises(ColorizeError, match=r'x/c\.png is an input'):
-        outputs('x/c.png', 'x/c.bmp', out='x', overwrite=True)
+        outputs('in/b.jpg', out='in/b.jpg', overwrite=overwrite)
     # a result beside its input is fine
     assert outputs('in/a.bmp', out='in') == {'in/a.bmp': 'in/a.png'}
+
+
+def test_a_result_that_is_another_input(here):
+    make('x/c.png', 'y/c.bmp', 'z/d.jpg')
+    os.symlink('../x/c.png', 'z/link.png')
+    inputs = ['y', 'z']
+    assert failures(*inputs, out='x', overwrite=True) == {
+        'y/c.bmp': 'x/c.png is an input and would be overwritten: change -o'
+    }
+    assert Planned(*inputs, out='x').skipped == 1
 
 
 def test_unreadable_inputs_are_reported(here):
     make('in/a.jpg')
     Path('in/b.jpg').write_bytes(b'')
     os.symlink('nowhere', 'in/c.jpg')
-    result = plan(['in'], Path('out'), compare=False, overwrite=False)
+    result = Planned('in')
     assert [job.source.name for job in result.jobs] == ['a.jpg']
-    assert result.failed == [
-        (Path('in/b.jpg'), 'the file is empty'),
-        (Path('in/c.jpg'), 'cannot be read: No such file or directory'),
-    ]
+    assert failures('in') == {
+        'in/b.jpg': 'the file is empty',
+        'in/c.jpg': 'cannot be read: No such file or directory',
+    }
 
 
 def test_unreadable_folder_is_reported(here, monkeypatch):
@@ -186,7 +228,7 @@ def test_unreadable_folder_is_reported(here, monkeypatch):
         return scandir(path)
 
     monkeypatch.setattr(os, 'scandir', refuse)
-    result = plan(['in'], Path('out'), compare=False, overwrite=False)
+    result = Planned('in')
     assert len(result.jobs) == 1
     assert result.failed == [(Path('in/closed'), 'cannot be read: Permission denied')]
 
@@ -214,20 +256,20 @@ def test_link_to_itself_is_reported(here):
     os.symlink('b.jpg', 'in/b.jpg')
     reason = 'cannot be read: Too many levels of symbolic links'
     for text in ('in', 'in/*.jpg', 'in/**/*.jpg'):
-        result = plan([text], Path('out'), compare=True, overwrite=False)
+        result = Planned(text, compare=True)
         assert [job.source for job in result.jobs] == [Path('in/a.jpg')]
-        assert result.failed == [(Path('in/b.jpg'), reason)]
-    assert plan(['in/b.jpg'], Path('out'), False, False).failed == [(Path('in/b.jpg'), reason)]
-    assert len(plan(['in/a.jpg'], Path('in/b.jpg/out'), False, False).jobs) == 1
+        assert [(path, str(why)) for path, why in result.failed] == [(Path('in/b.jpg'), reason)]
+    assert failures('in/b.jpg') == {'in/b.jpg': reason}
+    assert len(Planned('in/a.jpg', out='in/b.jpg/out').jobs) == 1
 
 
 @pytest.mark.parametrize('name', ['x' * 300, 'x' * 300 + '/a.jpg', 'in/' + 'x' * 5000])
 def test_name_that_is_too_long_is_reported(here, name):
     make('in/a.jpg')
-    result = plan([name, 'in'], Path('out'), compare=False, overwrite=False)
+    result = Planned(name, 'in')
     assert result.failed == [(Path(name), 'cannot be read: File name too long')]
     assert len(result.jobs) == 1
-    assert len(plan(['in'], Path(name), compare=True, overwrite=False).jobs) == 1
+    assert len(Planned('in', out=name, compare=True).jobs) == 1
 
 
 @pytest.fixture
@@ -254,9 +296,9 @@ def test_closed_folders_are_reported(nobody, monkeypatch):
     Path('in/closed').chmod(0o600)  # its names can be listed, and no file opened
     Path('shut').chmod(0)
     reason = 'cannot be read: Permission denied'
-    result = plan(['in', 'shut/c.jpg'], Path('shut/out'), compare=True, overwrite=False)
+    result = Planned('in', 'shut/c.jpg', out='shut/out', compare=True)
     assert [job.source for job in result.jobs] == [Path('in/a.jpg')]
-    failed = {path.as_posix(): why for path, why in result.failed}
+    failed = {path.as_posix(): str(why) for path, why in result.failed}
     assert failed.pop('shut/c.jpg') == reason
     assert set(failed) <= {'in/closed', 'in/closed/b.jpg'}
     assert set(failed.values()) == {reason}
@@ -265,3 +307,26 @@ def test_closed_folders_are_reported(nobody, monkeypatch):
     for name in ('shut/w.safetensors', 'shut/w.pth'):
         with pytest.raises(ColorizeError, match=f'cannot read {name}: Permission denied'):
             load_generator(name)
+
+
+def test_headers_are_read_when_it_is_their_turn(here):
+    make('in/a.jpg', 'in/b.jpg')
+    jobs = Plan(find_sources(['in'], Path('out')), Path('out'), False, False).jobs(pytest.fail)
+    assert next(jobs).output == Path('out/a.jpg')
+    Image.new('L', (3, 4)).save('in/b.jpg', 'PNG')
+    job = next(jobs)
+    assert (job.format, job.pixels, job.output) == ('PNG', 12, Path('out/b.png'))
+
+
+def test_results_of_earlier_runs_are_skipped_without_reading(here):
+    make('in/a.jpg', 'out/a.jpg')
+    Path('in/a.jpg').write_bytes(b'')
+    result = Planned('in')
+    assert (result.jobs, result.skipped, result.plan.total) == ([], 1, 0)
+    assert failures('in', overwrite=True) == {'in/a.jpg': 'the file is empty'}
+
+
+def test_files_in_the_order_of_their_numbers(here):
+    make('in/2.png', 'in/10.png', 'in/01.png', 'in/a/3.png', 'in/1.png')
+    names = [job.source.as_posix() for job in Planned('in', by_number=True).jobs]
+    assert names == ['in/01.png', 'in/1.png', 'in/2.png', 'in/10.png', 'in/a/3.png']
