@@ -7,15 +7,18 @@ from collections.abc import Iterable
 from concurrent.futures import Future
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
 from ..utils.colorfulness import has_colors
+from ..utils.deep_image import DEEP_FORMATS
+from ..utils.encoding import left_out, save_options
 from ..utils.errors import ColorizeError, first_line
-from ..utils.image_io import quiet, read_image, write_image
+from ..utils.image_io import output_format, read_with_options, write_image
+from ..utils.pixels import quiet
 from ..utils.terminal import printable
 from .files import Job, Plan
 from .overlap import overlap
@@ -25,6 +28,19 @@ if TYPE_CHECKING:  # OpenCV is only needed for films
     from .smoothing import ColorSmoother
 
 COMPARE_SIDE = 1024  # pixels; the comparison is a preview, the result has the full resolution
+
+
+class _Read(NamedTuple):
+    """A photo that is ready for the network, and the options with which its result is saved."""
+
+    job: Job
+    photo: Photo
+    had_colors: bool
+    options: dict[str, Any]
+
+
+class _InColorError(ColorizeError):
+    """A photo that has color is left alone."""
 
 
 class _Written(NamedTuple):
@@ -45,11 +61,14 @@ class FileColorizer:
         overwrite: replace results that already exist.
         smoother: smooths the colors of photos that are the frames of a film, in order. It restarts
             in each folder.
+        quality: 1 to 100, for results in lossy formats; None stores them as their originals were.
+        recolor: replace the color of photos that have color, instead of leaving them alone.
 
     Attributes:
         done: number of colorized files.
         failed: number of files that failed; each was reported on standard error.
         had_colors: number of colorized files that were color photos before.
+        in_color: number of color photos that were left alone.
         had_pages: number of colorized files with more than one page or frame.
     """
 
@@ -59,10 +78,13 @@ class FileColorizer:
         saturation: float | None = None,
         overwrite: bool = False,
         smoother: 'ColorSmoother | None' = None,
+        quality: int | None = None,
+        recolor: bool = False,
     ):
         self.pipe, self.saturation, self.overwrite = pipe, saturation, overwrite
+        self.quality, self.recolor = quality, recolor
         self._smoother, self._folder = smoother, Path()
-        self.done = self.failed = self.had_colors = self.had_pages = 0
+        self.done = self.failed = self.had_colors = self.had_pages = self.in_color = 0
 
     def report(self, path: Path, reason: object) -> None:
         """Count a failed file and print the reason in one line."""
@@ -89,45 +111,57 @@ class FileColorizer:
                 bar.update()
         return time.perf_counter() - start
 
-    def _read(self, job: Job) -> tuple[Job, Photo, bool]:
-        image = read_image(job.source, self.pipe.max_pixels)
-        return job, self.pipe.prepare(image), has_colors(image)
+    def _read(self, job: Job) -> _Read:
+        image, options = read_with_options(job.source, self.pipe.max_pixels)
+        in_color = has_colors(image)
+        if in_color and not self.recolor:
+            raise _InColorError
+        same = job.format == output_format(image)
+        kept = save_options(job.format, self.quality, options if same else None)
+        return _Read(job, self.pipe.prepare(image), in_color, kept)
 
-    def _predict(self, batch: list[tuple[Job, Photo, bool]]) -> Iterable[Tensor]:
-        colors = self.pipe.predict([photo for _, photo, _ in batch])
+    def _predict(self, batch: list[_Read]) -> Iterable[Tensor]:
+        colors = self.pipe.predict([read.photo for read in batch])
         return colors if self._smoother is None else map(self._smooth, batch, colors)
 
-    def _smooth(self, read: tuple[Job, Photo, bool], ab: Tensor) -> Tensor:
-        job, photo, _ = read
+    def _smooth(self, read: _Read, ab: Tensor) -> Tensor:
         assert self._smoother is not None
-        if job.source.parent != self._folder:
-            self._folder = job.source.parent
+        if read.job.source.parent != self._folder:
+            self._folder = read.job.source.parent
             self._smoother.restart()
-        return self._smoother(photo.square, ab)
+        return self._smoother(read.photo.square, ab)
 
-    def _write(self, read: tuple[Job, Photo, bool], ab: Tensor) -> _Written:
-        job, photo, had_colors = read
+    def _write(self, read: _Read, ab: Tensor) -> _Written:
+        job, photo, had_colors, options = read
+        remarks = [photo.remark]
         try:
-            image = self.pipe.finish_image(photo, ab, self.saturation)
             if job.output:
-                if job.format == 'JPEG' and image.mode == 'RGBA':
+                if job.format == 'JPEG' and photo.alpha is not None:
                     raise ColorizeError(
-                        'JPEG cannot store transparency: choose an output file that ends in .png'
+                        'JPEG cannot store transparency: choose another --format, such as png'
                     )
-                write_image(image, job.output, job.format, self.overwrite)
+                deep = photo.deep and job.format in DEEP_FORMATS
+                finish = self.pipe.finish_deep if deep else self.pipe.finish_image
+                image = finish(photo, ab, self.saturation)
+                write_image(image, job.output, job.format, self.overwrite, options)
+                remarks.append(left_out(image.info, job.format))
             if job.compare:
-                gray = self.pipe.finish_image(photo, ab, 0.0)
-                write_image(side_by_side(gray, image), job.compare, 'PNG', self.overwrite)
+                saturations = 0.0, self.saturation
+                gray, color = (self.pipe.finish_image(photo, ab, s) for s in saturations)
+                write_image(side_by_side(gray, color), job.compare, 'PNG', self.overwrite)
         except ColorizeError:
             raise
         except (OSError, ValueError, MemoryError) as error:
             reason = getattr(error, 'strerror', None) or first_line(error)
             raise ColorizeError(f'the result cannot be written: {reason}') from error
-        return _Written(had_colors, photo.remark)
+        return _Written(had_colors, '; '.join(filter(None, remarks)))
 
     def _count(self, job: Job, outcome: Future[_Written]) -> None:
         try:
             written = outcome.result()
+        except _InColorError:
+            self.in_color += 1
+            return
         except ColorizeError as error:
             self.report(job.source, error)
             return

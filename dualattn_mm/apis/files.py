@@ -15,8 +15,6 @@ from ..utils.pixels import MAX_PIXELS
 from .sources import Sources
 
 COMPARE_SUFFIX = '.compare.png'
-# The results of these files always have the same names.
-_KEPT_SUFFIXES = (*SUFFIXES['JPEG'], *SUFFIXES['PNG'], *FILM_SUFFIXES)
 
 
 @dataclass(frozen=True)
@@ -45,6 +43,7 @@ class Plan:
         compare: also write `<output name>.compare.png`.
         overwrite: replace results that already exist; otherwise they are skipped.
         max_pixels: larger images fail.
+        format_: the format of all photos; None keeps that of each. Animations keep theirs.
 
     Attributes:
         folder: the folder for results; it is created before the first result is written.
@@ -55,7 +54,7 @@ class Plan:
 
     Raises:
         ColorizeError: if the results would replace the inputs, or `output` is a single file for
-            several photos or has a format that cannot be written.
+            several photos, has a format that cannot be written, or another one than `format_`.
     """
 
     def __init__(
@@ -65,12 +64,16 @@ class Plan:
         compare: bool,
         overwrite: bool,
         max_pixels: int = MAX_PIXELS,
+        format_: str | None = None,
     ):
         self._sources, self._compare, self._overwrite = sources, compare, overwrite
         self._max_pixels = max_pixels
-        self._format = _format_of_file(output)
+        format_of_file = _format_of_file(output)
+        if None not in (format_, format_of_file) and format_ != format_of_file:
+            raise ColorizeError(f'{output} is not a {format_} file: change its suffix or --format')
+        self._format = format_ or format_of_file
         film = is_film(output) and not os.path.isdir(output)
-        self._file = output if film or self._format else None
+        self._file = output if film or format_of_file else None
         self.folder = output.parent if self._file else output
         self.total, self.skipped = sources.count, 0
         self.films: list[tuple[Path, Path]] = []
@@ -92,12 +95,14 @@ class Plan:
 
     def _check_folders(self) -> None:
         """Look for a result that replaces its own source, without reading any headers."""
+        formats = [self._format] if self._format else ['JPEG', 'PNG', 'WEBP', 'TIFF']
+        kept = tuple(suffix for format_ in formats for suffix in SUFFIXES[format_])
         for folder, parts in self._sources.names.items():
             place = _identity(self.folder / folder)
             for parent, names in parts if place else ():
                 if _identity(Path(parent)) == place:
                     for name in names:
-                        if name.lower().endswith(_KEPT_SUFFIXES):
+                        if name.lower().endswith(kept + FILM_SUFFIXES):
                             path = Path(self.folder, folder, name)
                             self._check_input(path, [path])
 
@@ -133,14 +138,15 @@ class Plan:
             claimed: the results of those before this one.
         """
         target = self._file or Path(self.folder, folder, source.name)
-        skip = len(others) == 1 and not (self._overwrite or self._compare)
+        skip = len(others) == 1 and not (self._overwrite or self._compare or self._format)
         if skip and os.path.lexists(target) and not self._is_input(target, others):
             # No other file can have this result, so the format in the header does not matter.
             self.skipped += 1
             return None
         header = None if is_film(source) else read_header(source, self._max_pixels)
         if header and not self._file:
-            target = target.with_name(output_name(source, header.format))
+            stored_as = (not header.animated and self._format) or header.format
+            target = target.with_name(output_name(source, stored_as))
         beside = None
         if self._compare and header and not header.animated:
             # Append to the whole name, because a.jpg and a.png can be in the same folder.

@@ -24,12 +24,14 @@ from ..utils.color_space import (
     AB_LIMITS,
     encoding_table,
     join_lightness_to_bytes,
+    join_lightness_to_words,
     lightness_of,
     linear_table,
     luminance_weights,
 )
+from ..utils.deep_image import DeepImage
 from ..utils.errors import ColorizeError
-from ..utils.image_io import read_metadata
+from ..utils.metadata import read_metadata
 from ..utils.pixels import MAX_PIXELS, Pixels, check_size, to_pixels
 from .eval_mode import evaluating
 from .overlap import overlap
@@ -54,7 +56,8 @@ class Photo:
     Attributes:
         lightness: (H, W) float32, L in [0, 100], the original at full resolution.
         square: (1, size, size) float32, the same lightness as the network sees it.
-        alpha: (H, W) uint8, or None.
+        alpha: (H, W) uint8 or uint16, or None.
+        deep: whether the image has more than 8 bits per channel.
         info: the `info` of a PIL result; None if the image was an array.
         remark: names the damaged metadata that was not copied; empty if there is none.
     """
@@ -62,6 +65,7 @@ class Photo:
     lightness: Tensor
     square: Tensor
     alpha: np.ndarray | None
+    deep: bool
     info: dict | None
     remark: str
 
@@ -86,16 +90,16 @@ class ColorizationPipeline:
     gray, (H, W, 3) sRGB or (H, W, 4) sRGB and alpha. The EXIF orientation and the ICC profile of a
     PIL image are applied. Only the lightness of the input is used; its color is replaced.
 
-    The result has the same type and size as the input. It is a PIL image of mode RGB or RGBA whose
-    `info` holds 'exif' (without orientation) and 'dpi' if the input had them, or a uint8 array of
-    shape (H, W, 3) or (H, W, 4). Alpha is kept unchanged. The lightness is that of the input.
+    The result has the same type and size as the input. It is a PIL image of mode RGB or RGBA with
+    the metadata of the input in `info` (see `Metadata.to_info`), or an array of the same dtype and
+    of shape (H, W, 3) or (H, W, 4). Alpha is kept unchanged. The lightness is that of the input.
     Colors fade out towards black and white, and the chroma of colors outside the sRGB gamut is
     reduced.
 
     Args:
         weights: see `load_generator`; None uses the bundled weights.
         config: the config file, needed for weights that do not describe their network.
-        device: 'auto' (a GPU if there is one), 'cpu', 'cuda' or 'cuda:N'.
+        device: 'auto' (a CUDA GPU if there is one), 'cpu', 'cuda', 'cuda:N' or 'mps'.
         size: side in pixels of the square at which color is predicted, at least 32. The image is
             resized to this square. None uses the size at which the weights were trained
             (`generator.image_size`, or 256 if it is not set).
@@ -233,7 +237,7 @@ class ColorizationPipeline:
         with _memory_errors('an image of this size'):
             lightness = _lightness(color)
             square = _resize(lightness[None], (self.size, self.size))
-        return Photo(lightness, square, alpha, taken.info, taken.remark)
+        return Photo(lightness, square, alpha, color.itemsize > 1, taken.info, taken.remark)
 
     @torch.inference_mode()
     def predict(self, photos: Sequence[Photo]) -> Tensor:
@@ -255,23 +259,27 @@ class ColorizationPipeline:
     def finish(self, photo: Photo, ab: Tensor, saturation: float | None = None) -> AnyImage:
         """Run the third step: join the color (2, size, size) and the lightness of the original."""
         if photo.info is None:
-            return self._join(photo, ab, saturation)
+            return self._join(photo, ab, saturation, photo.deep)
         return self.finish_image(photo, ab, saturation)
 
     def finish_image(
         self, photo: Photo, ab: Tensor, saturation: float | None = None
     ) -> Image.Image:
         """Do the same for a photo that was a PIL image."""
-        image = Image.fromarray(self._join(photo, ab, saturation))
+        image = Image.fromarray(self._join(photo, ab, saturation, deep=False))
         image.info.update(photo.info or {})
         return image
 
+    def finish_deep(self, photo: Photo, ab: Tensor, saturation: float | None = None) -> DeepImage:
+        """Do the same with 16 bits per channel, which a PIL image cannot hold."""
+        return DeepImage(self._join(photo, ab, saturation, deep=True), photo.info or {})
+
     @torch.inference_mode()
-    def _join(self, photo: Photo, ab: Tensor, saturation: float | None) -> np.ndarray:
+    def _join(self, photo: Photo, ab: Tensor, saturation: float | None, deep: bool) -> np.ndarray:
         if saturation is None:
             saturation = getattr(self.generator, 'saturation', 1.0)
         with _memory_errors('an image of this size'):
-            return _join(photo, ab, saturation)
+            return _join(photo, ab, saturation, deep)
 
 
 def check_saturation(saturation: float) -> None:
@@ -293,8 +301,13 @@ def _resolve_device(device: str) -> torch.device:
         resolved = torch.device(device)
     except (RuntimeError, TypeError):
         resolved = None
-    if resolved is None or resolved.type not in ('cpu', 'cuda'):
-        raise ColorizeError(f"device must be 'auto', 'cpu', 'cuda' or 'cuda:N', got {device!r}")
+    if resolved is None or resolved.type not in ('cpu', 'cuda', 'mps'):
+        allowed = "'auto', 'cpu', 'cuda', 'cuda:N' or 'mps'"
+        raise ColorizeError(f'device must be {allowed}, got {device!r}')
+    if resolved.type == 'mps' and not torch.backends.mps.is_available():
+        raise ColorizeError(
+            'device mps is not available: it needs a Mac with an Apple GPU and macOS 14 or later'
+        )
     if resolved.type == 'cuda' and (resolved.index or 0) >= torch.cuda.device_count():
         raise ColorizeError(
             f'device {device} is not available: this machine or PyTorch build has no such GPU'
@@ -315,10 +328,7 @@ def _split_array(image: np.ndarray) -> Pixels:
         )
     if image.ndim == 2 or image.shape[2] == 3:
         return Pixels(image, None)
-    alpha = image[..., 3]
-    if image.itemsize == 2:
-        alpha = ((alpha.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    return Pixels(image[..., :3], alpha)
+    return Pixels(image[..., :3], image[..., 3])
 
 
 @torch.inference_mode()
@@ -336,23 +346,34 @@ def _lightness(color: np.ndarray) -> Tensor:
     return lightness
 
 
-def _join(photo: Photo, ab: Tensor, saturation: float) -> np.ndarray:
-    """Return the colorized image, (H, W, 3 or 4) uint8."""
+def _join(photo: Photo, ab: Tensor, saturation: float, deep: bool) -> np.ndarray:
+    """Return the colorized image, (H, W, 3 or 4) uint8, or uint16 if it is to be deep."""
     height, width = photo.lightness.shape
     # Resize only the width at once; color at full height would be larger than the photo.
     ab = _resize(ab, (min(height, ab.shape[1]), width))
     above, below, share = _between(ab.shape[1], height)
     table = encoding_table()
-    result = torch.empty(height, width, 3 if photo.alpha is None else 4, dtype=torch.uint8)
+    channels = 3 if photo.alpha is None else 4
+    result = np.empty((height, width, channels), np.uint16 if deep else np.uint8)
     for rows in _bands(height, width):
         first, second = (ab.index_select(1, which[rows]) for which in (above, below))
         lightness = photo.lightness[rows]
         color = torch.lerp(first, second, share[rows, None]).mul_(saturation).clamp_(*AB_LIMITS)
         color *= _fade(lightness)
-        result[rows, :, :3] = join_lightness_to_bytes(lightness, color, table)
+        if deep:
+            result[rows, :, :3] = join_lightness_to_words(lightness, color).numpy()
+        else:
+            result[rows, :, :3] = join_lightness_to_bytes(lightness, color, table).numpy()
     if photo.alpha is not None:
-        result.numpy()[..., 3] = photo.alpha
-    return result.numpy()
+        result[..., 3] = _alpha(photo.alpha, deep)
+    return result
+
+
+def _alpha(alpha: np.ndarray, deep: bool) -> np.ndarray:
+    """Return alpha with 8 or 16 bits."""
+    if deep:
+        return alpha if alpha.itemsize == 2 else alpha.astype(np.uint16) * 257
+    return alpha if alpha.itemsize == 1 else (alpha.astype(np.uint32) + 128) // 257
 
 
 def _fade(lightness: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.description = (
         'Colorize photos and videos. Each result keeps the size, lightness, name and format of its '
-        'input. BMP, AVIF, transparent and 16-bit images and still GIF images are saved as PNG.'
+        'input. Formats other than JPEG, PNG, WebP and TIFF are saved as PNG.'
     )
     add = parser.add_argument
     add(
@@ -62,7 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         '--device',
         default='auto',
-        help='auto, cpu, cuda or cuda:N; auto uses a GPU if there is one (default: %(default)s)',
+        help='auto, cpu, cuda, cuda:N or mps; auto uses a CUDA GPU if there is one '
+        '(default: %(default)s)',
     )
     add(
         '--size',
@@ -76,6 +77,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         help='factor applied to the colors: 0 gives gray, 1 keeps the predicted colors (default: '
         "the factor stored with the weights, which 'dualattn info --weights' shows)",
+    )
+    add(
+        '--format',
+        choices=['jpeg', 'png', 'webp', 'tiff', 'avif'],
+        help='format of the results of photos (default: that of each input; PNG for BMP, GIF, AVIF '
+        'and all others that only cameras write)',
+    )
+    add(
+        '--quality',
+        type=quality,
+        metavar='N',
+        help='quality of JPEG, lossy WebP and AVIF results, 1 to 100 (default: a JPEG result has '
+        'the quantization tables and the subsampling of its input, a lossless WebP stays lossless; '
+        'otherwise 95, and 90 for AVIF)',
+    )
+    add(
+        '--recolor',
+        action='store_true',
+        help='also colorize photos that have color, which is replaced; by default they are left '
+        'alone and counted',
     )
     add(
         '--compare',
@@ -123,6 +144,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def quality(text: str) -> int:
+    """Parse a quality."""
+    value = natural(text)
+    if value > 100:
+        raise argparse.ArgumentTypeError(f'{text} is not a whole number from 1 to 100')
+    return value
+
+
 def run(args: argparse.Namespace) -> int:
     """Colorize the files named in `args` and print a summary line."""
     from ..apis.colorize_files import FileColorizer
@@ -142,14 +171,22 @@ def run(args: argparse.Namespace) -> int:
     config = None if args.config is None else find_config(args.config)
     limit = args.max_pixels or MAX_PIXELS
     sources = find_sources(args.inputs, args.output, by_number=args.frames)
-    todo = Plan(sources, args.output, args.compare, args.overwrite, limit)
+    format_ = args.format and args.format.upper()
+    todo = Plan(sources, args.output, args.compare, args.overwrite, limit, format_)
     if sources.has_films:
         require_av()
     pipe = ColorizationPipeline(
         args.weights, config, args.device, args.size, args.batch_size, limit
     )
     check_writable(todo.folder)
-    files = FileColorizer(pipe, args.saturation, args.overwrite, smoother if args.frames else None)
+    files = FileColorizer(
+        pipe,
+        args.saturation,
+        args.overwrite,
+        smoother if args.frames else None,
+        args.quality,
+        args.recolor or args.frames,  # a film with a part of its frames is none
+    )
     for path, reason in sources.failed:
         files.report(path, reason)
     seconds = files.colorize(todo)
@@ -159,11 +196,18 @@ def run(args: argparse.Namespace) -> int:
             sys.stderr,
         )
     films = _colorize_films(args, todo.films, files)
+    if files.in_color:
+        warn(
+            f'{files.in_color} of the photos have color and were left alone (use --recolor to '
+            'replace it)'
+        )
     if files.had_colors:
         warn(f'{files.had_colors} of the photos had color, which was replaced')
     if files.had_pages:
         warn(f'{files.had_pages} of the files had several pages or frames; the first was colorized')
     counts = [f'{files.done} done', f'{todo.skipped} skipped', f'{files.failed} failed']
+    if files.in_color:
+        counts.append(f'{files.in_color} left in color')
     if others := list(sources.passed_over):
         kind = 'ignored because they are not images of a known format'
         counts.append(f'{len(others)} {kind} ({shortened(others)})')

@@ -2,13 +2,14 @@
 
 import io
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from PIL import Image
 
 from .atomic import atomic_write_bytes
+from .encoding import save_options, source_options
 from .errors import ColorizeError
-from .image_io import opened_image, save_options
+from .image_io import opened_image
 from .pixels import MAX_PIXELS
 
 ANIMATED_SUFFIXES = {'.gif': 'GIF', '.webp': 'WEBP', '.png': 'PNG'}
@@ -20,11 +21,13 @@ class Animation(NamedTuple):
     frames: the frames, all of the same size and of mode RGB, or RGBA if one is transparent.
     milliseconds: duration of each frame.
     loops: number of loops, where 0 is endless; None if the file does not state it.
+    options: the `source_options` of the file.
     """
 
     frames: list[Image.Image]
     milliseconds: list[float]
     loops: int | None
+    options: dict[str, Any]
 
 
 def read_animation(path: Path, max_pixels: int = MAX_PIXELS) -> Animation:
@@ -36,6 +39,7 @@ def read_animation(path: Path, max_pixels: int = MAX_PIXELS) -> Animation:
     """
 
     def load(image: Image.Image) -> Animation:
+        options = source_options(image)
         count = getattr(image, 'n_frames', 1)
         if count * image.width * image.height > max_pixels:
             raise ColorizeError(
@@ -50,7 +54,7 @@ def read_animation(path: Path, max_pixels: int = MAX_PIXELS) -> Animation:
             milliseconds.append(image.info.get('duration', 0))
         if all(frame.getchannel('A').getextrema() == (255, 255) for frame in frames):
             frames = [frame.convert('RGB') for frame in frames]
-        return Animation(frames, milliseconds, image.info.get('loop'))
+        return Animation(frames, milliseconds, image.info.get('loop'), options)
 
     return opened_image(path, max_pixels, load)
 
@@ -69,7 +73,7 @@ def write_animation(animation: Animation, path: Path, overwrite: bool) -> None:
             f'{path.suffix} files have only one frame: choose a .gif, .webp or .png file'
         )
     first, *others = animation.frames
-    options = save_options(format_)
+    options = save_options(format_, source=animation.options if format_ == 'WEBP' else None)
     if animation.loops is not None:
         options['loop'] = animation.loops
     if format_ == 'GIF' and first.mode == 'RGBA':

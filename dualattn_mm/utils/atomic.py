@@ -50,6 +50,16 @@ def atomic_file(path: Path, overwrite: bool = True) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def scratch_file(folder: Path, suffix: str) -> Iterator[Path]:
+    """Give the name of a hidden file in a folder, which is removed at the end."""
+    scratch = folder / f'.colorize-{uuid.uuid4().hex}.tmp{suffix}'
+    try:
+        yield scratch
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
 def atomic_write_bytes(path: Path, data: bytes | memoryview, overwrite: bool = True) -> None:
     """Write all of a file by `atomic_file`.
 
@@ -63,7 +73,7 @@ def atomic_write_bytes(path: Path, data: bytes | memoryview, overwrite: bool = T
 @lru_cache(maxsize=256)
 def _remove_stale(folder: Path, hour: int) -> None:
     """Remove old temporary files, once per folder and hour, because a folder can be very large."""
-    for path in folder.glob('.colorize-*.tmp'):
+    for path in folder.glob('.colorize-*.tmp*'):
         with contextlib.suppress(OSError):
             if time.time() - path.lstat().st_mtime > _STALE:
                 path.unlink()

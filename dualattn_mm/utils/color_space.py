@@ -178,13 +178,27 @@ def join_lightness_to_bytes(lightness: Tensor, ab: Tensor, table: Tensor) -> Ten
     Returns:
         (H, W, 3) uint8, sRGB.
     """
+    linear = _linear_in_gamut(lightness, ab)
+    steps = (linear.T * len(table)).clamp_(0, len(table) - 1).int()
+    return table.index_select(0, steps.flatten()).view(*lightness.shape, 3)
+
+
+def join_lightness_to_words(lightness: Tensor, ab: Tensor) -> Tensor:
+    """Do the same for images with 16 bits per channel, without a table.
+
+    Returns:
+        (H, W, 3) int32, sRGB in [0, 65535].
+    """
+    encoded = _encode(_linear_in_gamut(lightness, ab).T)
+    return (encoded * 65535 + 0.5).int().view(*lightness.shape, 3)
+
+
+def _linear_in_gamut(lightness: Tensor, ab: Tensor) -> Tensor:
+    """Return linear RGB (3, N), up to rounding in [0, 1]."""
     xyz = _lab_to_xyz(lightness, *ab).flatten(1)
     linear = ab.new_tensor(_RGB_FROM_XYZ) @ xyz
     least, greatest = linear.aminmax()
-    if least < 0 or greatest > 1:
-        linear = _into_gamut(linear, xyz[1].clamp(0, 1))
-    steps = (linear.T * len(table)).clamp_(0, len(table) - 1).int()
-    return table.index_select(0, steps.flatten()).view(*lightness.shape, 3)
+    return _into_gamut(linear, xyz[1].clamp(0, 1)) if least < 0 or greatest > 1 else linear
 
 
 def _into_gamut(linear: Tensor, luminance: Tensor) -> Tensor:

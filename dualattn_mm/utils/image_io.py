@@ -1,19 +1,21 @@
 """Inspect, read and write image files."""
 
-import io
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from PIL import Image, UnidentifiedImageError
 
-from .atomic import atomic_write_bytes
-from .errors import ColorizeError, first_line, shortened
-from .exif import Exif, add_to_tiff, read_exif, read_tiff_kind
+from .atomic import atomic_file
+from .deep_image import DeepImage, encode_deep
+from .encoding import encode, source_options
+from .errors import ColorizeError
 from .libtiff import silence_libtiff
-from .pixels import ADVICE, MAX_PIXELS, check_size, decoding, has_alpha, quiet
+from .metadata import keep_metadata
+from .pixels import ADVICE, MAX_PIXELS, check_size, decoding
+from .tiff_file import read_tiff_kind
 
 # Without a handler, Python would print Pillow's log; a ColorizeError already states the reason.
 logging.getLogger('PIL').addHandler(logging.NullHandler())
@@ -32,13 +34,7 @@ SUFFIXES = {
     'AVIF': ('.avif',),
 }
 IMAGE_SUFFIXES = tuple(suffix for format_ in FORMATS for suffix in SUFFIXES[format_])
-_SAVE_OPTIONS = {
-    'JPEG': {'quality': 95, 'subsampling': 0},  # 4:4:4, because color is what this program adds
-    'WEBP': {'quality': 95, 'method': 2},  # takes half the time of the default, no larger
-    'TIFF': {},  # uncompressed, because libtiff's encoders reject EXIF data
-    'PNG': {'compress_level': 3},  # takes half the time of the default, 6% larger
-}
-OUTPUT_FORMATS = tuple(_SAVE_OPTIONS)
+OUTPUT_FORMATS = tuple(format_ for format_ in FORMATS if format_ not in ('BMP', 'GIF'))
 _MAGIC = {
     'JPEG': b'\xff\xd8\xff',
     'PNG': b'\x89PNG',
@@ -47,8 +43,6 @@ _MAGIC = {
     'GIF': b'GIF8',
 }
 _TIFF_MAGIC = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
-# Key in `info` for the metadata of a TIFF file, which is read before Pillow closes the file.
-_METADATA = 'dualattn_metadata'
 
 
 class Header(NamedTuple):
@@ -68,16 +62,13 @@ class Header(NamedTuple):
 
 
 def output_format(image: Image.Image) -> str:
-    """Return the format in which the colorized image is stored: 'JPEG', 'PNG', 'WEBP' or 'TIFF'.
+    """Return the format in which the colorized image is stored by default.
 
-    It is the format of the image, except that PNG replaces BMP, AVIF and GIF and is used for
-    transparent images, 16-bit gray and images that were not read from a file. Only the header is
-    read. A phone's multi-picture JPEG (MPO) is stored as a JPEG of its first picture.
+    It is the format of the image if that is JPEG, PNG, WebP or TIFF, and otherwise PNG. A phone's
+    multi-picture JPEG (MPO) is stored as a JPEG of its first picture.
     """
     format_ = 'JPEG' if image.format == 'MPO' else image.format
-    if format_ in (None, 'BMP', 'AVIF', 'GIF') or has_alpha(image) or image.mode.startswith('I'):
-        return 'PNG'
-    return format_
+    return format_ if format_ in ('JPEG', 'WEBP', 'TIFF') else 'PNG'
 
 
 def output_name(path: Path, format_: str) -> str:
@@ -120,13 +111,19 @@ def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
         ColorizeError: if the file cannot be read, or has more pixels than `max_pixels`. The message
             is one line and does not name the file.
     """
+    return read_with_options(path, max_pixels)[0]
 
-    def load(image: Image.Image) -> Image.Image:
-        metadata = read_metadata(image) if image.format == 'TIFF' else None
+
+def read_with_options(
+    path: Path, max_pixels: int = MAX_PIXELS
+) -> tuple[Image.Image, dict[str, Any]]:
+    """Do the same, and return the `source_options` of the image as well."""
+
+    def load(image: Image.Image) -> tuple[Image.Image, dict[str, Any]]:
+        options = source_options(image)
+        keep_metadata(image)
         image.load()
-        if metadata is not None:
-            image.info[_METADATA] = metadata
-        return image
+        return image, options
 
     return opened_image(path, max_pixels, load)
 
@@ -172,71 +169,30 @@ def _why_unidentified(path: Path) -> str:
     return 'not a JPEG, PNG, WebP, TIFF, BMP or GIF image'
 
 
-def save_options(format_: str) -> dict[str, Any]:
-    """Return how Pillow stores an image of this format."""
-    return dict(_SAVE_OPTIONS.get(format_, {}))
-
-
-def write_image(image: Image.Image, path: Path, format_: str, overwrite: bool) -> None:
+def write_image(
+    image: Image.Image | DeepImage,
+    path: Path,
+    format_: str,
+    overwrite: bool,
+    options: Mapping[str, Any] | None = None,
+) -> None:
     """Write a file atomically and create missing folders.
 
-    'exif' (bytes) and 'dpi' in `image.info` are written to the file.
+    The metadata in `image.info` (see `Metadata.to_info`) is written to the file.
+
+    Args:
+        image: the image; one with 16 bits per channel needs a format of `DEEP_FORMATS`.
+        path: the file.
+        format_: one of `OUTPUT_FORMATS`.
+        overwrite: whether to replace an existing file.
+        options: see `save_options`; None uses the defaults of the format.
 
     Raises:
         FileExistsError: if the file exists now and `overwrite` is false.
         OSError: if the folder or the file cannot be written.
     """
-    metadata = {key: image.info[key] for key in ('exif', 'dpi') if key in image.info}
-    exif = metadata.pop('exif', b'')
-    if format_ != 'TIFF' and exif:
-        metadata['exif'] = exif
-    # Encode in memory, because Pillow does not notice if the disk is full.
-    buffer = io.BytesIO()
-    image.save(buffer, format_, **_SAVE_OPTIONS[format_], **metadata)
-    data = buffer.getvalue()
-    atomic_write_bytes(
-        path, add_to_tiff(data, exif) if format_ == 'TIFF' and exif else data, overwrite
-    )
-
-
-class Metadata(NamedTuple):
-    """The metadata of a photo that is copied to its colorized version.
-
-    dpi: the resolution in pixels per inch.
-    exif: the EXIF data, or None.
-    remark: names the damaged metadata that was not copied; empty if there is none.
-    """
-
-    dpi: tuple[float, float] | None
-    exif: Exif | None
-    remark: str
-
-    def to_info(self, width: int, height: int) -> dict:
-        """Return 'exif' (bytes) and 'dpi' for the `info` of an upright sRGB image of this size."""
-        exif = self.exif.to_bytes(width, height) if self.exif else b''
-        return {**({'dpi': self.dpi} if self.dpi else {}), **({'exif': exif} if exif else {})}
-
-
-def read_metadata(image: Image.Image) -> Metadata:
-    """Return the metadata of an image from `read_image`, or of one that is not decoded yet."""
-    if _METADATA in image.info:
-        return image.info[_METADATA]
-    with quiet():
-        dpi = _dpi(image)
-        try:
-            exif = read_exif(image)
-        except (ValueError, OSError) as error:
-            return Metadata(dpi, None, f'its EXIF data was not copied ({first_line(error)})')
-    remark = ''
-    if exif and exif.unreadable:
-        remark = f'damaged EXIF data was not copied ({shortened(exif.unreadable)})'
-    return Metadata(dpi, exif, remark)
-
-
-def _dpi(image: Image.Image) -> tuple[float, float] | None:
-    """Return the resolution in dots per inch; None if it is missing or invalid."""
-    try:
-        x, y = (float(value) for value in image.info.get('dpi', ()))
-    except (TypeError, ValueError, ArithmeticError):
-        return None
-    return (x, y) if 0 < x < 65536 and 0 < y < 65536 else None
+    with atomic_file(path, overwrite) as temporary, temporary.open('wb') as out:
+        if isinstance(image, DeepImage):
+            encode_deep(image, out, format_, options or {}, temporary)
+        else:
+            encode(image, out, format_, options)

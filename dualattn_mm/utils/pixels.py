@@ -38,7 +38,7 @@ class Pixels(NamedTuple):
     """An upright image in sRGB.
 
     color: (H, W) gray or (H, W, 3) RGB, uint8 or uint16 (full scale 255 or 65535).
-    alpha: (H, W) uint8, or None for an opaque image.
+    alpha: (H, W) uint8 or uint16, or None for an opaque image.
     remark: names an ICC profile problem; empty if there is none.
     """
 

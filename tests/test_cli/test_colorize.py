@@ -52,8 +52,9 @@ def photos(tmp_path, monkeypatch):
 def run(weights, capsys):
     """Run main(argv) with small settings; return the exit status and lines of stdout and stderr."""
 
-    def run_(*argv, weights_=weights):
+    def run_(*argv, weights_=weights, recolor=True):
         given = ('--weights', str(weights_)) if weights_ else ()
+        given += ('--recolor',) if recolor else ()
         status = main(['colorize', *map(str, argv), *given, '--size', '32', '--device', 'cpu'])
         captured = capsys.readouterr()
         return status, captured.out.splitlines(), captured.err.splitlines()
@@ -76,10 +77,10 @@ def test_a_folder_of_formats(photos, run):
     assert modes == {
         'color.jpg': 'RGB',
         'gray.png': 'RGB',
-        'sub/clear.png': 'RGBA',
+        'sub/clear.webp': 'RGBA',
         'sub/old.png': 'RGB',
         'sub/print.jpg': 'RGB',
-        'sub/scan.png': 'RGB',
+        'sub/scan.tif': 'RGB',
     }
     for name in modes:
         result = Image.open(Path('out', name))
@@ -175,7 +176,7 @@ def test_compare(photos, run):
     assert np.ptp(left, axis=2).max() == 0
     np.testing.assert_array_equal(right, Image.open('out/gray.png'))
     assert Image.open('out/long.png.compare.png').size == (2048, 10)
-    assert Image.open('out/sub/clear.png.compare.png').mode == 'RGBA'
+    assert Image.open('out/sub/clear.webp.compare.png').mode == 'RGBA'
 
 
 def test_saturation(photos, run):
@@ -192,11 +193,33 @@ def test_gray_and_toned_photos_give_no_warning(run, tmp_path, monkeypatch):
     gray.save('in/gray.jpg')
     gray.convert('RGB').save('in/rgb.jpg')
     ImageOps.colorize(gray, (20, 12, 8), (250, 235, 200)).save('in/sepia.jpg')
-    assert run('in', '-o', 'out')[2] == []
-    Image.fromarray(astronaut()).save('in/color.jpg')
+    assert run('in', '-o', 'out', recolor=False)[2] == []
+
+
+def test_photos_in_color_are_left_alone_unless_asked(photos, run):
+    status, out, err = run('in', '-o', 'out', recolor=False)
+    assert status == 0
+    assert err == [
+        'warning: 4 of the photos have color and were left alone (use --recolor to replace it)'
+    ]
+    assert out[0].startswith('2 done, 0 skipped, 0 failed, 4 left in color, ')
+    assert found('out') == ['gray.png', 'sub/scan.tif']
     assert run('in', '-o', 'out')[2] == [
-        '3 skipped: the result already exists (use --overwrite to replace it)',
-        'warning: 1 of the photos had color, which was replaced',
+        '2 skipped: the result already exists (use --overwrite to replace it)',
+        'warning: 4 of the photos had color, which was replaced',
+    ]
+
+
+def test_format_and_quality(photos, run):
+    status, _, err = run('in/gray.png', 'in/sub/scan.tif', '-o', 'out', '--format', 'jpeg')
+    assert (status, err, found('out')) == (0, [], ['gray.jpg', 'scan.jpg'])
+    assert Image.open('out/gray.jpg').format == 'JPEG'
+    run('in/gray.png', '-o', 'low', '--format', 'webp', '--quality', '10')
+    run('in/gray.png', '-o', 'high', '--format', 'webp', '--quality', '99')
+    low, high = (Path(folder, 'gray.webp').stat().st_size for folder in ('low', 'high'))
+    assert 2 * low < high
+    assert run('in/gray.png', '-o', 'new.png', '--format', 'jpeg')[2] == [
+        'error: new.png is not a JPEG file: change its suffix or --format'
     ]
 
 
@@ -275,7 +298,7 @@ def test_transparency_does_not_go_into_a_jpeg_file(photos, run):
     status, out, err = run('in/sub/clear.webp', '-o', 'new.jpg')
     assert (status, out) == (1, ['0 done, 0 skipped, 1 failed -> new.jpg'])
     assert err == [
-        'in/sub/clear.webp: JPEG cannot store transparency: choose an output file that ends in .png'
+        'in/sub/clear.webp: JPEG cannot store transparency: choose another --format, such as png'
     ]
     assert not Path('new.jpg').exists()
     assert run('in/sub/clear.webp', '-o', 'new.png')[0] == 0
@@ -318,6 +341,8 @@ WRONG_USE = [
     (['in', '-o', 'in/color.jpg/out'], 'cannot write to the folder'),
     (['in', '-o', 'in'], 'is an input'),
     (['in', '-o', 'in', '--overwrite'], 'is an input'),
+    (['in', '--quality', '101'], '101 is not a whole number from 1 to 100'),
+    (['in', '--device', 'mps'], 'device mps is not available'),
 ]
 
 

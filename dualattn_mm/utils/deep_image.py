@@ -1,0 +1,97 @@
+"""Images with 16 bits per channel, which Pillow can neither hold nor write in color."""
+
+import io
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from .atomic import scratch_file
+from .encoding import metadata_options
+from .tiff_file import write_tiff
+
+DEEP_FORMATS = ('PNG', 'TIFF')
+# The numbers of compressions in TIFF files.
+_COMPRESSIONS = {'tiff_lzw': 5, 'tiff_adobe_deflate': 8, 'packbits': 32773}
+_PNG_HEAD = 33  # bytes of the signature and of the chunk IHDR
+_PNG_END = b'\0\0\0\0IEND\xaeB`\x82'
+_BAND = 64  # rows
+
+
+class DeepImage(NamedTuple):
+    """An image in sRGB.
+
+    pixels: (H, W, 3 or 4) uint16, RGB or RGBA.
+    info: the metadata, as in `Metadata.to_info`.
+    """
+
+    pixels: np.ndarray
+    info: dict[str, Any]
+
+
+def encode_deep(
+    image: DeepImage, out: BinaryIO, format_: str, options: Mapping[str, Any], beside: Path
+) -> None:
+    """Encode an image with OpenCV, and add its metadata. The pixels are overwritten.
+
+    Args:
+        image: the image.
+        out: an empty file, open for writing.
+        format_: one of `DEEP_FORMATS`.
+        options: `save_options`, of which the compression of a TIFF file is used.
+        beside: a file in whose folder another one can be written: it holds what OpenCV encoded, so
+            that a large image needs no more memory.
+
+    Raises:
+        OSError: if the file cannot be written.
+    """
+    import cv2
+
+    _swap_red_and_blue(image.pixels)
+    if format_ == 'TIFF':
+        compression = _COMPRESSIONS.get(options.get('compression', ''), 1)
+        if compression == 1 and 'compression' in options:
+            compression = _COMPRESSIONS['tiff_adobe_deflate']
+        parameters = [cv2.IMWRITE_TIFF_COMPRESSION, compression]
+    else:
+        parameters = [cv2.IMWRITE_PNG_COMPRESSION, options.get('compress_level', 3)]
+    with scratch_file(beside.parent, '.tif' if format_ == 'TIFF' else '.png') as scratch:
+        try:
+            written = cv2.imwrite(str(scratch), image.pixels, parameters)
+        except cv2.error as error:
+            raise OSError(f'OpenCV cannot encode it ({error.err})') from error
+        if not written:
+            raise OSError('OpenCV could not write the file: is the disk full?')
+        with scratch.open('rb') as file:
+            if format_ == 'TIFF':
+                write_tiff(out, [(file, image.info)])
+            else:
+                _join_png(file, out, image.info)
+
+
+def _join_png(file: BinaryIO, out: BinaryIO, info: Mapping[str, Any]) -> None:
+    """Copy a PNG file and insert chunks with metadata, which Pillow makes."""
+    file.seek(-len(_PNG_END), 2)
+    if file.read() != _PNG_END:
+        raise OSError('only a part of the file was written')
+    file.seek(0)
+    out.write(file.read(_PNG_HEAD))
+    buffer = io.BytesIO()
+    Image.new('L', (1, 1)).save(buffer, 'PNG', **metadata_options(info, 'PNG'))
+    data, at = buffer.getvalue(), _PNG_HEAD
+    while at < len(data):
+        end = at + 12 + int.from_bytes(data[at : at + 4], 'big')
+        if data[at + 4 : at + 8] not in (b'IDAT', b'IEND'):
+            out.write(data[at:end])
+        at = end
+    shutil.copyfileobj(file, out)
+
+
+def _swap_red_and_blue(pixels: np.ndarray) -> None:
+    """Swap these channels in place, in bands, which takes no memory."""
+    for top in range(0, len(pixels), _BAND):
+        band = pixels[top : top + _BAND]
+        band[..., :3] = band[..., 2::-1].copy()
