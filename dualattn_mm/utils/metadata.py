@@ -10,7 +10,7 @@ from PIL import Image, ImageCms
 from .errors import first_line, shortened
 from .exif import Exif, read_exif
 from .pixels import quiet
-from .tiff_file import IPTC, XMP
+from .tiff_file import IPTC, X_RESOLUTION, XMP
 from .tiff_format import TiffReader
 
 # Key in `info` for the metadata of a TIFF file, which is read before Pillow closes the file.
@@ -88,6 +88,9 @@ def srgb_profile() -> bytes:
 
 def _dpi(image: Image.Image) -> tuple[float, float] | None:
     """Return the resolution in dots per inch; None if it is missing or invalid."""
+    tags = getattr(image, 'tag_v2', None)
+    if image.format == 'TIFF' and tags is not None and X_RESOLUTION not in tags:
+        return None  # for which Pillow says 1
     try:
         x, y = (float(value) for value in image.info.get('dpi', ()))
     except (TypeError, ValueError, ArithmeticError):

@@ -26,7 +26,8 @@ from .tiff_format import (
 XMP, IPTC, PROFILE = 0x02BC, 0x83BB, 0x8773
 _OFFSETS = (0x0111, 0x0144)  # of strips and of tiles
 _SAMPLES, _EXTRA_SAMPLES, _ALPHA = 0x0115, 0x0152, 2
-_X_RESOLUTION, _Y_RESOLUTION, _UNIT, _INCH = 0x011A, 0x011B, 0x0128, 2
+X_RESOLUTION, _Y_RESOLUTION, _UNIT = 0x011A, 0x011B, 0x0128
+_NO_UNIT, _INCH = 1, 2
 _MOST_BYTES = 2**32 - 1  # offsets in a TIFF file have 32 bits
 
 
@@ -104,16 +105,19 @@ def _of_page(reader: TiffReader, info: Mapping[str, Any], moved: int) -> Directo
     ):
         if data := info.get(key):
             entries[tag] = Entry(kind, len(data), data)
-    if 'dpi' in info:
-        entries |= _resolution(order, *info['dpi'])
     found = in_order(order, _of_exif(info.get('exif', b'')))
-    return found._replace(order=order, image={**found.image, **entries})
+    image = {**found.image, **entries}
+    if 'dpi' in info:
+        image |= _resolution(order, info['dpi'], _INCH)
+    elif X_RESOLUTION not in image:
+        image |= _resolution(order, (1, 1), _NO_UNIT)  # TIFF requires these tags
+    return found._replace(order=order, image=image)
 
 
-def _resolution(order: str, x: float, y: float) -> Entries:
-    thousandths = (struct.pack(f'{order}2I', round(1000 * value), 1000) for value in (x, y))
-    of_x, of_y = (Entry(RATIO, 1, data) for data in thousandths)
-    return {_X_RESOLUTION: of_x, _Y_RESOLUTION: of_y, _UNIT: number(order, SHORT, _INCH)}
+def _resolution(order: str, per_unit: Iterable[float], unit: int) -> Entries:
+    thousandths = (struct.pack(f'{order}2I', round(1000 * value), 1000) for value in per_unit)
+    x, y = (Entry(RATIO, 1, data) for data in thousandths)
+    return {X_RESOLUTION: x, _Y_RESOLUTION: y, _UNIT: number(order, SHORT, unit)}
 
 
 def _of_exif(data: bytes) -> Directories:
