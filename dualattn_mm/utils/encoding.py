@@ -52,7 +52,7 @@ def source_options(image: Image.Image) -> dict[str, Any]:
     if image.format == 'WEBP' and _is_lossless(getattr(image, 'fp', None)):
         return {'lossless': True, 'exact': True, 'method': 2}
     if image.format == 'TIFF':
-        stored = image.info.get('compression')
+        stored = str(image.info.get('compression'))
         compression = stored if stored in _KEPT else _REPLACED.get(stored)
         if compression == 'packbits':
             return {'compression': compression}
@@ -120,7 +120,7 @@ def encode(
     write_tiff(out, [(buffer, image.info)])
 
 
-def metadata_options(info: Mapping[str, Any], format_: str) -> dict[str, Any]:
+def metadata_options(info: Mapping[Any, Any], format_: str) -> dict[str, Any]:
     """Return the options with which Pillow stores metadata in a format other than TIFF."""
     kept = {'exif', 'icc_profile', 'dpi'} | ({'xmp'} if format_ in ('WEBP', 'AVIF') else set())
     options = {key: info[key] for key in kept & info.keys()}
@@ -132,7 +132,7 @@ def metadata_options(info: Mapping[str, Any], format_: str) -> dict[str, Any]:
     return options
 
 
-def left_out(info: Mapping[str, Any], format_: str) -> str:
+def left_out(info: Mapping[Any, Any], format_: str) -> str:
     """Name the metadata that a format cannot hold; empty if there is none."""
     missing = []
     if 'xmp' in info and format_ == 'JPEG' and len(info['xmp']) > _MOST_XMP:
@@ -146,7 +146,7 @@ def left_out(info: Mapping[str, Any], format_: str) -> str:
     return f'{format_} cannot hold all of its metadata: {names} was not copied' if names else ''
 
 
-def _jpeg_segments(info: Mapping[str, Any]) -> bytes:
+def _jpeg_segments(info: Mapping[Any, Any]) -> bytes:
     """Return the segments APP1 with XMP and APP13 with IPTC data."""
     found = []
     if 'xmp' in info and len(info['xmp']) <= _MOST_XMP:
@@ -158,7 +158,7 @@ def _jpeg_segments(info: Mapping[str, Any]) -> bytes:
     return b''.join(name + (len(d) + 2).to_bytes(2, 'big') + d for name, d in found)
 
 
-def _png_texts(info: Mapping[str, Any]) -> PngImagePlugin.PngInfo:
+def _png_texts(info: Mapping[Any, Any]) -> PngImagePlugin.PngInfo:
     texts = PngImagePlugin.PngInfo()
     for key, text in info.get('text', {}).items():
         texts.add_text(key, text)

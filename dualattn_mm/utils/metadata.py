@@ -48,7 +48,7 @@ class Metadata(NamedTuple):
         and 'text' (a dictionary).
         """
         exif = self.exif.to_bytes(width, height) if self.exif else b''
-        found = {'dpi': self.dpi, 'exif': exif, 'xmp': self.xmp, 'iptc': self.iptc}
+        found: dict[str, Any] = {'dpi': self.dpi, 'exif': exif, 'xmp': self.xmp, 'iptc': self.iptc}
         found |= {'text': self.text, 'icc_profile': srgb_profile()}
         return {key: value for key, value in found.items() if value}
 
@@ -120,8 +120,8 @@ def _iptc(image: Image.Image) -> bytes:
     if isinstance(resources, dict):
         return resources.get(_IPTC_OF_PHOTOSHOP, b'')
     text = image.info.get('Raw profile type iptc')  # ImageMagick's, in PNG
-    with suppress(ValueError, AttributeError):
-        data = bytes.fromhex(''.join(text.split('\n')[3:]))
+    with suppress(ValueError):
+        data = bytes.fromhex(''.join(str(text or '').split('\n')[3:]))
         return _iptc_of_photoshop(data) if data.startswith(b'8BIM') else data
     return b''
 

@@ -50,7 +50,7 @@ def read_tiff_kind(file: BinaryIO) -> TiffKind:
     return TiffKind(*(reader.numbers(entries[tag]) if tag in entries else () for tag in tags))
 
 
-def write_tiff(out: BinaryIO, pages: Iterable[tuple[BinaryIO, Mapping[str, Any]]]) -> None:
+def write_tiff(out: BinaryIO, pages: Iterable[tuple[BinaryIO, Mapping[Any, Any]]]) -> None:
     """Join TIFF files of one page each, and add their metadata.
 
     Args:
@@ -88,7 +88,7 @@ def write_tiff(out: BinaryIO, pages: Iterable[tuple[BinaryIO, Mapping[str, Any]]
     out.flush()
 
 
-def _of_page(reader: TiffReader, info: Mapping[str, Any], moved: int) -> Directories:
+def _of_page(reader: TiffReader, info: Mapping[Any, Any], moved: int) -> Directories:
     """Return the directories of a page whose file begins `moved` bytes later in the result."""
     order = reader.order
     entries = reader.entries(reader.first)
