@@ -16,7 +16,7 @@ die() { say "$@"; exit 1; }
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 reqs="$root/requirements" want="${1:-}" pythons='3.11 3.12 3.10' mmcv=mmcv prefix=''
-core=({torch,core,mmengine,demo,evaluation,video}.txt)
+core=({torch,core,mmengine,demo,evaluation,video,heif}.txt)
 libraries=({mmagic,mmpretrain,mmdet,mmdet3d}.txt) checked='mmcv.ops mmdet.models mmpretrain.models pytest'
 case "$# $want" in
   '1 core') pythons+=' 3.13 3.14' ;;

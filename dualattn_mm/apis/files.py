@@ -10,7 +10,14 @@ from pathlib import Path
 
 from ..utils.errors import ColorizeError
 from ..utils.films import FILM_SUFFIXES, is_film
-from ..utils.image_io import IMAGE_SUFFIXES, OUTPUT_FORMATS, SUFFIXES, output_name, read_header
+from ..utils.image_io import (
+    OUTPUT_FORMATS,
+    PHOTO_SUFFIXES,
+    SUFFIXES,
+    Header,
+    output_name,
+    read_header,
+)
 from ..utils.pixels import MAX_PIXELS
 from .sources import Sources
 
@@ -44,12 +51,14 @@ class Plan:
         overwrite: replace results that already exist; otherwise they are skipped.
         max_pixels: larger images fail.
         format_: the format of all photos; None keeps that of each. Animations keep theirs.
+        all_pages: colorize all pages of files whose results are TIFF files.
 
     Attributes:
         folder: the folder for results; it is created before the first result is written.
         total: the number of jobs, as far as it is known: files that give no job are subtracted
             when it is their turn.
-        films: (source, output) of videos and animated images, complete after the last job.
+        films: (source, output) of videos, animated images and files of which all pages are
+            colorized, complete after the last job.
         skipped: number of files whose results existed, complete after the last job.
 
     Raises:
@@ -65,9 +74,10 @@ class Plan:
         overwrite: bool,
         max_pixels: int = MAX_PIXELS,
         format_: str | None = None,
+        all_pages: bool = False,
     ):
         self._sources, self._compare, self._overwrite = sources, compare, overwrite
-        self._max_pixels = max_pixels
+        self._max_pixels, self._all_pages = max_pixels, all_pages
         format_of_file = _format_of_file(output)
         if None not in (format_, format_of_file) and format_ != format_of_file:
             raise ColorizeError(f'{output} is not a {format_} file: change its suffix or --format')
@@ -148,7 +158,7 @@ class Plan:
             stored_as = (not header.animated and self._format) or header.format
             target = target.with_name(output_name(source, stored_as))
         beside = None
-        if self._compare and header and not header.animated:
+        if self._compare and header and not (header.animated or self._has_all_pages(header)):
             # Append to the whole name, because a.jpg and a.png can be in the same folder.
             beside = target.with_name(target.name + COMPARE_SUFFIX)
         for path in filter(None, (target, beside)):
@@ -159,12 +169,17 @@ class Plan:
         output, compare = self._unless_present(target), self._unless_present(beside)
         if not (output or compare):
             self.skipped += 1
-        elif header is None or header.animated:
+        elif header is None or header.animated or self._has_all_pages(header):
             self.films.append((source, target))
         else:
             format_ = self._format or header.format
             return Job(source, format_, header.pixels, header.more_pages, output, compare)
         return None
+
+    def _has_all_pages(self, header: Header) -> bool:
+        """Return whether the result will have all pages of a file."""
+        format_ = self._format or header.format
+        return self._all_pages and header.more_pages and format_ == 'TIFF'
 
     def _is_input(self, path: Path, others: list[Path]) -> bool:
         """Return whether a file exists that is one of the sources.
@@ -194,7 +209,7 @@ def _format_of_file(output: Path) -> str | None:
     """Return the image format of an output path with an image suffix; None for a folder."""
     suffix = output.suffix.lower()
     kind = mimetypes.guess_type(output.name)[0] or ''
-    if os.path.isdir(output) or not (suffix in IMAGE_SUFFIXES or kind.startswith('image/')):
+    if os.path.isdir(output) or not (suffix in PHOTO_SUFFIXES or kind.startswith('image/')):
         return None
     written = {name: format_ for format_ in OUTPUT_FORMATS for name in SUFFIXES[format_]}
     if suffix not in written:

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from ..utils.errors import ColorizeError, shortened
 from ..utils.films import FILM_SUFFIXES
-from ..utils.image_io import IMAGE_SUFFIXES
+from ..utils.image_io import PHOTO_SUFFIXES
 from ..utils.walk import folders_below
 
-_SUFFIXES = IMAGE_SUFFIXES + FILM_SUFFIXES
+_SUFFIXES = PHOTO_SUFFIXES + FILM_SUFFIXES
 
 
 @dataclass

@@ -30,12 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'inputs',
         nargs='+',
         metavar='INPUT',
-        help='image file (JPEG, PNG, WebP, TIFF, BMP or GIF; AVIF with Pillow >= 11.3), video '
-        '(MP4, MOV, MKV, AVI or WebM), folder or glob pattern. Folders are searched with all '
-        'subfolders that are not hidden, and a result keeps its path below the folder. In a '
-        "pattern, '**' matches any number of folders, and a result "
-        'keeps its path from the first wildcard on. Only the first page of a TIFF file is '
-        'colorized; all frames of GIF, PNG and WebP animations are',
+        help='image file (JPEG, PNG, WebP, TIFF, BMP, GIF or JPEG 2000; AVIF with Pillow >= 11.3; '
+        'HEIC with pillow-heif), video (MP4, MOV, MKV, AVI or WebM), folder or glob pattern. '
+        'Folders are searched with all subfolders that are not hidden, and a result keeps its path '
+        "below the folder. In a pattern, '**' matches any number of folders, and a result keeps "
+        'its path from the first wildcard on. All frames of GIF, PNG and WebP animations are '
+        'colorized; of other files with several pages only the first one is (see --pages)',
     )
     add(
         '-o',
@@ -81,8 +81,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         '--format',
         choices=['jpeg', 'png', 'webp', 'tiff', 'avif'],
-        help='format of the results of photos (default: that of each input; PNG for BMP, GIF, AVIF '
-        'and all others that only cameras write)',
+        help='format of the results of photos (default: that of each input; PNG for BMP, GIF, '
+        'AVIF, JPEG 2000 and HEIC)',
     )
     add(
         '--quality',
@@ -91,6 +91,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='quality of JPEG, lossy WebP and AVIF results, 1 to 100 (default: a JPEG result has '
         'the quantization tables and the subsampling of its input, a lossless WebP stays lossless; '
         'otherwise 95, and 90 for AVIF)',
+    )
+    add(
+        '--pages',
+        choices=['first', 'all'],
+        default='first',
+        help='which pages of TIFF files to colorize, and those of HEIC and AVIF files if --format '
+        'is tiff (default: %(default)s)',
     )
     add(
         '--recolor',
@@ -108,7 +115,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--max-pixels',
         type=natural,
         metavar='N',
-        help='reject larger photos, because they need too much memory (default: 100 million)',
+        help='reject larger photos, because they need too much memory: about 0.8 GB, and 12 bytes '
+        'per pixel (18 if it has 16 bits per channel) (default: 100 million)',
     )
     add(
         '--overwrite',
@@ -163,7 +171,7 @@ def run(args: argparse.Namespace) -> int:
     from ..utils.configs_dir import find_config
     from ..utils.errors import shortened
     from ..utils.films import require_av
-    from ..utils.pixels import MAX_PIXELS
+    from ..utils.pixels import MAX_PIXELS, raise_limit
 
     if args.saturation is not None:
         check_saturation(args.saturation)
@@ -172,7 +180,9 @@ def run(args: argparse.Namespace) -> int:
     limit = args.max_pixels or MAX_PIXELS
     sources = find_sources(args.inputs, args.output, by_number=args.frames)
     format_ = args.format and args.format.upper()
-    todo = Plan(sources, args.output, args.compare, args.overwrite, limit, format_)
+    raise_limit(limit)
+    all_pages = args.pages == 'all'
+    todo = Plan(sources, args.output, args.compare, args.overwrite, limit, format_, all_pages)
     if sources.has_films:
         require_av()
     pipe = ColorizationPipeline(
@@ -204,7 +214,10 @@ def run(args: argparse.Namespace) -> int:
     if files.had_colors:
         warn(f'{files.had_colors} of the photos had color, which was replaced')
     if files.had_pages:
-        warn(f'{files.had_pages} of the files had several pages or frames; the first was colorized')
+        warn(
+            f'{files.had_pages} of the files had several pages or frames; the first was colorized '
+            '(--pages all colorizes all pages of TIFF files)'
+        )
     counts = [f'{files.done} done', f'{todo.skipped} skipped', f'{files.failed} failed']
     if files.in_color:
         counts.append(f'{files.in_color} left in color')
@@ -226,24 +239,34 @@ def _colorize_films(
         return []
     from ..apis.animation import colorize_animation
     from ..apis.film import colorize_film
+    from ..apis.pages import colorize_pages
     from ..utils.errors import ColorizeError
     from ..utils.film_writer import FilmOptions
     from ..utils.films import is_film
+    from ..utils.image_io import SUFFIXES
 
-    done, frames, seconds = 0, 0, 0.0
+    done, frames, pages, seconds = 0, 0, 0, 0.0
     options = FilmOptions(args.crf, args.preset)
     for source, target in films:
-        common = (files.pipe, source, target, args.saturation, args.smooth)
+        common = (files.pipe, source, target, args.saturation)
+        document = target.suffix.lower() in SUFFIXES['TIFF']
         try:
-            if is_film(source):
-                film = colorize_film(*common, options, args.overwrite)
+            if document:
+                film = colorize_pages(*common, args.overwrite, args.recolor)
+            elif is_film(source):
+                film = colorize_film(*common, args.smooth, options, args.overwrite)
             else:
-                film = colorize_animation(*common, args.overwrite)
+                film = colorize_animation(*common, args.smooth, args.overwrite)
         except ColorizeError as error:
             files.report(source, error)
             continue
         if film.remark:
             print_line(f'{source}: {film.remark}', sys.stderr)
-        done, frames, seconds = done + 1, frames + film.frames, seconds + film.seconds
-    counts = [f'{done} film{"s"[: done != 1]} done']
+        if document:
+            files.done, pages = files.done + 1, pages + film.frames
+        else:
+            done, frames, seconds = done + 1, frames + film.frames, seconds + film.seconds
+    counts = [f'{pages} pages of TIFF files done'] if pages else []
+    if done or not pages:
+        counts.append(f'{done} film{"s"[: done != 1]} done')
     return [*counts, f'{frames / seconds:.1f} frames per second'] if done else counts

@@ -10,7 +10,7 @@ from .metadata import XMP_OF_JPEG, photoshop_resource
 from .tiff_file import write_tiff
 
 # How Pillow stores an image whose original had another format.
-_DEFAULTS: dict[str, dict[str, Any]] = {
+DEFAULT_OPTIONS: dict[str, dict[str, Any]] = {
     'JPEG': {'quality': 95, 'subsampling': 0},  # 4:4:4, because color is what this program adds
     'WEBP': {'quality': 95, 'method': 2},  # takes half the time of the default, no larger
     'TIFF': {},  # uncompressed
@@ -71,7 +71,7 @@ def save_options(
         quality: 1 to 100, for a format of `LOSSY_FORMATS`.
         source: `source_options` of the original, if it has this format.
     """
-    defaults = _DEFAULTS.get(format_, {})
+    defaults = DEFAULT_OPTIONS.get(format_, {})
     if quality is not None and format_ in LOSSY_FORMATS:
         return {**defaults, 'quality': quality}
     return dict(source or defaults)

@@ -1,17 +1,19 @@
 """Inspect, read and write image files."""
 
 import logging
+import sys
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError, features
 
 from .atomic import atomic_file
 from .deep_image import DeepImage, encode_deep
-from .encoding import encode, source_options
+from .encoding import DEFAULT_OPTIONS, encode, source_options
 from .errors import ColorizeError
+from .libraries import library
 from .libtiff import silence_libtiff
 from .metadata import keep_metadata
 from .pixels import ADVICE, MAX_PIXELS, check_size, decoding
@@ -21,8 +23,11 @@ from .tiff_file import read_tiff_kind
 logging.getLogger('PIL').addHandler(logging.NullHandler())
 
 FORMATS: tuple[str, ...] = ('JPEG', 'PNG', 'WEBP', 'TIFF', 'BMP', 'GIF')
-if find_spec('PIL._avif'):  # in Pillow since 11.3, unless it was built without AVIF
+# In Pillow since 11.3, unless it was built without AVIF.
+if find_spec('PIL._avif'):
     FORMATS += ('AVIF',)
+if features.check('jpg_2000'):
+    FORMATS += ('JPEG2000',)
 # The suffixes of each format. Files with another suffix get the first one.
 SUFFIXES = {
     'JPEG': ('.jpg', '.jpeg', '.jpe', '.jfif'),
@@ -32,9 +37,13 @@ SUFFIXES = {
     'BMP': ('.bmp',),
     'GIF': ('.gif',),
     'AVIF': ('.avif',),
+    'JPEG2000': ('.jp2', '.j2k', '.jpf', '.jpx', '.j2c'),
+    'HEIF': ('.heic', '.heif', '.hif'),
 }
 IMAGE_SUFFIXES = tuple(suffix for format_ in FORMATS for suffix in SUFFIXES[format_])
-OUTPUT_FORMATS = tuple(format_ for format_ in FORMATS if format_ not in ('BMP', 'GIF'))
+# An optional library reads HEIF.
+PHOTO_SUFFIXES = IMAGE_SUFFIXES + SUFFIXES['HEIF']
+OUTPUT_FORMATS = tuple(format_ for format_ in FORMATS if format_ in DEFAULT_OPTIONS)
 _MAGIC = {
     'JPEG': b'\xff\xd8\xff',
     'PNG': b'\x89PNG',
@@ -42,6 +51,7 @@ _MAGIC = {
     'BMP': b'BM',
     'GIF': b'GIF8',
 }
+_HEIF_BRANDS = (b'heic', b'heix', b'hevc', b'hevx', b'heim', b'heis', b'mif1', b'msf1')
 _TIFF_MAGIC = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
 
 
@@ -115,17 +125,37 @@ def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
 
 
 def read_with_options(
-    path: Path, max_pixels: int = MAX_PIXELS
+    path: Path, max_pixels: int = MAX_PIXELS, page: int = 0
 ) -> tuple[Image.Image, dict[str, Any]]:
-    """Do the same, and return the `source_options` of the image as well."""
+    """Do the same for any page, and return the `source_options` of the image as well."""
 
     def load(image: Image.Image) -> tuple[Image.Image, dict[str, Any]]:
+        if page:
+            image.seek(page)
+            check_size(*image.size, max_pixels)
         options = source_options(image)
         keep_metadata(image)
         image.load()
         return image, options
 
     return opened_image(path, max_pixels, load)
+
+
+def page_sizes(path: Path) -> list[tuple[int, int]]:
+    """Return the width and the height of every page.
+
+    Raises:
+        ColorizeError: as `read_image`.
+    """
+
+    def look(image: Image.Image) -> list[tuple[int, int]]:
+        sizes = []
+        for page in range(getattr(image, 'n_frames', 1)):
+            image.seek(page)
+            sizes.append(image.size)
+        return sizes
+
+    return opened_image(path, sys.maxsize, look)
 
 
 def opened_image(path: Path, max_pixels: int, use: Callable[[Image.Image], Any]) -> Any:
@@ -136,11 +166,16 @@ def opened_image(path: Path, max_pixels: int, use: Callable[[Image.Image], Any])
     """
     # Pass an open file, because Pillow memory-maps a path, and rotated TIFFs are then read wrong.
     with decoding(), path.open('rb') as file:
-        if not file.read(1):
+        head = file.read(64)
+        if not head:
             raise ColorizeError('the file is empty')
         file.seek(0)
+        formats = FORMATS
+        if head[4:8] == b'ftyp' and head[8:12] in _HEIF_BRANDS and b'avif' not in head:
+            library('pillow_heif', 'HEIC photos', "'dualattn_mm[heif]'").register_heif_opener()
+            formats = ('HEIF',)
         try:
-            image = Image.open(file, formats=FORMATS)
+            image = Image.open(file, formats=formats)
         except UnidentifiedImageError:
             raise ColorizeError(_why_unidentified(path)) from None
         if image.format == 'TIFF':
@@ -166,7 +201,7 @@ def _why_unidentified(path: Path) -> str:
     for format_, magic in _MAGIC.items():
         if head.startswith(magic):
             return f'cannot be read: damaged {format_} file'
-    return 'not a JPEG, PNG, WebP, TIFF, BMP or GIF image'
+    return 'not a JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF, JPEG 2000 or HEIC image'
 
 
 def write_image(

@@ -107,6 +107,12 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
         )
 
 
+def raise_limit(max_pixels: int) -> None:
+    """Raise the limit above which Pillow does not open images, for the whole process."""
+    if Image.MAX_IMAGE_PIXELS is not None:
+        Image.MAX_IMAGE_PIXELS = max(Image.MAX_IMAGE_PIXELS, max_pixels)
+
+
 def has_alpha(image: Image.Image) -> bool:
     """Return whether an image has transparency, either an alpha channel or a transparent color."""
     return image.mode in ('LA', 'La', 'PA', 'RGBA', 'RGBa') or 'transparency' in image.info

@@ -3,7 +3,7 @@
 import io
 import shutil
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, BinaryIO, NamedTuple
 
 from .tiff_format import (
@@ -55,8 +55,8 @@ def write_tiff(out: BinaryIO, pages: Iterable[tuple[BinaryIO, Mapping[Any, Any]]
 
     Args:
         out: an empty file, open for writing.
-        pages: for each page, the file, and an `info` as in `Metadata.to_info`. A file is closed
-            when the next page is taken.
+        pages: for each page, the file, and an `info` as in `Metadata.to_info`. Metadata that is
+            not in it is kept.
 
     Raises:
         ValueError: if a page is not a complete TIFF file.
@@ -105,7 +105,10 @@ def _of_page(reader: TiffReader, info: Mapping[Any, Any], moved: int) -> Directo
     ):
         if data := info.get(key):
             entries[tag] = Entry(kind, len(data), data)
-    found = in_order(order, _of_exif(info.get('exif', b'')))
+    if 'exif' in info:
+        found = in_order(order, _of_exif(info['exif']))
+    else:
+        found = Directories(order, {}, *_pointed_to(reader, entries))
     image = {**found.image, **entries}
     if 'dpi' in info:
         image |= _resolution(order, info['dpi'], _INCH)
@@ -121,9 +124,10 @@ def _resolution(order: str, per_unit: Iterable[float], unit: int) -> Entries:
 
 
 def _of_exif(data: bytes) -> Directories:
-    if not data:
-        return Directories('<', {}, {}, {})
     reader = TiffReader(io.BytesIO(data.removeprefix(b'Exif\0\0')))
     image = reader.entries(reader.first)
-    exif, gps = (reader.entries_behind(image, pointer) for pointer in (EXIF, GPS))
-    return Directories(reader.order, image, exif, gps)
+    return Directories(reader.order, image, *_pointed_to(reader, image))
+
+
+def _pointed_to(reader: TiffReader, image: Entries) -> Iterator[Entries]:
+    return (reader.entries_behind(image, pointer) for pointer in (EXIF, GPS))

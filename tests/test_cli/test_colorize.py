@@ -234,7 +234,10 @@ def test_later_pages_are_warned_of_once(run, tmp_path, monkeypatch):
     gray.save('in/one.tif')
     assert run('in', '-o', 'out')[::2] == (
         0,
-        ['warning: 2 of the files had several pages or frames; the first was colorized'],
+        [
+            'warning: 2 of the files had several pages or frames; the first was colorized (--pages '
+            'all colorizes all pages of TIFF files)'
+        ],
     )
 
 
@@ -259,11 +262,11 @@ def test_larger_photos_than_the_limit_are_refused(photos, run):
 
 
 def test_other_files_in_a_folder_are_counted_and_reported(photos, run):
-    for name in ('a.heic', 'b.xcf', 'sub/c.pdf', 'sub/d.svg', '.hidden.heic'):
+    for name in ('a.psd', 'b.xcf', 'sub/c.pdf', 'sub/d.svg', '.hidden.heic'):
         Path('in', name).write_bytes(b'x')
     status, out, _ = run('in', '-o', 'out')
     assert status == 0
-    named = 'in/a.heic, in/b.xcf, in/sub/c.pdf, ...'
+    named = 'in/a.psd, in/b.xcf, in/sub/c.pdf, ...'
     ignored = f'4 ignored because they are not images of a known format ({named})'
     assert f' 0 failed, {ignored}, ' in out[0]
 

@@ -142,7 +142,7 @@ def test_pictures_that_cannot_be_read_are_reported(tool, folders):
     status, stdout, stderr = tool('colorfulness.py', 'truth')
     assert status == 1
     assert stdout.endswith('2 images\n')
-    assert stderr == 'truth/c.jpg: not a JPEG, PNG, WebP, TIFF, BMP or GIF image\n'
+    assert stderr == 'truth/c.jpg: not a JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF, JPEG 2000 or HEIC image\n'
     status, _, stderr = tool('colorfulness.py', 'nix')
     assert (status, stderr) == (2, 'error: folder nix does not exist\n')
     (folders / 'none').mkdir()

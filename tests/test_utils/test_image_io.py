@@ -251,7 +251,7 @@ def damaged(photo, format_, keep):
     ('content', 'reason'),
     [
         ('', 'the file is empty'),
-        ('text', 'not a JPEG, PNG, WebP, TIFF, BMP or GIF image'),
+        ('text', 'not a JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF, JPEG 2000 or HEIC image'),
         ('GIF', 'cannot be read: .*truncated'),
         ('JPEG', 'cannot be read: .*truncated'),
         ('PNG', 'cannot be read: .*truncated'),

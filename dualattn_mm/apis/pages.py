@@ -1,0 +1,91 @@
+"""Colorize all pages of a file, and store them in a TIFF file."""
+
+import io
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+from torch import Tensor
+
+from ..utils.atomic import atomic_file
+from ..utils.colorfulness import has_colors
+from ..utils.deep_image import encode_deep
+from ..utils.encoding import encode, save_options
+from ..utils.errors import ColorizeError, first_line
+from ..utils.image_io import page_sizes, read_with_options
+from ..utils.tiff_file import write_tiff
+from .frames import FilmResult, colorize_frames
+from .pipeline import ColorizationPipeline, Photo
+from .smoothing import ColorSmoother
+
+
+class _Page(NamedTuple):
+    number: int
+    width: int
+    height: int
+
+
+class _Loaded(NamedTuple):
+    photo: Photo
+    options: dict[str, Any]
+
+
+def colorize_pages(
+    pipe: ColorizationPipeline,
+    source: Path,
+    target: Path,
+    saturation: float | None = None,
+    overwrite: bool = False,
+    recolor: bool = False,
+) -> FilmResult:
+    """Colorize all pages of a file, with a progress bar on a terminal.
+
+    A few pages are in memory at a time. Each keeps its size, depth, compression and metadata.
+
+    Args:
+        pipe, saturation, overwrite: as in `colorize_film`.
+        source: a TIFF file, or another file of several pages.
+        target: the TIFF file to write atomically.
+        recolor: replace the color of pages that have color.
+
+    Raises:
+        ColorizeError: if a page cannot be read, has color, or the result cannot be written. The
+            message does not name the file.
+    """
+    start = time.perf_counter()
+    pages = [_Page(number, *size) for number, size in enumerate(page_sizes(source), 1)]
+
+    def load(page: _Page) -> _Loaded:
+        try:
+            image, options = read_with_options(source, pipe.max_pixels, page.number - 1)
+            if not recolor and has_colors(image):
+                raise ColorizeError('it has color (use --recolor to replace it)')
+            same = options if image.format == 'TIFF' else None
+            return _Loaded(pipe.prepare(image), save_options('TIFF', source=same))
+        except ColorizeError as error:
+            raise ColorizeError(f'page {page.number}: {error}') from None
+
+    def save(page: _Loaded, ab: Tensor) -> BinaryIO:
+        out = io.BytesIO()
+        if page.photo.deep:
+            deep = pipe.finish_deep(page.photo, ab, saturation)
+            encode_deep(deep, out, 'TIFF', page.options, target)
+        else:
+            encode(pipe.finish_image(page.photo, ab, saturation), out, 'TIFF', page.options)
+        return out
+
+    def stored() -> Iterator[tuple[BinaryIO, dict[str, Any]]]:
+        # The pages are independent, so nothing is smoothed.
+        for page in colorize_frames(pipe, pages, load, save, ColorSmoother(0), len(pages)):
+            yield page, {}
+
+    try:
+        with atomic_file(target, overwrite) as temporary, temporary.open('wb') as out:
+            write_tiff(out, stored())
+    except ColorizeError:
+        raise
+    except (OSError, ValueError, MemoryError) as error:
+        reason = getattr(error, 'strerror', None) or first_line(error)
+        raise ColorizeError(f'the result cannot be written: {reason}') from error
+    return FilmResult(len(pages), time.perf_counter() - start, '')
