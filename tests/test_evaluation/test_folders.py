@@ -1,6 +1,7 @@
 """tools/measure.py and tools/colorfulness.py on small folders."""
 
 import json
+import re
 from pathlib import Path
 
 import cv2
@@ -142,7 +143,7 @@ def test_pictures_that_cannot_be_read_are_reported(tool, folders):
     status, stdout, stderr = tool('colorfulness.py', 'truth')
     assert status == 1
     assert stdout.endswith('2 images\n')
-    assert stderr == 'truth/c.jpg: not a JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF, JPEG 2000 or HEIC image\n'
+    assert re.fullmatch('truth/c.jpg: not a JPEG, PNG, .* or HEIC image\n', stderr)
     status, _, stderr = tool('colorfulness.py', 'nix')
     assert (status, stderr) == (2, 'error: folder nix does not exist\n')
     (folders / 'none').mkdir()

@@ -16,7 +16,10 @@ from dualattn_mm.utils.configs_dir import configs_dir
 
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARIES = ('mmagic', 'mmpretrain', 'mmdet', 'mmdet3d', 'mmdet3d-cpu', 'all')
-EXTRAS = {*LIBRARIES, 'demo', 'distillation', 'benchmark', 'docs', 'evaluation', 'tests', 'video'}
+EXTRAS = {
+    *LIBRARIES,
+    *['benchmark', 'demo', 'distillation', 'docs', 'evaluation', 'heif', 'tests', 'video'],
+}
 CHECKOUT_ONLY = {'env.sh', 'demo.sh', 'test.sh', 'reproduce.py', 'compare_training.py'}
 
 
