@@ -142,7 +142,7 @@ if ! packages_ready; then
   [[ $want == onedl ]] || "$venv" 2>/dev/null -c 'import torch, mmcv.ops as ops
 assert torch.cuda.is_available() and ops.get_compiling_cuda_version() != "not available"' ||
     libraries+=(mmdet3d-cpu.txt)
-  core+=(${libraries[@]+"${libraries[@]}"} benchmark.txt docs.txt tests.txt)
+  core+=(${libraries[@]+"${libraries[@]}"} benchmark.txt export.txt docs.txt tests.txt)
   step 'the libraries and the tests' packages "${core[@]}"
   step 'a check that they can be imported' imports "$checked"
   stamp all "$content"

@@ -18,6 +18,7 @@ from mmengine.registry import MODELS
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from ..models.hub import GENERATOR_FORMAT as FORMAT
 from ..utils.atomic import atomic_write_bytes
 from ..utils.checkpoint_file import (
     is_safetensors,
@@ -28,7 +29,6 @@ from ..utils.checkpoint_file import (
 from ..utils.errors import ColorizeError, UserError, first_line, summarize
 from .generator_schema import check_generator_cfg
 
-FORMAT = 'dualattn_mm.generator.v1'
 _LONGEST = 100_000  # characters in a description; those of our networks have a few hundred
 # The mini preset, trained on photos. docs/model_card.md describes the training and the quality.
 DEFAULT_WEIGHTS = Path(__file__).resolve().parents[1] / 'assets' / 'mpt_mini.safetensors'

@@ -17,6 +17,7 @@ COMMANDS = {
     'train': 'Train a model from a config.',
     'test': 'Test a checkpoint and print its metrics.',
     'publish': "Convert a colorizer checkpoint to a weights file for 'dualattn colorize'.",
+    'export': 'Write a network as ONNX, or as a program of torch.export.',
     'info': 'Show versions, bundled configs, weights, or the size and cost of a model.',
 }
 

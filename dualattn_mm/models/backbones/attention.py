@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.fx.experimental import symbolic_shapes
 from torch.utils.checkpoint import checkpoint
 
 # Maps with at least this many elements are processed in pieces on a CPU, so that a piece fits in
@@ -24,8 +25,19 @@ BAND_TOKENS_PER_THREAD = 8 * TOKENS_PER_THREAD
 NEGLIGIBLE = 1e-30
 ATTENTION_KINDS = ('sda', 'fca', 'da', 'ca')
 FCA_SCALES = ('channel', 'group', 'tokens')
+# Compilers of torch < 2.7 cannot be asked what they know of a size.
+_HAS_DYNAMIC_SIZES = hasattr(torch.compiler, 'is_exporting')
 # torch 2.1 and 2.2 have only the private one.
 is_compiling = getattr(torch.compiler, 'is_compiling', None) or torch._utils.is_compiling
+
+
+def padding(size: int, divisor: int) -> int:
+    """Return how much a size lacks to the next multiple of `divisor`.
+
+    It is -size % divisor, in a form that a compiler with dynamic sizes simplifies: the padded size
+    becomes a product, and a chain of halvings a single division.
+    """
+    return ((size - 1) // divisor + 1) * divisor - size
 
 
 def conv_nhwc(conv: nn.Module, x: Tensor) -> Tensor:
@@ -40,6 +52,16 @@ def gelu_of_temporary(x: Tensor) -> Tensor:
     by 5%.
     """
     return F.gelu(x) if torch.is_grad_enabled() else torch.ops.aten.gelu_(x)
+
+
+def known_zero(size: int) -> bool:
+    """Return whether a size is 0, but False where a graph is made that has to serve other sizes.
+
+    An `if` on the size itself would bind the graph to the answer.
+    """
+    if is_compiling() and _HAS_DYNAMIC_SIZES:
+        return symbolic_shapes.statically_known_true(size == 0)
+    return size == 0 and not torch.jit.is_tracing()
 
 
 def recomputed(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -166,8 +188,8 @@ class DilatedAttention(_Attention):
         """Map (B, H, W, C) to (B, H, W, C)."""
         batch, height, width, _ = x.shape
         g = self.window_size
-        pad_h, pad_w = -height % g, -width % g
-        padded = bool(pad_h or pad_w)
+        pad_h, pad_w = padding(height, g), padding(width, g)
+        padded = not (known_zero(pad_h) and known_zero(pad_w))
         mask = self._key_mask(height, width, x.device).repeat(batch, 1, 1, 1) if padded else None
         # Nested calls, so that each large map is freed as soon as the next one is computed.
         out = self._attend(self._windows(x, pad_h, pad_w), mask)
@@ -180,7 +202,7 @@ class DilatedAttention(_Attention):
         if self.in_bands(x):
             return self._windows_by_bands(x, pad_h, pad_w)
         qkv = self.project_qkv(x)
-        if pad_h or pad_w:
+        if not (known_zero(pad_h) and known_zero(pad_w)):
             qkv = F.pad(qkv, (0, 0, 0, pad_w, 0, pad_h))
         return dilated_partition(qkv, self.window_size)
 
@@ -213,8 +235,8 @@ class DilatedAttention(_Attention):
     def _key_mask(self, height: int, width: int, device: torch.device) -> Tensor:
         """Return a mask that is True for keys inside the map: (windows, 1, 1, G * G)."""
         g = self.window_size
-        rows = torch.arange(height + -height % g, device=device) < height
-        cols = torch.arange(width + -width % g, device=device) < width
+        rows = torch.arange(height + padding(height, g), device=device) < height
+        cols = torch.arange(width + padding(width, g), device=device) < width
         on_map = (rows[:, None] & cols)[None, :, :, None]
         return dilated_partition(on_map, g).reshape(-1, 1, 1, g * g)
 
@@ -246,7 +268,7 @@ class ChannelAttention(_Attention):
             parts = [part for image in x.split(1) for part in self._mix_by_bands(image)]
             return self.proj(torch.cat(parts).view(x.shape))
         qkv = self.project_qkv(x)
-        if len(x) == 1 or not runs_in_pieces(x):
+        if not runs_in_pieces(x) or len(x) == 1:
             return self.proj(self._mix_channels(qkv).reshape(x.shape))
         # q, k and v of a single image are views, so only the result is copied.
         mixed = torch.empty_like(x, dtype=qkv.dtype)

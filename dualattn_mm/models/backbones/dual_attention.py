@@ -11,6 +11,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from ...utils.checks import as_tuple, natural_numbers, require, require_natural
+from ..hub import HubMixin
 from .attention import (
     ATTENTION_KINDS,
     FCA_SCALES,
@@ -19,6 +20,7 @@ from .attention import (
     conv_nhwc,
     gelu_of_temporary,
     init_weights,
+    padding,
     recomputed,
 )
 from .pretrained import require_pretrained_fits
@@ -80,12 +82,12 @@ class Downsample(nn.Module):
         """Map (B, H, W, C) to (B, ceil(H/2), ceil(W/2), D)."""
         x = self.norm(x)
         if self.conv.kernel_size == (2, 2):  # pad an odd side with a zero row or column at its end
-            x = F.pad(x, (0, 0, 0, x.shape[2] % 2, 0, x.shape[1] % 2))
+            x = F.pad(x, (0, 0, 0, padding(x.shape[2], 2), 0, padding(x.shape[1], 2)))
         return conv_nhwc(self.conv, x)
 
 
 @MODELS.register_module()
-class DualAttention(BaseModule):
+class DualAttention(HubMixin, BaseModule):
     """The encoder of "End-to-End Image Colorization with Multiscale Pyramid Transformer", Sec. III.
 
     The four stages work at 1/4, 1/8, 1/16 and 1/32 of the image size. Stage i has `depths[i]` pairs
@@ -130,6 +132,8 @@ class DualAttention(BaseModule):
         'small': dict(embed_dims=(96, 192, 384, 768), depths=(1, 1, 8, 1), stem_channels=64),
         'base': dict(embed_dims=(128, 256, 512, 1024), depths=(1, 1, 8, 1), stem_channels=128),
     }
+
+    hub_tag = 'image-feature-extraction'
 
     # What torch.fx must not look into: the layers choose their path by a tensor's type and size.
     leaf_modules: ClassVar[list[type[nn.Module]]] = [Stem, Downsample, DualBlock, LayerNorm]

@@ -10,6 +10,8 @@ from mmengine.registry import MODELS
 from torch import Tensor
 
 from ...utils.checks import require, require_natural
+from ..backbones.attention import padding
+from ..hub import HubMixin
 from .gray_input import GrayInput
 
 # The paper's network (Sec. III). A config states only the differences.
@@ -27,7 +29,7 @@ HEAD = dict(type='ColorAttention')
 
 
 @MODELS.register_module()
-class MultiscalePyramidTransformer(BaseModule):
+class MultiscalePyramidTransformer(HubMixin, BaseModule):
     """DualAttention encoder, pixel-shuffle neck and Color-Attention head (Fig. 2).
 
     `dict(type='MultiscalePyramidTransformer', num_queries=64)` is the paper's network, with
@@ -52,6 +54,8 @@ class MultiscalePyramidTransformer(BaseModule):
         ValueError: if the encoder has neither one nor three input channels, or an argument is
             invalid.
     """
+
+    hub_tag = 'image-to-image'
 
     def __init__(
         self,
@@ -92,7 +96,7 @@ class MultiscalePyramidTransformer(BaseModule):
         if lightness.dim() != 4 or lightness.shape[1] != 1 or 0 in lightness.shape:
             raise ValueError(f'lightness must be (B, 1, H, W), got {tuple(lightness.shape)}')
         height, width = lightness.shape[-2:]
-        x = F.pad(lightness, (0, -width % 32, 0, -height % 32), mode='replicate')
+        x = F.pad(lightness, (0, padding(width, 32), 0, padding(height, 32)), mode='replicate')
         ab = self.head(self.neck(self.encoder(self.gray_input(x))))
         return ab[..., :height, :width]
 

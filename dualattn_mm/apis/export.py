@@ -1,0 +1,248 @@
+"""Write a network as ONNX or as a program of torch.export, for use without this package.
+
+A file is checked before it gets its name: it must compute what the network computes, for one image
+and for five.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from torch import Tensor, nn
+
+from ..models import DualAttention
+from ..utils.atomic import atomic_file
+from ..utils.checkpoint_file import read_state_dict
+from ..utils.errors import UserError, first_line
+from ..utils.libraries import library
+from ..version import __version__
+from .pipeline import DEFAULT_SIZE, MIN_SIZE
+from .weights import DEFAULT_WEIGHTS, build_network, load_generator, load_strictly
+
+SUFFIXES = ('.onnx', '.pt2')
+# The largest accepted deviation, as a share of the largest value. Rounding stays below 1e-5.
+TOLERANCE = 1e-3
+_BATCHES = (1, 5)
+_OPSET = 18  # of 2023, which has every operator that the networks need
+_LIBRARIES = ('onnx', 'onnxscript', 'onnxruntime')
+Run = Callable[[Tensor], Sequence[Tensor]]
+
+
+@dataclass
+class Exportable:
+    """A network and what a file says about it.
+
+    Attributes:
+        network: maps (B, C, H, W) to a map, or to several.
+        shape: (C, H, W) of the input.
+        limits: the range of input values with which the file is checked.
+        names: the name of the input, and then those of the outputs.
+        metadata: what a consumer needs to know, by name.
+    """
+
+    network: nn.Module
+    shape: tuple[int, int, int]
+    limits: tuple[float, float]
+    names: Sequence[str]
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+def colorizer(
+    weights: str | os.PathLike | None = None,
+    config: str | os.PathLike | None = None,
+    size: int | None = None,
+) -> Exportable:
+    """Load a colorizer for a square size.
+
+    Args:
+        weights, config: as in `load_generator`.
+        size: side of the input in pixels; None uses the size stored with the weights.
+
+    Raises:
+        ColorizeError: if the weights cannot be used.
+    """
+    network = load_generator(weights, config)
+    size = getattr(network, 'image_size', DEFAULT_SIZE) if size is None else size
+    metadata = {
+        'network': type(network).__name__,
+        'size': str(size),
+        'saturation': str(getattr(network, 'saturation', 1.0)),
+        'lightness': f'CIELAB L from 0 to 100 (D65), float32, (batch, 1, {size}, {size})',
+        'ab': f'CIELAB a and b, not multiplied by saturation, (batch, 2, {size}, {size})',
+    }
+    if weights is None or Path(weights).resolve() == DEFAULT_WEIGHTS:
+        metadata['license'] = 'non-commercial research, like the training data (docs/model_card.md)'
+    return Exportable(network, (1, size, size), (0, 100), ('lightness', 'ab'), metadata)
+
+
+def backbone(
+    cfg: Config, weights: str | os.PathLike, size: Sequence[int], source: str
+) -> Exportable:
+    """Load the DualAttention backbone of a detector or classifier for one size.
+
+    Args:
+        cfg: the config of the model; its `model.backbone` is a DualAttention.
+        weights: a checkpoint with weights `backbone.*`, or the weights of the backbone alone.
+        size: (H, W) of the input.
+        source: name of the config, for error messages.
+
+    Raises:
+        UserError: if there is no such backbone, or the weights do not fit it.
+    """
+    part = (cfg.get('model') or {}).get('backbone') or {}
+    if part.get('type') not in ('DualAttention', 'dualattn_mm.DualAttention', DualAttention):
+        raise UserError(
+            f'the config {source} has neither model.generator nor a DualAttention as '
+            'model.backbone, so there is nothing to export'
+        )
+    part = {**part, 'type': 'DualAttention'}
+    part.pop('init_cfg', None)
+    network = build_network(part, source)
+    assert isinstance(network, DualAttention)
+    state = read_state_dict(weights)
+    prefix = 'backbone.'
+    inner = {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
+    load_strictly(network, inner or state, weights)
+    height, width = size
+    names = ('image', *(f'map{i}' for i in network.out_indices))
+    shape = (network.in_channels, height, width)
+    metadata = {
+        'network': 'DualAttention',
+        'size': f'{height} {width}',
+        'image': f'normalized as in training, float32, (batch, {shape[0]}, {height}, {width})',
+    }
+    return Exportable(network.float().eval(), shape, (-2, 2), names, metadata)
+
+
+def export(what: Exportable, path: Path) -> float:
+    """Write a network, for any batch size.
+
+    Args:
+        what: the network.
+        path: the file to write, NAME.onnx or NAME.pt2.
+
+    Returns:
+        The largest deviation from the network in the check, as a share of the largest value.
+
+    Raises:
+        UserError: if a library is missing, the network cannot be exported, or the file does not
+            compute the same; then nothing is written.
+        OSError: if the file cannot be written.
+    """
+    check_output(path)
+    metadata = {'producer': f'dualattn_mm {__version__}', **what.metadata}
+    write = _write_onnx if path.suffix == '.onnx' else _write_program
+    with atomic_file(path) as temporary, torch.no_grad():
+        try:
+            with _quiet():
+                run = write(what, metadata, temporary)
+        except (UserError, OSError):
+            raise
+        except Exception as error:  # the exporters raise errors of many kinds
+            raise UserError(
+                f'cannot export this network: {type(error).__name__}: {first_line(error)}'
+            ) from error
+        deviation = max(_deviation(what, run, batch) for batch in _BATCHES)
+        if not deviation <= TOLERANCE:  # also NaN
+            raise UserError(
+                f'{path} was not written: it deviates from the network by {deviation:.1e} of the '
+                f'largest value, more than {TOLERANCE:.0e}'
+            )
+    return deviation
+
+
+def check_output(path: Path) -> None:
+    """Check, before anything is computed, that a file of this name can be exported.
+
+    Raises:
+        UserError: if the suffix is unknown or a library is missing.
+    """
+    if path.suffix not in SUFFIXES:
+        raise UserError(f'the format of {path} is unknown: name it NAME{" or NAME".join(SUFFIXES)}')
+    if not hasattr(torch.compiler, 'is_exporting'):
+        raise UserError(f'exporting needs torch >= 2.7, this is torch {torch.__version__}')
+    for name in _LIBRARIES if path.suffix == '.onnx' else ():
+        library(name, 'ONNX files', '"dualattn_mm[export]"')
+
+
+def check_size(size: Sequence[int]) -> None:
+    """Raise UserError unless each side has at least `MIN_SIZE` pixels."""
+    if min(size) < MIN_SIZE:
+        raise UserError(f'--size must be at least {MIN_SIZE}, got {" ".join(map(str, size))}')
+
+
+def _write_onnx(what: Exportable, metadata: Mapping[str, str], path: Path) -> Run:
+    runtime = library('onnxruntime')
+    given, *results = what.names
+    program: Any = torch.onnx.export(
+        what.network,
+        (_example(what, 2),),
+        dynamo=True,
+        opset_version=_OPSET,
+        dynamic_shapes=_shapes(),
+        input_names=[given],
+        output_names=results,
+        verbose=False,
+    )
+    program.model.metadata_props.update(metadata)
+    program.save(str(path), external_data=False)
+    session = runtime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
+    return lambda x: [torch.from_numpy(y) for y in session.run(None, {given: x.numpy()})]
+
+
+def _write_program(what: Exportable, metadata: Mapping[str, str], path: Path) -> Run:
+    program = torch.export.export(what.network, (_example(what, 2),), dynamic_shapes=_shapes())
+    with path.open('wb') as file:
+        torch.export.save(program, file, extra_files={'metadata.json': json.dumps(metadata)})
+    with path.open('rb') as file:
+        loaded = torch.export.load(file).module()
+    return lambda x: _listed(loaded(x))
+
+
+def _shapes() -> tuple[dict[int, Any]]:
+    return ({0: torch.export.Dim('batch', min=1)},)
+
+
+def _example(what: Exportable, batch: int) -> Tensor:
+    low, high = what.limits
+    noise = torch.rand(batch, *what.shape, generator=torch.Generator().manual_seed(batch))
+    return low + (high - low) * noise
+
+
+def _deviation(what: Exportable, run: Run, batch: int) -> float:
+    x = _example(what, batch)
+    expected, found = _listed(what.network(x)), run(x)
+    if [y.shape for y in expected] != [y.shape for y in found]:
+        return float('nan')
+    return max(
+        ((y - z).abs().max() / z.abs().max()).item() for y, z in zip(found, expected, strict=True)
+    )
+
+
+def _listed(maps: Tensor | Sequence[Tensor]) -> Sequence[Tensor]:
+    return [maps] if isinstance(maps, Tensor) else list(maps)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Mute the warnings and logs in which the exporters report on their own code."""
+    levels = {
+        name: logging.getLogger(name).level for name in ('torch.onnx', 'onnxscript', 'onnx_ir')
+    }
+    try:
+        for name in levels:
+            logging.getLogger(name).setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)

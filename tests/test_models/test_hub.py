@@ -1,0 +1,95 @@
+"""Networks in folders of the Hugging Face Hub's layout."""
+
+import json
+import sys
+
+import pytest
+import torch
+from mmengine.registry import MODELS
+from safetensors.torch import save_file
+
+from dualattn_mm import DualAttention, MultiscalePyramidTransformer
+from dualattn_mm.apis import load_generator
+from dualattn_mm.utils.errors import UserError
+
+SMALL = dict(
+    arch=dict(embed_dims=(8, 16), depths=(1, 1), stem_channels=4),
+    head_dim=4,
+    group_dim=8,
+    out_indices=-1,
+)
+
+
+@pytest.fixture
+def folder(tmp_path, perturb):
+    pytest.importorskip('huggingface_hub')
+    perturb(DualAttention(**SMALL)).save_pretrained(tmp_path / 'net', license='apache-2.0')
+    return tmp_path / 'net'
+
+
+def test_backbone_comes_back_from_a_folder(perturb, tmp_path):
+    pytest.importorskip('huggingface_hub')
+    model = perturb(DualAttention(**SMALL)).eval()
+    model.save_pretrained(tmp_path, license='apache-2.0')
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        'README.md',
+        'config.json',
+        'model.safetensors',
+    ]
+    assert json.loads((tmp_path / 'config.json').read_text()) == json.loads(json.dumps(SMALL))
+    card = (tmp_path / 'README.md').read_text()
+    for part in ('license: apache-2.0', 'library_name: dualattn_mm', 'DualAttention.from_pretr'):
+        assert part in card
+    loaded = DualAttention.from_pretrained(tmp_path)
+    assert type(loaded) is DualAttention
+    assert not loaded.training
+    x = torch.randn(1, 3, 40, 33)
+    assert torch.equal(loaded(x)[0], model(x)[0])
+
+
+def test_bundled_weights_become_a_file_for_the_command(tmp_path):
+    pytest.importorskip('huggingface_hub')
+    bundled = load_generator()
+    bundled.save_pretrained(tmp_path, license='other')
+    for loaded in (
+        MultiscalePyramidTransformer.from_pretrained(tmp_path),
+        load_generator(tmp_path / 'model.safetensors'),
+    ):
+        assert (loaded.image_size, loaded.saturation) == (bundled.image_size, bundled.saturation)
+        for name, value in bundled.state_dict().items():
+            assert torch.equal(loaded.state_dict()[name], value), name
+
+
+def test_a_network_of_a_config_keeps_its_config(tiny, tmp_path):
+    pytest.importorskip('huggingface_hub')
+    model = MODELS.build(dict(tiny, saturation=1.25))
+    model.save_pretrained(tmp_path)
+    loaded = MultiscalePyramidTransformer.from_pretrained(tmp_path)
+    assert loaded.saturation == 1.25
+    assert loaded.state_dict().keys() == model.state_dict().keys()
+
+
+def test_files_of_another_network_are_one_line(folder):
+    save_file({'stem.x': torch.ones(1)}, folder / 'model.safetensors')
+    with pytest.raises(UserError, match=r'are not those of a DualAttention: \d+ missing \(stem'):
+        DualAttention.from_pretrained(folder)
+    (folder / 'model.safetensors').unlink()
+    with pytest.raises(UserError, match=r'has no model\.safetensors'):
+        DualAttention.from_pretrained(folder)
+
+
+@pytest.mark.parametrize('part', [{'type': 'os.system'}, {'type': 'DualAttention', '_scope_': 'x'}])
+def test_a_downloaded_config_builds_only_our_parts(part, tiny, tmp_path):
+    pytest.importorskip('huggingface_hub')
+    MODELS.build(tiny).save_pretrained(tmp_path)
+    config = json.loads((tmp_path / 'config.json').read_text())
+    (tmp_path / 'config.json').write_text(json.dumps({**config, 'encoder': part}))
+    with pytest.raises(UserError, match=r'encoder\.type must be one of DualAttention, '):
+        MultiscalePyramidTransformer.from_pretrained(tmp_path)
+
+
+def test_without_the_library_one_line_names_it(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, 'huggingface_hub', None)
+    for call in (DualAttention(**SMALL).save_pretrained, DualAttention.from_pretrained):
+        with pytest.raises(UserError, match='pip install huggingface_hub'):
+            call(tmp_path)
