@@ -12,4 +12,6 @@ workers=$((cores > 4 ? 4 : cores))
 ((workers > 1)) || workers=0
 # The tests' tensors are too small to share between threads: waiting for each other costs more.
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
+# Dozens of processes import the same modules: each would compile them again.
+unset PYTHONDONTWRITEBYTECODE
 exec "$python" -m pytest -n "$workers" --dist worksteal "$@"
