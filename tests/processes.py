@@ -1,12 +1,18 @@
 """Helpers for processes in tests: timeouts and ports."""
 
 import multiprocessing
+import os
+import runpy
 import secrets
 import socket
 import subprocess
+import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr, redirect_stdout, suppress
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+from typing import BinaryIO
 
 from torch import multiprocessing as torch_multiprocessing
 
@@ -45,6 +51,62 @@ def in_processes(number: int, function: Callable, *args: object) -> None:
 
     They are forked from a process that imports PyTorch and mmengine once for all calls.
     """
+    _forkserver()
+    torch_multiprocessing.start_processes(function, args, nprocs=number, start_method='forkserver')
+
+
+def _forkserver() -> ForkServerContext:
     context = multiprocessing.get_context('forkserver')
     context.set_forkserver_preload(['mmengine.runner', 'dualattn_mm.engine.run'])
-    torch_multiprocessing.start_processes(function, args, nprocs=number, start_method='forkserver')
+    return context
+
+
+def ranks(number: int, port: str) -> list[dict[str, str]]:
+    """Return what torchrun adds to the environment of each of several processes."""
+    common = dict(WORLD_SIZE=str(number), MASTER_ADDR='127.0.0.1', MASTER_PORT=port)
+    return [dict(common, RANK=str(rank), LOCAL_RANK=str(rank)) for rank in range(number)]
+
+
+def dualattn_in_processes(environments: list[dict[str, str]], folder: Path, *argv: object) -> str:
+    """Run the command `dualattn` with `argv` in `folder`, in a process for each environment.
+
+    Unlike tools/dist_*.sh, this does not import PyTorch in each process. Returns all output.
+    """
+    words = list(map(str, argv))
+    in_processes(len(environments), _run_dualattn, environments, folder, words)
+    outputs = [folder / f'output{rank}.txt' for rank in range(len(environments))]
+    return ''.join(path.read_text() for path in outputs)
+
+
+class ForkedScript:
+    """What `subprocess.Popen` is to a Python script, but in a fork that has imported PyTorch."""
+
+    def __init__(self, command: Sequence[object], stdout: BinaryIO, **_: object):
+        python, *argv = map(str, command)
+        assert python == sys.executable
+        context = _forkserver()
+        self.process = context.Process(target=_run_script, args=(argv, stdout.name))
+        self.process.start()
+
+    def wait(self) -> int:
+        """Wait for the end of the script, and return its exit status."""
+        self.process.join(PATIENCE)
+        return self.process.exitcode
+
+
+def _run_script(argv: list[str], log: str) -> None:
+    with open(log, 'ab') as file:
+        for descriptor in (1, 2):
+            os.dup2(file.fileno(), descriptor)
+    sys.argv = argv
+    runpy.run_path(argv[0], run_name='__main__')
+
+
+def _run_dualattn(rank: int, environments: list, folder: Path, argv: list[str]) -> None:
+    from dualattn_mm.cli.main import main
+
+    os.environ |= environments[rank]
+    os.chdir(folder)
+    with open(f'output{rank}.txt', 'w') as out, redirect_stdout(out), redirect_stderr(out):
+        status = main(argv)
+    assert status == 0, Path(f'output{rank}.txt').read_text()

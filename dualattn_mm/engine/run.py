@@ -185,9 +185,8 @@ def read_config(config: str, cfg_options: Mapping[str, Any] | None = None) -> Co
         cfg = Config.fromfile(file)
         cfg.merge_from_dict(dict(cfg_options or {}))
         if any(name.split('.')[0] == 'custom_imports' for name in cfg_options or ()):
-            import_modules_from_strings(
-                **cfg.custom_imports
-            )  # those of the file are already imported
+            # Those of the file are already imported.
+            import_modules_from_strings(**cfg.custom_imports)
     except Exception as error:  # a config is a program, so any error is possible
         if missing := _missing_module(error):
             raise _not_installed(config, missing) from None

@@ -11,7 +11,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS
 from PIL import Image
-from processes import PATIENCE, free_port
+from processes import dualattn_in_processes, free_port, ranks
 
 from dualattn_mm.apis import save_generator
 from dualattn_mm.engine.hooks import ReportHook
@@ -115,15 +115,13 @@ def test_table_json_and_pictures(tool, testing, checkpoint, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_give_the_figures_of_one(tool, start, testing, checkpoint, tmp_path):
+def test_two_processes_give_the_figures_of_one(tool, testing, checkpoint, tmp_path):
     """Seven photos do not divide by two."""
     shown = tmp_path / 'two'
     words = ['--out', tmp_path / 'two.json', '--show-dir', shown, '--work-dir', tmp_path / 'work2']
-    command = ['bash', TOOLS / 'dist_test.sh', testing, checkpoint, 2, *words]
-    process = start(*command, PORT=free_port())
+    command = ['test', testing, checkpoint, '--launcher', 'pytorch', *words]
+    output = dualattn_in_processes(ranks(2, free_port()), tmp_path, *command)
     assert tool(checkpoint, '--out', tmp_path / 'one.json', '--show-dir', tmp_path / 'one')[0] == 0
-    output, _ = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 0, output
     assert 'no GPU: 2 processes' in output
     assert output.count(' PSNR ') == 1, 'one table'
     one, two = (json.loads((tmp_path / f'{n}.json').read_text()) for n in ('one', 'two'))

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from processes import finish, free_port, wait_until
+from processes import PATIENCE, finish, free_port, wait_until
 
+from dualattn_mm.engine.run import train
 from dualattn_mm.utils.parent import LAUNCHER
 
 TOOLS = Path(__file__).parents[2] / 'tools'
@@ -102,25 +103,43 @@ def machines():
                 subprocess.run(['ip', 'netns', 'delete', name], capture_output=True)
 
 
+# A script whose process 0 fails when the connection to process 1 breaks, as trainings do.
+CONNECTED = """
+import os, pathlib, signal, sys
+rank = os.environ['RANK']
+with open('pipe', 'r' if rank == '0' else 'w') as pipe:
+    pathlib.Path(f'connected{rank}').touch()
+    if rank == '0':
+        pipe.read()
+        sys.exit('lost the connection')
+    signal.pause()
+"""
+
+
 @pytest.mark.slow
-def test_one_is_killed_and_two_machines_resume(config, tmp_path, start, machines):
-    command = [TOOLS / 'dist_train.sh', config, 2, '--work-dir', 'work']
-    options = ['--cfg-options', 'log_level=INFO', 'default_hooks.checkpoint.max_keep_ckpts=1']
-    # It would not end by itself, however late the kill comes.
-    endless = 'train_cfg.max_iters=1000000000'
-    process = start(*command, *options, endless, PORT=free_port(), stderr=subprocess.PIPE)
-    last = tmp_path / 'work' / 'last_checkpoint'
-    wait_until(lambda: last.is_file() or process.poll() is not None, 'a first checkpoint')
-    second = process_of_rank(process, 1)
+def test_a_killed_process_is_named_and_the_others_are_stopped(config, tmp_path, start):
+    (tmp_path / 'script.py').write_text(CONNECTED)
+    os.mkfifo(tmp_path / 'pipe')
+    command = [sys.executable, TOOLS / 'dist_run.py', 2, 'script.py', config]
+    process = start(*command, PORT=free_port(), stderr=subprocess.PIPE)
+    connected = [tmp_path / f'connected{rank}' for rank in range(2)]
+    wait_until(lambda: all(path.exists() for path in connected), 'two connected processes')
+    first, second = (process_of_rank(process, rank) for rank in range(2))
     assert f'{LAUNCHER}={process.pid}' in environment(second)  # it ends with it
     os.kill(second, signal.SIGKILL)
-    _, errors = process.communicate()
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     end = errors.splitlines()[-1]
     assert end == 'error: process 1 ended with SIGKILL; the others were stopped'
+    assert not Path(f'/proc/{first}').exists()
 
-    reached = int(Path(last.read_text()).stem.removeprefix('iter_'))
-    more = ['--cfg-options', 'log_level=INFO', f'train_cfg.max_iters={reached + 2}']
+
+@pytest.mark.slow
+def test_two_machines_resume(config, tmp_path, start, machines):
+    options = dict(experiment_name=f'one-{os.urandom(4).hex()}')
+    train(str(config), str(tmp_path / 'work'), cfg_options=options | {'train_cfg.max_iters': 1})
+    last = tmp_path / 'work' / 'last_checkpoint'
+    more = ['--cfg-options', 'log_level=INFO', 'train_cfg.max_iters=3']
     nodes, address = machines
     common = dict(NNODES='2', MASTER_ADDR=address, PORT=free_port())
     command = [TOOLS / 'dist_train.sh', config, 1]
@@ -133,6 +152,6 @@ def test_one_is_killed_and_two_machines_resume(config, tmp_path, start, machines
     first, second = map(finish, processes)
     assert 'no GPU: 2 processes on the CPU (gloo)' in first
     assert 'no GPU' not in second
-    assert f'resumed epoch: 0, iter: {reached}' in first
-    assert (tmp_path / 'work' / f'iter_{reached + 2}.pth').is_file()
+    assert 'resumed epoch: 0, iter: 1' in first
+    assert (tmp_path / 'work' / 'iter_3.pth').is_file()
     assert not list(tmp_path.glob('node1/*.pth'))

@@ -9,7 +9,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from processes import finish, free_port, in_processes, wait_until
+from processes import (
+    dualattn_in_processes,
+    finish,
+    free_port,
+    in_processes,
+    ranks,
+    wait_until,
+)
 from torch import distributed
 
 from dualattn_mm.engine.run import train
@@ -18,25 +25,21 @@ pytestmark = pytest.mark.slow
 
 TOOLS = Path(__file__).parents[2] / 'tools'
 
-# Stands for the core environment: the task libraries cannot be imported.
-BLOCK = """
-import sys
-for name in ('mmcv', 'mmdet', 'mmpretrain', 'mmagic', 'mmdet3d'):
-    sys.modules[name] = None
-"""
+# The core environment does not have them.
+LIBRARIES = 'mmcv', 'mmdet', 'mmpretrain', 'mmagic', 'mmdet3d'
 
 
 def weights(path):
     return torch.load(path, weights_only=True)['state_dict']
 
 
-def train_here(config, work_dir, **options):
+def train_here(config, work_dir, resume=None, **options):
     """As the commands do it in one thread, without starting a process."""
     options |= dict(experiment_name=f'{work_dir.name}-{os.urandom(4).hex()}')
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        train(str(config), str(work_dir), cfg_options=options)
+        train(str(config), str(work_dir), resume=resume, cfg_options=options)
     finally:
         torch.set_num_threads(threads)
 
@@ -45,8 +48,8 @@ def words(options):
     return ['--cfg-options', *(f'{name}={value}' for name, value in options.items())]
 
 
-def test_killed_and_resumed_ends_as_uninterrupted(config, tmp_path, start):
-    """Also in an environment without the task libraries."""
+def test_killed_and_resumed_ends_as_uninterrupted(config, tmp_path, start, monkeypatch):
+    """The task libraries cannot be imported."""
     # Drop path and augmentation draw random numbers.
     options = {
         'model.generator.encoder.drop_path_rate': 0.5,
@@ -55,12 +58,14 @@ def test_killed_and_resumed_ends_as_uninterrupted(config, tmp_path, start):
     }
     block = tmp_path / 'block'
     block.mkdir()
-    (block / 'sitecustomize.py').write_text(BLOCK)
+    code = f'import sys\nsys.modules |= dict.fromkeys({LIBRARIES})\n'
+    (block / 'sitecustomize.py').write_text(code)
+    for name in LIBRARIES:
+        monkeypatch.setitem(sys.modules, name, None)
     command = [sys.executable, TOOLS / 'train.py', config, '--work-dir', 'broken']
-    alone = dict(PYTHONPATH=str(block))
     # It would not end by itself, however late the kill comes.
     endless = 'train_cfg.max_iters=1000000000'
-    broken = start(*command, *words(options), endless, **alone)
+    broken = start(*command, *words(options), endless, PYTHONPATH=str(block))
     last = tmp_path / 'broken' / 'last_checkpoint'
     wait_until(lambda: last.is_file() or broken.poll() is not None, 'a first checkpoint')
     time.sleep(random.uniform(0, 0.3))
@@ -69,9 +74,8 @@ def test_killed_and_resumed_ends_as_uninterrupted(config, tmp_path, start):
     assert last.is_file(), output
     reached = int(Path(last.read_text()).stem.removeprefix('iter_'))
     options['train_cfg.max_iters'] = reached + 9
-    resumed = start(*command, '--resume', *words(options), **alone)
+    train_here(config, tmp_path / 'broken', resume='auto', **options)
     train_here(config, tmp_path / 'whole', **options)
-    finish(resumed)
     ends = [tmp_path / name / f'iter_{reached + 9}.pth' for name in ('broken', 'whole')]
     torch.testing.assert_close(*map(weights, ends), rtol=0, atol=0)
 
@@ -100,17 +104,17 @@ def slurm(tmp_path):
 
 
 def test_slurm(config, tmp_path, start, slurm):
-    output = finish(
-        start(
-            *('bash', TOOLS / 'slurm_train.sh', 'part', 'job', config, 'work'),
-            *('--cfg-options', 'train_cfg.max_iters=1'),
-            **slurm,
-        )
-    )
-    assert output.startswith(
+    command = ['bash', TOOLS / 'slurm_train.sh', 'part', 'job', config, 'work']
+    options = ['--cfg-options', 'train_cfg.max_iters=1']
+    output = finish(start(*command, *options, **slurm | dict(PYTHON='echo')))
+    called, shown = output.splitlines()
+    assert called.startswith(
         'srun -p part --job-name=job --gres=gpu:1 --ntasks=1 --ntasks-per-node=1 '
         '--cpus-per-task=2 --kill-on-bad-exit=1 --gres=none --qos=x '
     )
+    unbuffered, script, *argv = shown.split(' ')
+    assert (unbuffered, script) == ('-u', str(TOOLS / 'train.py'))
+    output = dualattn_in_processes([slurm], tmp_path, 'train', *argv)
     assert 'no GPU: 1 processes' in output
     assert (tmp_path / 'work' / 'iter_1.pth').is_file()
 
@@ -164,10 +168,8 @@ custom_hooks = [
 
 def train_in_turn(rank, trainings, ports):
     """Trainings one after the other, in a process that is one of two as if torchrun started it."""
-    os.environ |= dict(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2')
-    os.environ['MASTER_ADDR'] = '127.0.0.1'
     for (config, work_dir, options), port in zip(trainings, ports, strict=True):
-        os.environ['MASTER_PORT'] = port
+        os.environ |= ranks(2, port)[rank]
         options = dict(options, experiment_name=Path(work_dir).name)
         train(config, work_dir, launcher='pytorch', cfg_options=options)
         distributed.destroy_process_group()
