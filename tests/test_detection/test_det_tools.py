@@ -14,7 +14,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 from PIL import Image, ImageOps
-from processes import finish, free_port
+from processes import dualattn_in_processes, free_port, ranks
 
 from dualattn_mm.datasets.checks import coco as coco_data
 from dualattn_mm.engine.run import evaluate, train
@@ -162,17 +162,12 @@ def cascade(options):
 
 @pytest.mark.slow
 @pytest.mark.integration
-def test_cascade_in_two_processes(options, start, tmp_path):
-    """The line that README.md has, with 2 for 8."""
+def test_cascade_in_two_processes(options, tmp_path):
     pytest.importorskip('mmdet')
-    line = [
-        ROOT / 'tools' / 'dist_train.sh',
-        ROOT / 'configs' / 'mmdet' / 'cascade_dualattn_s.py',
-        2,
-    ]
+    command = ['train', ROOT / 'configs' / 'mmdet' / 'cascade_dualattn_s.py']
+    command += ['--launcher', 'pytorch', '--work-dir', 'run', '--cfg-options']
     chosen = [*cascade(options()), 'train_cfg.max_epochs=1', 'default_hooks.logger.interval=1']
-    work_dir = ['--work-dir', 'run', '--cfg-options']
-    output = finish(start(*line, *work_dir, *chosen, PORT=free_port()))
+    output = dualattn_in_processes(ranks(2, free_port()), tmp_path, *command, *chosen)
     assert 'no GPU: 2 processes on the CPU (gloo)' in output
     scalars = last_scalars(tmp_path / 'run')
     assert np.isfinite([row['loss'] for row in scalars if 'loss' in row]).all()
