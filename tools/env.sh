@@ -4,6 +4,7 @@
 #   bash tools/env.sh core    the network, training of the colorizer, inference and the demo
 #   bash tools/env.sh full    core, mmcv with its ops, mmagic, mmpretrain, mmdet, mmdet3d, the tests
 #   bash tools/env.sh onedl   core with OneDL's mmengine, mmcv, mmpretrain and mmdet, and the tests
+#   bash tools/env.sh web     core, the page of `dualattn serve` and its tests
 #
 # The last line of standard output is the path of its Python; all else goes to standard error.
 # DUALATTN_ENV is the environment's folder, PYTHON the Python it is made from. uv installs, with its
@@ -16,13 +17,14 @@ die() { say "$@"; exit 1; }
 
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 reqs="$root/requirements" want="${1:-}" pythons='3.11 3.12 3.10' mmcv=mmcv prefix=''
-core=({torch,core,mmengine,demo,evaluation,video,heif}.txt)
+core=({torch,core,mmengine,demo,evaluation,serve,video,heif}.txt)
 libraries=({mmagic,mmpretrain,mmdet,mmdet3d}.txt) checked='mmcv.ops mmdet.models mmpretrain.models pytest'
 case "$# $want" in
   '1 core') pythons+=' 3.13 3.14' ;;
   '1 full') checked+=' mmdet3d.models mmagic.models' ;;
   '1 onedl') core=("${core[@]/mmengine/onedl}") mmcv=onedl-mmcv prefix=onedl- libraries=() ;;
-  *) say 'usage: bash tools/env.sh core|full|onedl'; exit 2 ;;
+  '1 web') core+=(web.txt web-tests.txt) prefix=web- pythons+=' 3.13 3.14' ;;
+  *) say 'usage: bash tools/env.sh core|full|onedl|web'; exit 2 ;;
 esac
 unset PYTHONHOME PYTHONPATH PYTHONDONTWRITEBYTECODE UV_PYTHON UV_SYSTEM_PYTHON && export PIP_USER=0
 
@@ -51,7 +53,7 @@ wheels="${DUALATTN_ENV:+$state}" # those built here: changed requirements cost n
 # A stamp holds what was installed, and is written after all else.
 has() { [[ -f $state/$1 && $(<"$state/$1") == "$2" ]] && "$venv" -c '' >/dev/null 2>&1; }
 stamp() { printf '%s\n' "$2" >"$state/$1.new" && mv "$state/$1.new" "$state/$1"; }
-packages_ready() { has all "$content" || { [[ $want == core ]] && has core "$content"; }; }
+packages_ready() { has all "$content" || { [[ $want == @(core|web) ]] && has core "$content"; }; }
 finish_if_ready() { ! { packages_ready && has clone "$root"; } || { printf '%s\n' "$venv" && exit; }; }
 finish_if_ready
 
@@ -112,9 +114,9 @@ links="$(set -f && set -- ${PIP_FIND_LINKS:-} && IFS=, && printf '%s' "$*")"
 [[ -z ${PIP_CERT:-} ]] || export SSL_CERT_FILE="${SSL_CERT_FILE:-$PIP_CERT}"
 
 pins=(--build-constraints "$reqs/core.txt") # old sdists, too, need a setuptools with pkg_resources
-if [[ $want != onedl ]]; then
+if [[ $want == @(core|full) ]]; then
   # All pins hold from the start, so that `full` finds nothing to change in what `core` installed.
-  for file in "$reqs"/*.txt; do [[ ${file##*/} == @(lock|onedl)* ]] || pins+=(-c "$file"); done
+  for file in "$reqs"/*.txt; do [[ ${file##*/} == @(lock|onedl|web)* ]] || pins+=(-c "$file"); done
   [[ ! -f $reqs/lock-py${version/./}.txt ]] || pins+=(-c "$reqs/lock-py${version/./}.txt")
 fi
 

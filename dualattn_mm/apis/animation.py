@@ -25,6 +25,7 @@ def colorize_animation(
     saturation: float | None = None,
     smooth: float = DEFAULT_STRENGTH,
     overwrite: bool = False,
+    max_frames: int | None = None,
 ) -> FilmResult:
     """Colorize all frames of an animated image, with a progress bar on a terminal.
 
@@ -32,7 +33,7 @@ def colorize_animation(
     may have as many pixels as a photo.
 
     Args:
-        pipe, saturation, smooth, overwrite: as in `colorize_film`.
+        pipe, saturation, smooth, overwrite, max_frames: as in `colorize_film`.
         source: a GIF, WebP or PNG file with several frames.
         target: the file to write atomically: .gif, .webp or .png.
 
@@ -50,7 +51,7 @@ def colorize_animation(
         return pipe.finish_image(frame.photo, ab, saturation)
 
     count = len(animation.frames)
-    frames = list(colorize_frames(pipe, animation.frames, load, save, smoother, count))
+    frames = list(colorize_frames(pipe, animation.frames, load, save, smoother, count, max_frames))
     try:
         write_animation(animation._replace(frames=frames), target, overwrite)
     except (OSError, ValueError, MemoryError) as error:

@@ -91,6 +91,10 @@ class FileColorizer:
         self.failed += 1
         _say(f'{path}: {reason}')
 
+    def note(self, path: Path, remark: str) -> None:
+        """Print what of a colorized file was damaged and not copied."""
+        _say(f'{path}: {remark}')
+
     def colorize(self, plan: Plan) -> float:
         """Colorize the photos of a plan.
 
@@ -169,7 +173,7 @@ class FileColorizer:
         self.had_colors += written.had_colors
         self.had_pages += job.more_pages
         if written.remark:
-            _say(f'{job.source}: {written.remark}')
+            self.note(job.source, written.remark)
 
 
 def side_by_side(left: Image.Image, right: Image.Image) -> Image.Image:

@@ -34,6 +34,7 @@ def colorize_film(
     smooth: float = DEFAULT_STRENGTH,
     options: FilmOptions | None = None,
     overwrite: bool = False,
+    max_frames: int | None = None,
 ) -> FilmResult:
     """Colorize a video, with a progress bar on a terminal.
 
@@ -48,6 +49,7 @@ def colorize_film(
         smooth: strength of the smoothing in [0, 1), see `ColorSmoother`; 0 disables it.
         options: the encoder settings.
         overwrite: replace an existing file.
+        max_frames: films with more frames are rejected; None accepts all.
 
     Raises:
         ColorizeError: if the video cannot be read or written. The message does not name the file.
@@ -61,7 +63,7 @@ def colorize_film(
                 atomic_file(target, overwrite) as temporary,
                 FilmWriter(temporary, target.suffix, film, options or FilmOptions()) as writer,
             ):
-                count = _copy_colorized(pipe, film, writer, smoother, saturation)
+                count = _copy_colorized(pipe, film, writer, smoother, saturation, max_frames)
         except ColorizeError:
             raise
         except (OSError, ValueError, MemoryError) as error:  # PyAV's errors are of these classes
@@ -79,6 +81,7 @@ def _copy_colorized(
     writer: FilmWriter,
     smoother: ColorSmoother,
     saturation: float | None,
+    max_frames: int | None,
 ) -> int:
     """Write all frames and return how many there were."""
     encoding, turns = writer.encoding, film.quarter_turns
@@ -96,7 +99,9 @@ def _copy_colorized(
         set_chroma(frame.canvas, np.rot90(rgb, -turns), encoding)
         return frame.canvas
 
-    frames = colorize_frames(pipe, film.frames(), load, save, smoother, film.frame_count)
+    frames = colorize_frames(
+        pipe, film.frames(), load, save, smoother, film.frame_count, max_frames
+    )
     count = 0
     with closing(frames):
         for frame in frames:

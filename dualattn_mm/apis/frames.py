@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol, TypeVar
 from torch import Tensor
 from tqdm import tqdm
 
+from ..utils.errors import TooLargeError
 from .overlap import overlap
 from .pipeline import ColorizationPipeline, Photo
 from .smoothing import ColorSmoother
@@ -58,6 +59,7 @@ def colorize_frames(
     save: Callable[[Loaded, Tensor], Result],
     smoother: ColorSmoother,
     total: int | None,
+    max_frames: int | None = None,
 ) -> Generator[Result, None, None]:
     """Colorize frames in order, with a progress bar on a terminal.
 
@@ -67,10 +69,16 @@ def colorize_frames(
         load, save: called from several threads at once (see `overlap`).
         smoother: smooths the colors.
         total: number of frames for the progress bar; None if unknown.
+        max_frames: the most frames; None for any number.
 
     Yields:
         What `save` returns for each frame. Errors of all steps are raised.
+
+    Raises:
+        TooLargeError: if there are more frames than `max_frames`.
     """
+    if max_frames is not None:
+        frames = _at_most(max_frames, frames, total)
 
     def work(loaded: Sequence[Loaded]) -> Iterator[Tensor]:
         photos = [frame.photo for frame in loaded]
@@ -84,3 +92,11 @@ def colorize_frames(
         for outcome in outcomes:
             yield outcome.result()
             bar.update()
+
+
+def _at_most(most: int, frames: Iterable[Stored], total: int | None) -> Iterator[Stored]:
+    """Yield the frames, of which there may be more or fewer than the file states."""
+    for index, frame in enumerate(frames):
+        if max(index + 1, total or 0) > most:
+            raise TooLargeError(f'it has more than {most:,} frames')
+        yield frame

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..utils.arguments import natural
 from ..utils.command import DONE, FAILED
 from ..utils.terminal import print_line, warn
+from .options import add_network_arguments
 
 if TYPE_CHECKING:
     from ..apis.colorize_files import FileColorizer
@@ -46,31 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='folder for the results; for a single input it can also be the file to write '
         '(default: %(default)s)',
     )
-    add(
-        '--weights',
-        metavar='FILE',
-        help='safetensors file, or an mmengine checkpoint together with --config '
-        '(default: the bundled weights)',
-    )
-    add(
-        '--config',
-        metavar='CONFIG',
-        help='config that describes the network of --weights: a config file, or the name of a '
-        "bundled config (see 'dualattn info --configs'). A config file is Python code that is "
-        'executed, so use only files that you trust',
-    )
-    add(
-        '--device',
-        default='auto',
-        help='auto, cpu, cuda, cuda:N or mps; auto uses a CUDA GPU if there is one '
-        '(default: %(default)s)',
-    )
-    add(
-        '--size',
-        type=int,
-        help='side in pixels of the square at which color is predicted, at least 32 (default: '
-        'the size stored with the weights)',
-    )
+    add_network_arguments(parser)
     add('--batch-size', type=int, default=8, help='images per batch (default: %(default)s)')
     add(
         '--saturation',

@@ -14,6 +14,7 @@ from ..version import __version__
 # returns the exit status (None means 0) and imports what it needs when it is called.
 COMMANDS = {
     'colorize': 'Colorize photos.',
+    'serve': 'Serve a page for colorizing in the browser, and a REST interface.',
     'train': 'Train a model from a config.',
     'test': 'Test a checkpoint and print its metrics.',
     'publish': "Convert a colorizer checkpoint to a weights file for 'dualattn colorize'.",

@@ -1,4 +1,4 @@
-"""The options that several commands share. They are those of OpenMMLab's tools."""
+"""The options that several commands share. Those of training and testing are OpenMMLab's."""
 
 import argparse
 from typing import Any
@@ -25,6 +25,36 @@ class CfgOptions(argparse.Action):
             DictAction(self.option_strings, self.dest)(parser, namespace, values, option_string)
         except (ValueError, AssertionError):
             parser.error(f'{option_string} expects KEY=VALUE pairs, got {" ".join(values)}')
+
+
+def add_network_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose the colorizer and its device."""
+    add = parser.add_argument
+    add(
+        '--weights',
+        metavar='FILE',
+        help='safetensors file, or an mmengine checkpoint together with --config '
+        '(default: the bundled weights)',
+    )
+    add(
+        '--config',
+        metavar='CONFIG',
+        help='config that describes the network of --weights: a config file, or the name of a '
+        "bundled config (see 'dualattn info --configs'). A config file is Python code that is "
+        'executed, so use only files that you trust',
+    )
+    add(
+        '--device',
+        default='auto',
+        help='auto, cpu, cuda, cuda:N or mps; auto uses a CUDA GPU if there is one '
+        '(default: %(default)s)',
+    )
+    add(
+        '--size',
+        type=int,
+        help='side in pixels of the square at which color is predicted, at least 32 (default: '
+        'the size stored with the weights)',
+    )
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ from PIL import Image
 
 from .atomic import atomic_write_bytes
 from .encoding import save_options, source_options
-from .errors import ColorizeError
+from .errors import ColorizeError, TooLargeError
 from .image_io import opened_image
 from .pixels import MAX_PIXELS
 
@@ -42,7 +42,7 @@ def read_animation(path: Path, max_pixels: int = MAX_PIXELS) -> Animation:
         options = source_options(image)
         count = getattr(image, 'n_frames', 1)
         if count * image.width * image.height > max_pixels:
-            raise ColorizeError(
+            raise TooLargeError(
                 f'the size of {count} frames of {image.width} x {image.height} exceeds the limit '
                 f'of {max_pixels:,} pixels (max_pixels)'
             )

@@ -11,6 +11,14 @@ class ColorizeError(UserError):
     """An error in a file, an option or weights for colorizing."""
 
 
+class TooLargeError(ColorizeError):
+    """A file has too many pixels or frames."""
+
+
+class UnsupportedError(ColorizeError):
+    """A file has a format that is not supported."""
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, or its class name if the message is empty."""
     lines = str(error).strip().splitlines()

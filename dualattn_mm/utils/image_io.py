@@ -12,7 +12,7 @@ from PIL import Image, UnidentifiedImageError, features
 from .atomic import atomic_file
 from .deep_image import DeepImage, encode_deep
 from .encoding import DEFAULT_OPTIONS, encode, source_options
-from .errors import ColorizeError
+from .errors import ColorizeError, UnsupportedError
 from .libraries import library
 from .libtiff import silence_libtiff
 from .metadata import keep_metadata
@@ -177,7 +177,7 @@ def opened_image(path: Path, max_pixels: int, use: Callable[[Image.Image], Any])
         try:
             image = Image.open(file, formats=formats)
         except UnidentifiedImageError:
-            raise ColorizeError(_why_unidentified(path)) from None
+            raise _why_unidentified(path) from None
         if image.format == 'TIFF':
             silence_libtiff()
         with image:
@@ -185,7 +185,7 @@ def opened_image(path: Path, max_pixels: int, use: Callable[[Image.Image], Any])
             return use(image)
 
 
-def _why_unidentified(path: Path) -> str:
+def _why_unidentified(path: Path) -> ColorizeError:
     """Return the reason why Pillow could not open a file, which Pillow does not report."""
     with path.open('rb') as file:
         head = file.read(12)
@@ -193,15 +193,17 @@ def _why_unidentified(path: Path) -> str:
             try:
                 bits, formats, photometric = read_tiff_kind(file)
             except ValueError as error:
-                return f'cannot be read: damaged TIFF file ({error})'
+                return ColorizeError(f'cannot be read: damaged TIFF file ({error})')
             kind = {2: 'signed', 3: 'floating-point'}.get(max(formats, default=1), 'unsigned')
             stored = f'{" + ".join(map(str, bits)) or 1} bits per pixel, {kind}'
             meaning = f', photometric interpretation {photometric[0]}' if photometric else ''
-            return f'TIFF files of this kind are not supported ({stored}{meaning}): {ADVICE}'
+            return UnsupportedError(
+                f'TIFF files of this kind are not supported ({stored}{meaning}): {ADVICE}'
+            )
     for format_, magic in _MAGIC.items():
         if head.startswith(magic):
-            return f'cannot be read: damaged {format_} file'
-    return 'not a JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF, JPEG 2000 or HEIC image'
+            return ColorizeError(f'cannot be read: damaged {format_} file')
+    return UnsupportedError('not a JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF, JPEG 2000 or HEIC image')
 
 
 def write_image(

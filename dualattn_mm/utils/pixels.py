@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from . import icc
-from .errors import ColorizeError, first_line
+from .errors import ColorizeError, TooLargeError, UnsupportedError, first_line
 
 _ORIENTATION, _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 0x0112, 0x0102, 0x0106, 0x0153
 # Exif 2.32, 4.6.4.A: the transformation that makes the stored image upright.
@@ -98,10 +98,10 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
     """Reject an image that needs too much memory, before it is decoded.
 
     Raises:
-        ColorizeError: if it has more pixels than `max_pixels`.
+        TooLargeError: if it has more pixels than `max_pixels`.
     """
     if width * height > max_pixels:
-        raise ColorizeError(
+        raise TooLargeError(
             f'the size of {width} x {height} exceeds the limit of {max_pixels:,} pixels '
             '(max_pixels)'
         )
@@ -146,9 +146,9 @@ def decoding() -> Iterator[None]:
         raise ColorizeError(f'cannot be read: {reason or first_line(error)}') from error
 
 
-def _unsupported(mode: str) -> ColorizeError:
+def _unsupported(mode: str) -> UnsupportedError:
     reason = _UNSUPPORTED.get(mode, f'images of mode {mode} are not supported')
-    return ColorizeError(f'{reason}: {ADVICE}')
+    return UnsupportedError(f'{reason}: {ADVICE}')
 
 
 def _profile_ignored(error: ValueError) -> str:
@@ -170,7 +170,7 @@ def _stored_range(image: Image.Image) -> tuple[int, bool]:
     if 3 in kinds:
         raise _unsupported('F')
     if 2 in kinds:
-        raise ColorizeError(f'images with signed samples are not supported: {ADVICE}')
+        raise UnsupportedError(f'images with signed samples are not supported: {ADVICE}')
     if image.mode == 'I':
         raise _unsupported('I')
     bits = max(tags.get(_BITS, (16,)))

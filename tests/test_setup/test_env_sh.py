@@ -14,7 +14,7 @@ from processes import PATIENCE, wait_until
 pytest.importorskip('uv')
 ROOT = Path(__file__).resolve().parents[2]
 VERSION = f'{sys.version_info.major}.{sys.version_info.minor}'
-USAGE = 'env.sh: usage: bash tools/env.sh core|full|onedl\n'
+USAGE = 'env.sh: usage: bash tools/env.sh core|full|onedl|web\n'
 
 
 @pytest.fixture(scope='module')

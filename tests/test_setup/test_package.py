@@ -19,7 +19,7 @@ LIBRARIES = ('mmagic', 'mmpretrain', 'mmdet', 'mmdet3d', 'mmdet3d-cpu', 'all')
 EXTRAS = {
     *LIBRARIES,
     *['benchmark', 'demo', 'distillation', 'docs', 'evaluation', 'export', 'heif'],
-    *['tests', 'video'],
+    *['tests', 'video', 'web'],
 }
 CHECKOUT_ONLY = {'env.sh', 'demo.sh', 'test.sh', 'reproduce.py', 'compare_training.py'}
 
@@ -29,7 +29,9 @@ def test_lock_fits_the_requirements():
     lock = {canonical(r.name): r.specifier for r in read_requirements(folder / 'lock-py311.txt')}
     assert all(str(pin).startswith('==') for pin in lock.values())
     for path in folder.glob('*.txt'):
-        for requirement in [] if path.name.startswith('onedl') else read_requirements(path):
+        for requirement in (
+            [] if path.name.startswith(('onedl', 'web')) else read_requirements(path)
+        ):
             if requirement.marker is None or requirement.marker.evaluate(
                 {'python_version': '3.11'}
             ):

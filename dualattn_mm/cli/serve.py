@@ -1,0 +1,96 @@
+"""`dualattn serve`: a page in the browser, and a REST interface."""
+
+import argparse
+import os
+
+from ..utils.arguments import natural
+from ..utils.command import DONE
+from ..utils.terminal import print_line
+from .options import add_network_arguments
+
+EPILOG = (
+    'Ctrl-C stops the server. Without the page, POST /api/colorize, GET /api/health and GET '
+    '/api/version remain; /api/openapi.json describes them.'
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
+    parser.description = (
+        'Serve a page for colorizing photos and videos in the browser, and a REST interface. '
+        'Uploads are deleted after the answer, and nothing is sent to other servers.'
+    )
+    add = parser.add_argument
+    add(
+        '--host',
+        default='127.0.0.1',
+        metavar='ADDRESS',
+        help='address to listen on; the default (%(default)s) is reachable from this machine only, '
+        '0.0.0.0 from all networks. There is no login',
+    )
+    add('--port', type=int, default=7860, help='port to listen on (default: %(default)s)')
+    add('--no-page', action='store_true', help='serve the REST interface only')
+    add_network_arguments(parser)
+    limits = parser.add_argument_group('limits', 'Uploads beyond a limit are refused.')
+    add = limits.add_argument
+    add(
+        '--max-megabytes',
+        type=natural,
+        default=64,
+        metavar='N',
+        help='size of an upload (default: %(default)s)',
+    )
+    add(
+        '--max-pixels',
+        type=natural,
+        default=100_000_000,
+        metavar='N',
+        help='pixels of a photo, or of a frame of a film (default: 100 million)',
+    )
+    add(
+        '--max-frames',
+        type=natural,
+        default=1500,
+        metavar='N',
+        help='frames of a film or an animation (default: %(default)s)',
+    )
+    add(
+        '--max-requests',
+        type=natural,
+        default=32,
+        metavar='N',
+        help='uploads that are received, wait or are colorized at the same time '
+        '(default: %(default)s)',
+    )
+    add(
+        '--timeout',
+        type=natural,
+        default=120,
+        metavar='SECONDS',
+        help='time to receive an upload, to wait for the ones before it, and to colorize it; each '
+        'of the three may take this long (default: %(default)s)',
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until Ctrl-C or SIGTERM."""
+    from ..utils.configs_dir import find_config
+    from ..utils.libraries import library
+
+    for name in ('fastapi', 'uvicorn', 'python_multipart', *(() if args.no_page else ('gradio',))):
+        library(name, 'dualattn serve', "'dualattn_mm[web]'")
+    from ..web.limits import Limits
+    from ..web.run import serve
+
+    limits = Limits(
+        args.max_megabytes * 2**20,
+        args.max_pixels,
+        args.max_frames,
+        args.max_requests,
+        args.timeout,
+    )
+    config = None if args.config is None else os.path.abspath(find_config(args.config))
+    weights = None if args.weights is None else os.path.abspath(args.weights)
+    settings = dict(weights=weights, config=config, device=args.device, size=args.size)
+    serve(settings, limits, args.host, args.port, not args.no_page, print_line)
+    return DONE

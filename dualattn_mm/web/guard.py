@@ -1,0 +1,116 @@
+"""Let only those requests through to Gradio that its page sends."""
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from starlette.datastructures import MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+UPLOAD_PATH = '/gradio_api/upload'
+_JOIN_PATH = '/gradio_api/queue/join'
+_MOST_JSON = 2**20
+# Gradio serves many more: a proxy, functions by name, recordings, deep links, its own monitoring.
+_ALLOWED = re.compile(
+    r'/|/(config|theme\.css|manifest\.json|favicon\.ico|robots\.txt)|/(assets|static|svelte)/.+'
+    r'|/gradio_api/(upload|upload_progress|startup-events|theme\.css|reset|cancel|info|app_id)'
+    r'|/gradio_api/(queue/(join|data)|heartbeat/[a-z0-9]+|file=.+)'
+)
+_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
+    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; media-src 'self' blob:; "
+    "font-src 'self' data:; worker-src 'self' blob:; frame-ancestors 'none'; base-uri 'self'; "
+    "form-action 'self'"
+)
+
+
+class Guard:
+    """An ASGI application in front of the one with the page.
+
+    Requests that the page does not send are answered with 404. A request that names a file which
+    is not in `folder`, or an address, is answered with 400: Gradio would read or fetch it.
+
+    Args:
+        app: the application.
+        folder: the folder of uploads and results.
+    """
+
+    def __init__(self, app: ASGIApp, folder: Path):
+        self.app, self._folder = app, os.path.realpath(folder)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get('path', '')
+        if scope['type'] == 'websocket':
+            return
+        if scope['type'] != 'http' or path.startswith('/api/'):
+            await self.app(scope, receive, send)
+            return
+        if not _ALLOWED.fullmatch(path):
+            await JSONResponse({'detail': 'There is no such page.'}, 404)(scope, receive, send)
+            return
+        if path == _JOIN_PATH:
+            body = await _read(receive)
+            if body is None or not self._is_harmless(body):
+                response = JSONResponse({'detail': 'The request names a file of others.'}, 400)
+                await response(scope, receive, send)
+                return
+            receive = _replay(body, receive)
+
+        async def with_policy(message: Message) -> None:
+            if message['type'] == 'http.response.start':
+                headers = MutableHeaders(scope=message)
+                headers['Content-Security-Policy'] = _POLICY
+                headers['X-Content-Type-Options'] = 'nosniff'
+                headers['Referrer-Policy'] = 'no-referrer'
+            await send(message)
+
+        await self.app(scope, receive, with_policy)
+
+    def _is_harmless(self, body: bytes) -> bool:
+        try:
+            return self._all_uploaded(json.loads(body))
+        except (ValueError, RecursionError):
+            return False
+
+    def _all_uploaded(self, value: Any) -> bool:
+        if isinstance(value, dict):
+            path = value.get('path')
+            if path is not None and not self._is_uploaded(path):
+                return False
+            return all(map(self._all_uploaded, value.values()))
+        return not isinstance(value, list) or all(map(self._all_uploaded, value))
+
+    def _is_uploaded(self, path: Any) -> bool:
+        return (
+            isinstance(path, str)
+            and os.path.isabs(path)
+            and '\0' not in path
+            and os.path.realpath(path).startswith(self._folder + os.sep)
+        )
+
+
+async def _read(receive: Receive) -> bytes | None:
+    """Return the body of a request; None if it is too long for a request of the page."""
+    body = b''
+    more = True
+    while more:
+        message = await receive()
+        if message['type'] != 'http.request':
+            return None
+        body += message.get('body', b'')
+        more = message.get('more_body', False)
+        if len(body) > _MOST_JSON:
+            return None
+    return body
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    messages = [{'type': 'http.request', 'body': body, 'more_body': False}]
+
+    async def replayed() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return replayed

@@ -1,0 +1,87 @@
+"""Limit what a server receives, before anything reads or stores it."""
+
+import contextlib
+import time
+
+import anyio
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .limits import Limits, Refused, busy
+
+_AROUND = 2**16  # bytes around the file in a body
+# Most clients see an answer only once they have sent everything, so this much is read for them.
+_DRAIN_SECONDS, _DRAIN_FACTOR = 10, 4
+
+
+class Intake:
+    """An ASGI application that limits the body of every request to another application.
+
+    Args:
+        app: the application.
+        limits: a body may have `bytes` and take `seconds`, and at most `requests` requests with a
+            body are handled at the same time.
+    """
+
+    def __init__(self, app: ASGIApp, limits: Limits):
+        self.app, self.limits = app, limits
+        self._active = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope['type'] != 'http' or scope['method'] in ('GET', 'HEAD', 'OPTIONS'):
+            await self.app(scope, receive, send)
+            return
+        body = _Body(receive, self.limits)
+        try:
+            if self._active >= self.limits.requests:
+                raise busy()
+            declared = dict(scope['headers']).get(b'content-length', b'0')
+            if not declared.isdigit() or int(declared) > body.most:
+                raise self.limits.too_large()
+        except Refused as refusal:
+            await body.drain()
+            response = JSONResponse({'detail': refusal.detail}, refusal.status_code)
+            response.headers.update(refusal.headers or {})
+            await response(scope, receive, send)
+            return
+        self._active += 1
+        try:
+            await self.app(scope, body.receive, send)
+        finally:
+            self._active -= 1
+
+
+class _Body:
+    """The body of a request. `receive` raises `Refused` if it is too long or too slow."""
+
+    def __init__(self, receive: Receive, limits: Limits):
+        self.most = limits.bytes + _AROUND
+        self._receive, self._limits = receive, limits
+        self._count, self._more = 0, True
+        self._deadline = time.monotonic() + limits.seconds
+
+    async def receive(self) -> Message:
+        if not self._more:
+            return await self._receive()  # waits until the client closes the connection
+        try:
+            with anyio.fail_after(max(0.0, self._deadline - time.monotonic())):
+                message = await self._next()
+        except TimeoutError:
+            self._more = False
+            reason = f'The file was not received within {self._limits.seconds:g} seconds.'
+            raise Refused(408, reason) from None
+        if self._count > self.most:
+            await self.drain()
+            raise self._limits.too_large()
+        return message
+
+    async def drain(self) -> None:
+        with contextlib.suppress(TimeoutError), anyio.fail_after(_DRAIN_SECONDS):
+            while self._more and self._count < _DRAIN_FACTOR * self.most:
+                await self._next()
+
+    async def _next(self) -> Message:
+        message = await self._receive()
+        self._count += len(message.get('body', b''))
+        self._more = message['type'] == 'http.request' and message.get('more_body', False)
+        return message

@@ -1,0 +1,310 @@
+"""The page of a server, made of Gradio's components."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import time
+import uuid
+import zipfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import FastAPI, File, UploadFile
+from fastapi.responses import FileResponse, PlainTextResponse
+from starlette.concurrency import run_in_threadpool
+
+from .guard import UPLOAD_PATH, Guard
+from .limits import Refused, busy
+from .service import Service, store, stored_name
+
+_KEEP_SECONDS = 3600
+_TIDY_SECONDS = 300
+# All uploads and results on disk, as a multiple of the largest upload.
+_MOST_STORED = 64
+
+_INTRODUCTION = """
+# Colorize photos and films
+
+The result keeps the size and the lightness of the original. {weights}
+"""
+_BUNDLED = (
+    'The bundled weights are small, meant as a demonstration, and for non-commercial research '
+    'only: sky, water, plants and skin are mostly right, while objects that can have any color, '
+    'such as cars and clothes, become brown, gray or pale.'
+)
+_LIMITS = (
+    'At most {megabytes:g} MB per file, {megapixels:g} million pixels per photo and {frames:,} '
+    'frames per film. Files are deleted after {hours:g} hour, and none leaves this server.'
+)
+
+
+@dataclass
+class _Files:
+    """The files of the page.
+
+    folder: where they are.
+    names: the names that uploads and results have for the user, by path. On disk they have others.
+    """
+
+    folder: Path
+    names: dict[str, str] = field(default_factory=dict)
+
+    def new_folder(self) -> Path:
+        path = self.folder / uuid.uuid4().hex
+        path.mkdir(parents=True)
+        return path
+
+    def size(self) -> int:
+        """Return the number of bytes of all files."""
+        return sum(f.stat().st_size for f in self.folder.rglob('*') if f.is_file())
+
+    def tidy(self) -> None:
+        """Remove what is older than an hour."""
+        for path in self.folder.iterdir():
+            if time.time() - path.stat().st_mtime > _KEEP_SECONDS:
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
+        self.names = {path: name for path, name in self.names.items() if os.path.exists(path)}
+
+
+def add_page(app: FastAPI, service: Service) -> None:
+    """Add the page to the application of `create_app`, at '/'."""
+    files = _Files(service.folder.resolve() / 'page')
+    files.folder.mkdir()
+    os.environ.update(
+        GRADIO_ANALYTICS_ENABLED='False',
+        GRADIO_TEMP_DIR=str(files.folder),
+        HF_HUB_DISABLE_TELEMETRY='1',
+        HF_HUB_OFFLINE='1',
+    )
+    _add_routes(app, service, files)
+    import gradio as gr
+
+    blocks = _blocks(service, files)
+    gr.mount_gradio_app(
+        app,
+        blocks,
+        '/',
+        footer_links=[],
+        run_history=False,
+        ssr_mode=False,
+        mcp_server=False,
+        enable_monitoring=False,
+        pwa=False,
+        allowed_paths=[],
+        max_file_size=service.limits.bytes,
+        theme=gr.themes.Default(font='sans-serif', font_mono='monospace'),
+        css=_CSS,
+    )
+    blocks.has_launched = True  # else a mounted page of Gradio 6 reads any path in a request
+    _tidy_while_running(app, files)
+    app.state.page_files = files
+    app.add_middleware(Guard, folder=files.folder)
+
+
+_CSS = """
+.gradio-container { max-width: 960px !important; margin: auto !important; }
+"""
+
+
+def _add_routes(app: FastAPI, service: Service, files: _Files) -> None:
+    """Take the place of Gradio's routes for uploads and files.
+
+    Gradio's own would use the names of strangers for files, and fetch addresses.
+    """
+
+    @app.post(UPLOAD_PATH, include_in_schema=False)
+    async def upload(files_: Annotated[list[UploadFile], File(alias='files')]) -> list[str]:
+        if await run_in_threadpool(files.size) > _MOST_STORED * service.limits.bytes:
+            raise busy()
+        paths = []
+        for part in files_:
+            if (part.size or 0) > service.limits.bytes:
+                raise service.limits.too_large()
+            name = part.filename or ''
+            path = files.new_folder() / stored_name(name)
+            await run_in_threadpool(store, part, path)
+            files.names[str(path)] = Path(name).name
+            paths.append(str(path))
+        return paths
+
+    @app.get('/gradio_api/upload_progress', include_in_schema=False)
+    async def upload_progress() -> PlainTextResponse:
+        # The page asks for it beside every upload.
+        return PlainTextResponse('data: {"msg": "done"}\n\n', media_type='text/event-stream')
+
+    @app.get('/gradio_api/file={path:path}', include_in_schema=False)
+    async def file(path: str) -> FileResponse:
+        real = os.path.realpath(path)
+        if not (real.startswith(f'{files.folder}{os.sep}') and os.path.isfile(real)):
+            raise Refused(404, 'There is no such file.')
+        return FileResponse(real, filename=files.names.get(real))
+
+
+@dataclass
+class _Result:
+    """A colorized file: its path, its name for the user, and for a photo the two previews."""
+
+    path: Path
+    name: str
+    previews: tuple[str, str] | None
+
+
+def _blocks(service: Service, files: _Files) -> Any:
+    import gradio as gr
+
+    async def colorize(
+        paths: list[str],
+        saturation: float,
+        progress: Any = gr.Progress(),  # noqa: B008
+    ) -> AsyncIterator[tuple]:
+        if not paths:
+            raise gr.Error('Choose a photo or a film first.')
+        results: list[_Result] = []
+        notes: list[str] = []
+        for index, path in enumerate(paths):
+            name = files.names.get(path, 'file')
+            progress((index, len(paths)), desc=name, unit='files')
+            folder = files.new_folder()
+            try:
+                done = await service.colorize(Path(path), folder, None, saturation, preview=True)
+            except Refused as refusal:
+                notes.append(f'**{_plain(name)}:** {_plain(refusal.detail)}')
+                continue
+            result = Path(done['result'])
+            previews = (done['before'], done['after']) if 'before' in done else None
+            results.append(_Result(result, Path(name).stem + result.suffix, previews))
+            if done['remark']:
+                notes.append(f'**{_plain(name)}:** {_plain(done["remark"])}')
+        yield await _shown(results, notes)
+
+    async def _shown(results: list[_Result], notes: list[str]) -> tuple:
+        photos = [result for result in results if result.previews]
+        films = len(results) - len(photos)
+        if films:
+            notes.append(f'{films} film{"s"[: films == 0]} colorized: download to watch.')
+        if results:
+            path = results[0].path if len(results) == 1 else await run_in_threadpool(_zip, results)
+            label = (
+                f'Download {"the result" if len(results) == 1 else f"all {len(results)} results"}'
+            )
+            files.names[str(path)] = results[0].name if len(results) == 1 else 'colorized.zip'
+            download = gr.DownloadButton(label, str(path), visible=True)
+        else:
+            download = gr.DownloadButton(visible=False)
+        first = photos[0].previews if photos else None
+        return (
+            [result.previews for result in photos],
+            gr.ImageSlider(first, visible=bool(photos)),
+            gr.Gallery(
+                [(result.previews[1], result.name) for result in photos if result.previews],
+                visible=len(photos) > 1,
+                selected_index=None,
+            ),
+            download,
+            gr.Markdown('\n\n'.join(notes), visible=bool(notes)),
+        )
+
+    def _zip(results: list[_Result]) -> Path:
+        path = files.new_folder() / 'colorized.zip'
+        used: set[str] = set()
+        with zipfile.ZipFile(path, 'w') as archive:  # photos are compressed already
+            for result in results:
+                stem, suffix = os.path.splitext(result.name)
+                name, number = result.name, 1
+                while name.lower() in used:
+                    number += 1
+                    name = f'{stem}-{number}{suffix}'
+                used.add(name.lower())
+                archive.write(result.path, name)
+        return path
+
+    def select(event: gr.SelectData, previews: list[tuple[str, str]]) -> Any:
+        return gr.ImageSlider(previews[event.index])
+
+    limits, about = service.limits, service.worker.about
+    bundled = about.get('file') == 'bundled'
+    weights = _BUNDLED if bundled else f'Weights: {about.get("file")} ({about.get("network")}).'
+    with gr.Blocks(title='Colorize photos', analytics_enabled=False) as blocks:
+        gr.Markdown(_INTRODUCTION.format(weights=weights))
+        chosen = gr.File(
+            label='Photos or films',
+            file_count='multiple',
+            file_types=['image', 'video'],
+            height=170,
+        )
+        # Gradio's makes an empty file for each, and wants their suffixes.
+        chosen.preprocess = lambda payload: [file.path for file in payload.root] if payload else []
+        with gr.Row(equal_height=True):
+            saturation = gr.Slider(
+                0,
+                2,
+                float(about.get('saturation', 1)),
+                step=0.1,
+                label='Saturation',
+                info='0 is gray; a higher value gives stronger colors and mistakes',
+                scale=2,
+            )
+            start = gr.Button('Colorize', variant='primary', scale=1, min_width=160)
+        notes = gr.Markdown(visible=False)
+        slider = gr.ImageSlider(
+            label='Before and after',
+            type='filepath',
+            interactive=False,
+            visible=False,
+            buttons=['fullscreen'],
+            max_height=640,
+        )
+        download = gr.DownloadButton(visible=False, variant='primary')
+        gallery = gr.Gallery(
+            label='Choose one to compare',
+            visible=False,
+            columns=4,
+            height='auto',
+            allow_preview=False,
+            interactive=False,
+            buttons=[],
+            object_fit='contain',
+        )
+        gr.Markdown(
+            _LIMITS.format(
+                megabytes=limits.bytes / 2**20,
+                megapixels=limits.pixels / 1e6,
+                frames=limits.frames,
+                hours=_KEEP_SECONDS / 3600,
+            )
+        )
+        previews = gr.State([])
+        outputs = [previews, slider, gallery, download, notes]
+        events = dict(api_visibility='private', concurrency_limit=limits.requests)
+        for trigger in (start.click, saturation.release):
+            trigger(colorize, [chosen, saturation], outputs, show_progress_on=[chosen], **events)
+        gallery.select(select, previews, slider, show_progress='hidden', **events)
+    blocks.queue(max_size=limits.requests, api_open=False)
+    return blocks
+
+
+def _plain(text: str) -> str:
+    """Return a text as it is to be read, for Markdown."""
+    return ''.join(f'\\{c}' if c in r'\`*_{}[]<>()#+-!|&~$' else c for c in ' '.join(text.split()))
+
+
+def _tidy_while_running(app: FastAPI, files: _Files) -> None:
+    """Remove old files now and then."""
+    others = app.router.lifespan_context
+
+    async def tidy() -> None:
+        while True:
+            await asyncio.sleep(_TIDY_SECONDS)
+            await run_in_threadpool(files.tidy)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[Any]:
+        task = asyncio.create_task(tidy())
+        async with others(app) as state:
+            yield state
+        task.cancel()
+
+    app.router.lifespan_context = lifespan

@@ -1,0 +1,124 @@
+"""The server's side of the process that colorizes."""
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from ..utils.errors import UserError
+from .limits import Refused
+
+_PACKAGES = Path(__file__).resolve().parents[2]
+
+
+class WorkerProcess:
+    """Runs `worker`, and starts a new one when it crashes or has to be stopped.
+
+    Args:
+        settings: of the pipeline: weights, config, device, size, max_pixels; and max_frames.
+        folder: the folder of the server, where the process runs. The process removes it if the
+            server is killed.
+
+    Attributes:
+        about: what is known of the weights.
+    """
+
+    def __init__(self, settings: dict[str, Any], folder: Path):
+        self._settings = {**settings, 'folder': str(folder)}
+        self._folder = folder
+        self._process: asyncio.subprocess.Process | None = None
+        self._starting: asyncio.Task[asyncio.subprocess.Process] | None = None
+        self.about: dict[str, str] = {}
+
+    async def start(self) -> None:
+        """Start the process and wait until it has loaded the weights.
+
+        Raises:
+            UserError: if the weights or the settings cannot be used.
+        """
+        self._starting = asyncio.create_task(self._start())
+        await self._starting
+
+    async def _start(self) -> asyncio.subprocess.Process:
+        paths = filter(None, (str(_PACKAGES), os.environ.get('PYTHONPATH')))
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *('-m', f'{__package__}.worker'),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            cwd=self._folder,
+            env={**os.environ, 'PYTHONPATH': os.pathsep.join(paths)},
+        )
+        self._process = process
+        about = await _exchange(process, self._settings)
+        if about is None or 'error' in about:
+            raise UserError((about or {}).get('error', 'the process that colorizes cannot start'))
+        self.about = about
+        return process
+
+    async def call(self, task: dict[str, Any], seconds: float) -> dict[str, Any]:
+        """Carry out one task; the caller sees to it that there is only one at a time.
+
+        Args:
+            task: the arguments of `upload.colorize_upload`.
+            seconds: time for it.
+
+        Raises:
+            Refused: if it takes too long, if the process crashes or if no process can be started.
+        """
+        try:
+            assert self._starting is not None
+            process = await asyncio.shield(self._starting)
+        except (UserError, OSError):
+            self._starting = asyncio.create_task(self._start())
+            raise Refused(503, 'The server cannot colorize at the moment.') from None
+        answer = None
+        in_time = False
+        try:
+            with anyio.move_on_after(seconds):
+                answer = await _exchange(process, task)
+                in_time = True
+        finally:
+            if answer is None:  # also if this task was canceled
+                self._kill()
+                self._starting = asyncio.create_task(self._start())
+        if not in_time:
+            raise Refused(504, f'The file was not colorized within {seconds:g} seconds.')
+        if answer is None:
+            raise Refused(500, 'The process that colorizes ended unexpectedly with this file.')
+        return answer
+
+    def _kill(self) -> None:
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+
+    async def stop(self) -> None:
+        """End the process."""
+        if self._starting is not None:
+            self._starting.cancel()
+            with contextlib.suppress(asyncio.CancelledError, UserError, OSError):
+                await self._starting
+        if self._process is not None:
+            self._kill()
+            await self._process.wait()
+
+
+async def _exchange(
+    process: asyncio.subprocess.Process, message: dict[str, Any]
+) -> dict[str, Any] | None:
+    """Send a message and return the answer; None if the process ended."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        process.stdin.write(json.dumps(message).encode() + b'\n')
+        await process.stdin.drain()
+    except (BrokenPipeError, ConnectionResetError):
+        return None
+    line = await process.stdout.readline()
+    return json.loads(line) if line.endswith(b'\n') else None

@@ -1,0 +1,102 @@
+"""Run a server until it is stopped."""
+
+import asyncio
+import ipaddress
+import signal
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import uvicorn
+
+from ..utils.errors import UserError
+from .app import create_app
+from .limits import Limits
+from .service import started_service
+
+_LOCAL_NAMES = ['localhost', '127.0.0.1', '[::1]']
+
+
+def serve(
+    settings: dict[str, Any],
+    limits: Limits,
+    host: str,
+    port: int,
+    page: bool,
+    say: Callable[[str], None],
+) -> None:
+    """Serve until the process receives SIGINT or SIGTERM.
+
+    Args:
+        settings: weights, config, device and size, as of `ColorizationPipeline`.
+        limits: the limits of the server.
+        host, port: the address to listen on; 0 is any free port.
+        page: whether to serve the page, too.
+        say: called with the address when the server is ready.
+
+    Raises:
+        UserError: if the weights cannot be used, or the address is not available.
+    """
+    with _bound(host, port) as listener:
+        address, number = listener.getsockname()[:2]
+        place = f'http://{f"[{address}]" if ":" in address else address}:{number}'
+        asyncio.run(
+            _serve(settings, limits, listener, page, lambda: say(f'{place} (Ctrl-C stops)'))
+        )
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """Return a socket with this address. It only listens when the server is ready."""
+    bound = socket.socket(socket.AF_INET6 if ':' in host else socket.AF_INET)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
+    except (OSError, OverflowError) as error:
+        bound.close()
+        reason = getattr(error, 'strerror', None) or error
+        raise UserError(
+            f'cannot listen on {host}, port {port} ({reason}): choose another --host or --port'
+        ) from None
+    return bound
+
+
+async def _serve(
+    settings: dict[str, Any],
+    limits: Limits,
+    listener: socket.socket,
+    page: bool,
+    ready: Callable[[], None],
+) -> None:
+    local = ipaddress.ip_address(listener.getsockname()[0]).is_loopback
+    async with started_service(settings, limits) as service:
+        app = create_app(service, _LOCAL_NAMES if local else None)
+        if page:
+            from .page import add_page  # Gradio takes long to import
+
+            add_page(app, service)
+        config = uvicorn.Config(
+            app, log_level='warning', access_log=False, timeout_graceful_shutdown=5
+        )
+        # uvicorn stops at a signal, and then passes it on to the handlers that it found.
+        before = {s: signal.signal(s, _ignore) for s in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            await _Server(config, ready).serve([listener])
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+class _Server(uvicorn.Server):
+    """Calls `ready` as soon as it listens."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]):
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready()
+
+
+def _ignore(*_: object) -> None:
+    pass

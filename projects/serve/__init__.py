@@ -1,0 +1,1 @@
+"""The load that `dualattn serve` is tested with."""

@@ -1,0 +1,42 @@
+"""A server whose pipeline runs in the process of the tests."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from dualattn_mm.apis import ColorizationPipeline
+from dualattn_mm.utils.errors import UserError
+from dualattn_mm.web.limits import Limits
+from dualattn_mm.web.service import Service
+from dualattn_mm.web.upload import colorize_upload, status_of
+
+
+class InProcess:
+    """Colorizes as the process of a server does, or raises `refusal`."""
+
+    def __init__(self, pipe):
+        self.pipe, self.refusal, self.tasks = pipe, None, []
+        self.about = {'network': 'UniformColor', 'file': 'uniform.safetensors'}
+
+    async def call(self, task, seconds):
+        self.tasks.append(json.loads(json.dumps(task)))
+        if self.refusal:
+            raise self.refusal
+        source, folder = Path(task.pop('source')), Path(task.pop('folder'))
+        try:
+            return colorize_upload(self.pipe, source, folder, max_frames=3, **task)
+        except UserError as error:
+            return {'error': str(error), 'status': status_of(error)}
+
+
+@pytest.fixture
+def worker(uniform_color):
+    pipe = ColorizationPipeline.from_generator(uniform_color(), 32, max_pixels=5000)
+    return InProcess(pipe)
+
+
+@pytest.fixture
+def service(worker, tmp_path):
+    limits = Limits(bytes=200_000, pixels=5000, frames=3, requests=2, seconds=60)
+    return Service(worker, limits, tmp_path)

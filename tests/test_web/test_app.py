@@ -1,0 +1,269 @@
+"""The REST interface, with the pipeline in this process."""
+
+import asyncio
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from dualattn_mm.web.app import create_app
+from dualattn_mm.web.limits import Limits, Refused
+from dualattn_mm.web.service import Service
+
+LIMITS = Limits(seconds=5, requests=2)
+
+
+@pytest.fixture
+def client(service):
+    with TestClient(create_app(service)) as client:
+        yield client
+    assert not list(service.folder.iterdir())  # every request left nothing behind
+
+
+def photo(format_='PNG', size=(60, 40), mode='L', **options):
+    pixels = np.random.default_rng(0).integers(60, 200, (size[1], size[0]), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).convert(mode).save(buffer, format_, **options)
+    return buffer.getvalue()
+
+
+def colorize(client, data, name='old.png', **fields):
+    return client.post('/api/colorize', files={'file': (name, data)}, data=fields)
+
+
+@pytest.mark.parametrize(
+    ('stored', 'asked', 'kind', 'media_type', 'suffix'),
+    [
+        ('PNG', None, 'PNG', 'image/png', '.png'),
+        ('JPEG', None, 'JPEG', 'image/jpeg', '.jpg'),
+        ('BMP', None, 'PNG', 'image/png', '.png'),
+        ('WEBP', None, 'WEBP', 'image/webp', '.webp'),
+        ('PNG', 'JPEG', 'JPEG', 'image/jpeg', '.jpg'),
+        ('JPEG', 'tif', 'TIFF', 'image/tiff', '.tif'),
+        ('JPEG', 'webp', 'WEBP', 'image/webp', '.webp'),
+    ],
+)
+def test_a_photo_keeps_its_format_or_gets_the_one_asked_for(
+    client, worker, stored, asked, kind, media_type, suffix
+):
+    data = photo(stored)
+    response = colorize(client, data, 'a b.x.dat', **({'format': asked} if asked else {}))
+    assert response.status_code == 200, response.text
+    assert response.headers['content-type'] == media_type
+    assert f'a%20b.x{suffix}' in response.headers['content-disposition']
+    result = Image.open(io.BytesIO(response.content))
+    assert (result.format, result.size, result.mode) == (kind, (60, 40), 'RGB')
+    if kind == 'PNG':
+        expected = worker.pipe(Image.open(io.BytesIO(data)))
+        assert np.array_equal(np.asarray(result), np.asarray(expected))
+
+
+def test_saturation_is_that_of_the_pipeline(client, worker):
+    data = photo()
+    for saturation in (0.0, 0.5):
+        result = Image.open(io.BytesIO(colorize(client, data, saturation=saturation).content))
+        expected = worker.pipe(Image.open(io.BytesIO(data)), saturation)
+        assert np.array_equal(np.asarray(result), np.asarray(expected))
+
+
+def test_an_animation_keeps_its_frames(client):
+    frame = Image.linear_gradient('L').resize((20, 20))
+    buffer = io.BytesIO()
+    frame.save(buffer, 'GIF', save_all=True, append_images=[frame.rotate(90)], duration=100)
+    response = colorize(client, buffer.getvalue(), 'moves.gif')
+    assert response.headers['content-type'] == 'image/gif'
+    assert Image.open(io.BytesIO(response.content)).n_frames == 2
+
+
+def test_the_name_of_the_upload_is_not_used_for_files(client, worker):
+    for name in ('../../../../etc/passwd', 'a\\b\0c.png', 'x' * 3000 + '.jpg', '.mp4/.png', '…'):
+        assert colorize(client, photo(), name).status_code == 200
+        assert Path(worker.tasks[-1]['source']).name in ('upload', 'upload.jpg', 'upload.png')
+    assert colorize(client, b'none', '../up.MP4').status_code in (415, 422)
+    assert Path(worker.tasks[-1]['source']).name == 'upload.mp4'
+
+
+def test_a_remark_is_a_header(client):
+    data = io.BytesIO()
+    page = Image.fromarray(np.full((9, 9), 100, np.uint8))
+    page.save(data, 'TIFF', save_all=True, append_images=[page])
+    response = colorize(client, data.getvalue())
+    assert response.headers['remark'] == 'only the first page was colorized'
+
+
+def animation(frames):
+    first, *rest = (Image.new('L', (9, 9), 40 * index) for index in range(frames))
+    buffer = io.BytesIO()
+    first.save(buffer, 'GIF', save_all=True, append_images=rest)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ('data', 'fields', 'status', 'reason'),
+    [
+        (b'', {}, 422, 'The file cannot be colorized: the file is empty.'),
+        (b'hello', {}, 415, 'not a JPEG, PNG, WebP, TIFF, BMP, '),
+        (photo()[:900], {}, 422, 'cannot be read: '),
+        (photo(size=(100, 51)), {}, 413, 'the size of 100 x 51 exceeds the limit of 5,000 pixels'),
+        (animation(4), {}, 413, 'it has more than 3 frames.'),
+        (bytes(300_000), {}, 413, 'The file is larger than 200,000 bytes.'),
+        (photo(), {'format': 'bmp'}, 422, 'format: must be one of JPEG, '),
+        (photo(), {'format': '/x/y'}, 422, 'format: must be one of JPEG, '),
+        (photo(), {'saturation': '-1'}, 422, 'saturation: Input should be greater than'),
+        (photo(), {'saturation': 'nan'}, 422, 'saturation: Input should be a finite number'),
+        (photo(), {'saturation': 'red'}, 422, 'saturation: Input should be a valid number'),
+        (photo(mode='LA'), {'format': 'JPEG'}, 422, 'JPEG cannot store transparency'),
+        (animation(2), {'format': 'JPEG'}, 422, '.jpg files have only one frame'),
+    ],
+)
+def test_what_cannot_be_colorized_is_refused_in_one_sentence(client, data, fields, status, reason):
+    response = colorize(client, data, **fields)
+    detail = response.json()['detail']
+    assert (response.status_code, detail.count('\n')) == (status, 0)
+    assert reason in detail
+    assert detail.endswith('.')
+    assert '/upload' not in detail, 'no path of the server'
+    assert colorize(client, photo()).status_code == 200
+
+
+def test_a_film_keeps_its_format(client):
+    response = colorize(client, b'film', 'a.mp4', format='PNG')
+    assert response.status_code == 422
+    assert 'a film keeps its own' in response.json()['detail']
+
+
+def test_a_request_without_a_file(client):
+    response = client.post('/api/colorize', data={'file': '/etc/passwd'})
+    assert response.status_code == 422
+    assert response.json()['detail'].startswith('file: ')
+    assert client.post('/api/colorize', content=b'x').status_code == 422
+
+
+@pytest.mark.parametrize(('status', 'reason'), [(504, 'too slow'), (500, 'it crashed')])
+def test_the_refusal_of_the_process_is_the_answer(client, worker, status, reason):
+    worker.refusal = Refused(status, reason)
+    response = colorize(client, photo())
+    assert (response.status_code, response.json()) == (status, {'detail': reason})
+
+
+def test_a_body_of_unknown_length_is_limited(client):
+    def parts():
+        yield b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+        for _ in range(9):
+            yield bytes(50_000)
+        yield b'\r\n--x--\r\n'
+
+    headers = {'content-type': 'multipart/form-data; boundary=x'}
+    response = client.post('/api/colorize', content=parts(), headers=headers)
+    assert response.status_code == 413
+    assert response.json()['detail'] == 'The file is larger than 200,000 bytes.'
+
+
+def test_health_version_and_description(client):
+    assert client.get('/api/health').json() == {'status': 'ok', 'waiting': 0}
+    version = client.get('/api/version').json()
+    assert version['weights']['network'] == 'UniformColor'
+    assert version['limits']['frames'] == 3
+    description = client.get('/api/openapi.json').json()
+    operation = description['paths']['/api/colorize']['post']
+    assert {'200', '408', '413', '415', '422', '503', '504'} == set(operation['responses'])
+    for page in ('/docs', '/redoc', '/openapi.json', '/api/colorize'):
+        assert client.get(page).status_code in (404, 405)
+
+
+def test_only_known_hosts_are_answered(service):
+    app = create_app(service, ['localhost', '127.0.0.1'])
+    for host, status in (('localhost:7860', 200), ('evil.example', 400)):
+        with TestClient(app, base_url=f'http://{host}') as client:
+            assert client.get('/api/health').status_code == status
+
+
+class Slow:
+    """Answers when it is told to."""
+
+    def __init__(self):
+        self.about = {}
+        self.entered, self.go = asyncio.Event(), asyncio.Event()
+
+    async def call(self, task, seconds):
+        self.entered.set()
+        await self.go.wait()
+        return {'result': task['source'], 'remark': ''}
+
+
+async def call(app, body=b'', headers=(), receive=None):
+    """Send one request to an ASGI application; return the status and the body of the answer."""
+    sent = []
+
+    parts = [{'type': 'http.request', 'body': body}]
+
+    async def given():
+        if not parts:
+            await asyncio.sleep(60)  # the client keeps the connection
+        return parts.pop()
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {
+        'type': 'http',
+        'method': 'POST',
+        'path': '/api/colorize',
+        'query_string': b'',
+        'headers': [(b'host', b'x'), *headers],
+    }
+    await app(scope, receive or given, send)
+    return sent[0]['status'], b''.join(m.get('body', b'') for m in sent[1:])
+
+
+MULTIPART = (
+    b'--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nabc\r\n--x--\r\n'
+)
+TYPE = (b'content-type', b'multipart/form-data; boundary=x')
+
+
+def test_more_requests_than_allowed_are_refused(tmp_path):
+    async def run():
+        worker = Slow()
+        app = create_app(Service(worker, LIMITS, tmp_path))
+        first = [asyncio.create_task(call(app, MULTIPART, [TYPE])) for _ in range(2)]
+        await worker.entered.wait()
+        refused = await call(app, MULTIPART, [TYPE])
+        worker.go.set()
+        return refused, await asyncio.gather(*first), await call(app, MULTIPART, [TYPE])
+
+    (status, answer), others, later = asyncio.run(run())
+    assert (status, json.loads(answer)['detail']) == (
+        503,
+        'The server is busy. Try again in a few seconds.',
+    )
+    assert [*others, later] == [(200, b'abc')] * 3
+
+
+def test_an_upload_that_waits_too_long_is_refused(tmp_path):
+    async def run():
+        service = Service(Slow(), Limits(seconds=0.05), tmp_path)
+        app = create_app(service)
+        await service._turn.acquire()
+        return await call(app, MULTIPART, [TYPE]), service.waiting
+
+    (status, answer), waiting = asyncio.run(run())
+    assert (status, waiting) == (503, 0)
+    assert b'busy' in answer
+
+
+def test_an_upload_that_does_not_arrive_is_refused(tmp_path):
+    async def run():
+        async def stalled():
+            await asyncio.sleep(60)
+
+        app = create_app(Service(Slow(), Limits(seconds=0.05), tmp_path))
+        return await call(app, headers=[TYPE], receive=stalled)
+
+    status, answer = asyncio.run(run())
+    assert status == 408
+    assert b'not received within 0.05 seconds' in answer

@@ -1,0 +1,244 @@
+"""The page, with Gradio and in a real browser. `bash tools/env.sh web` makes the environment."""
+
+import asyncio
+import io
+import os
+import re
+import shutil
+import socket
+import threading
+import time
+import zipfile
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from dualattn_mm.web.app import create_app
+
+pytest.importorskip('gradio', reason='Gradio is not installed (bash tools/env.sh web)')
+import uvicorn
+
+from dualattn_mm.web.page import add_page
+
+BROWSER = shutil.which('chromium') or shutil.which('chromium-browser')
+
+
+@pytest.fixture
+def app(service):
+    app = create_app(service, ['127.0.0.1', 'localhost', 'testserver'])
+    add_page(app, service)
+    return app
+
+
+@pytest.fixture
+def client(app):
+    with TestClient(app) as client:
+        yield client
+
+
+def png(size=(60, 40), seed=0):
+    pixels = np.random.default_rng(seed).integers(60, 200, (size[1], size[0]), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, 'PNG')
+    return buffer.getvalue()
+
+
+def upload(client, data, name):
+    response = client.post('/gradio_api/upload', files={'files': (name, data)})
+    assert response.status_code == 200, response.text
+    return response.json()[0]
+
+
+def join(client, path):
+    """Ask Gradio for the colorized file, as its page does."""
+    file = {'path': path, 'meta': {'_type': 'gradio.FileData'}}
+    config = client.get('/config').json()
+    calls = config['dependencies']
+    call = next(call for call in calls if 'click' in (event for _, event in call['targets']))
+    body = {'data': [[file], 1.0], 'fn_index': call['id'], 'session_hash': 'abc'}
+    return client.post('/gradio_api/queue/join', json=body)
+
+
+def test_uploads_have_names_of_ours_and_can_be_fetched(client, service):
+    for name in ('../../x.png', 'a.PNG', 'x' * 300 + '.exe', '.mp4'):
+        path = Path(upload(client, b'content', name))
+        assert path.parents[1] == service.folder / 'page'
+        assert path.name in ('upload.png', 'upload', 'upload.mp4')
+        assert client.get(f'/gradio_api/file={path}').content == b'content'
+    response = client.post('/gradio_api/upload', files={'files': ('a.png', bytes(200_001))})
+    assert (response.status_code, response.json()) == (
+        413,
+        {'detail': 'The file is larger than 200,000 bytes.'},
+    )
+
+
+@pytest.fixture
+def stranger():
+    """The address of a server that must not be called, and the calls."""
+    calls = []
+    with socket.create_server(('127.0.0.1', 0)) as listener:
+
+        def accept():
+            with suppress(OSError):
+                while True:
+                    listener.accept()[0].close()
+                    calls.append(1)
+
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        yield f'http://127.0.0.1:{listener.getsockname()[1]}/x.png', calls
+
+
+def test_files_of_others_and_addresses_are_never_read(client, service, tmp_path, stranger):
+    address, calls = stranger
+    secret = tmp_path / 'secret.png'
+    secret.write_bytes(png())
+    known = upload(client, png(), 'a.png')
+    (service.folder / 'page' / 'link.png').symlink_to(secret)
+    paths = [
+        '/etc/passwd',
+        str(secret),
+        address,
+        f'{service.folder}/page/../secret.png',
+        f'{service.folder}/page/link.png',
+        f'{known}/../../../secret.png',
+        'secret.png',
+        'file:///etc/passwd',
+    ]
+    for path in paths:
+        assert client.get(f'/gradio_api/file={path}').status_code == 404, path
+        assert join(client, path).status_code == 400, path
+    assert join(client, known).status_code == 200
+    assert not calls
+
+
+@pytest.mark.parametrize(
+    'path',
+    [
+        'proxy=http://127.0.0.1:1/',
+        'call/colorize',
+        'call/v2/colorize',
+        'run/colorize',
+        'api/colorize',
+        'component_server',
+        'process_recording',
+        'openapi.json',
+        'vibe-edit',
+        'run-history/connect',
+        'stream/x/1/2/playlist-file',
+        'file/etc/passwd',
+        'deep_link',
+    ],
+)
+def test_other_routes_of_gradio_are_closed(client, path):
+    for method in ('GET', 'POST'):
+        response = client.request(method, f'/gradio_api/{path}')
+        assert (response.status_code, response.json()) == (
+            404,
+            {'detail': 'There is no such page.'},
+        )
+    assert client.get('/monitoring').status_code == 404
+    assert client.get('/docs').status_code == 404
+
+
+def test_old_files_are_removed(client, service):
+    path = Path(upload(client, b'content', 'a.png'))
+    new = Path(upload(client, b'content', 'a.png'))
+    hours_ago = time.time() - 3700
+    os.utime(path.parent, (hours_ago, hours_ago))
+    client.app.state.page_files.tidy()
+    assert (path.exists(), new.exists()) == (False, True)
+
+
+# ---- in the browser ----
+
+
+@pytest.fixture
+def address(app):
+    """The address of the running server."""
+    with socket.create_server(('127.0.0.1', 0)) as listener:
+        server = uvicorn.Server(uvicorn.Config(app, log_level='warning'))
+        thread = threading.Thread(target=asyncio.run, args=[server.serve([listener])])
+        thread.start()
+        yield f'http://127.0.0.1:{listener.getsockname()[1]}/'
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture
+def page(address):
+    """The page in a browser, which must ask no other server for anything."""
+    if BROWSER is None:
+        pytest.skip('chromium is not installed')
+    playwright = pytest.importorskip('playwright.sync_api')
+    with (
+        playwright.sync_playwright() as p,
+        p.chromium.launch(executable_path=BROWSER, args=['--no-sandbox']) as browser,
+    ):
+        page = browser.new_page(viewport={'width': 1100, 'height': 1000})
+        page.set_default_timeout(600_000)
+        outside = []
+        page.on('request', lambda request: outside.append(request.url))
+        page.goto(address)
+        button(page, 'Colorize').wait_for()
+        yield page
+        assert not [u for u in outside if not u.startswith((address, 'data:', 'blob:'))]
+
+
+def button(page, name):
+    return page.get_by_role('button', name=name, exact=True)
+
+
+def choose(page, *files):
+    """Upload files, and wait until the page lists them."""
+    page.set_input_files(
+        'input[type=file]',
+        [{'name': name, 'mimeType': 'image/png', 'buffer': data} for name, data in files],
+    )
+    page.get_by_text(re.compile(r'\d B|KB')).nth(len(files) - 1).wait_for()
+
+
+def download(page, text):
+    with page.expect_download() as started:
+        page.get_by_text(text).first.click()
+    return started.value.suggested_filename, Path(started.value.path()).read_bytes()
+
+
+@pytest.mark.slow
+def test_one_photo_in_the_browser(page, worker):
+    choose(page, ('My photo.png', png()))
+    page.get_by_label('number input for Saturation').fill('0.5')
+    button(page, 'Colorize').click()
+    name, data = download(page, 'Download the result')
+    assert name == 'My photo.png'
+    expected = worker.pipe(Image.open(io.BytesIO(png())), 0.5)
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(data))), np.asarray(expected))
+    images = page.locator('.slider-wrap img, [data-testid=imageslider] img, .image-slider img')
+    page.wait_for_function('document.querySelectorAll("img").length >= 2')
+    assert images is not None
+    sizes = page.evaluate('[...document.images].map(i => i.naturalWidth)')
+    assert sizes.count(60) == 2  # before and after
+    page.set_viewport_size({'width': 390, 'height': 844})
+    assert page.evaluate('document.documentElement.scrollWidth') <= 390
+
+
+@pytest.mark.slow
+def test_many_photos_in_the_browser(page, worker):
+    files = [('a.png', png(seed=1)), ('b.png', png(seed=2)), ('bad.png', b'no image')]
+    choose(page, *files)
+    button(page, 'Colorize').click()
+    name, data = download(page, 'Download all 2 results')
+    assert name == 'colorized.zip'
+    archive = zipfile.ZipFile(io.BytesIO(data))
+    assert archive.namelist() == ['a.png', 'b.png']
+    for stored, (_, original) in zip(archive.namelist(), files, strict=False):
+        expected = worker.pipe(Image.open(io.BytesIO(original)), 1.0)
+        result = Image.open(io.BytesIO(archive.read(stored)))
+        assert np.array_equal(np.asarray(result), np.asarray(expected))
+    text = 'The file cannot be colorized: not a JPEG, PNG, WebP, TIFF, BMP, '
+    assert page.get_by_text(text).is_visible()
+    assert page.get_by_text('bad.png:').is_visible()

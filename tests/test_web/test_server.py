@@ -1,0 +1,189 @@
+"""`dualattn serve` as a process: its start, its end, and a file that crashes or takes too long."""
+
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from processes import PATIENCE, wait_until
+from skimage.data import chelsea
+
+from dualattn_mm.apis import ColorizationPipeline
+from dualattn_mm.cli.main import main
+from dualattn_mm.web import service
+
+ROOT = Path(__file__).resolve().parents[2]
+PHOTO = Image.fromarray(chelsea()[::3, ::3]).convert('L')
+
+
+def post(address, data):
+    """Send a file; return the status and the answer."""
+    body = (
+        b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n'
+        + data
+        + b'\r\n--x--\r\n'
+    )
+    kind = {'Content-Type': 'multipart/form-data; boundary=x'}
+    request = urllib.request.Request(f'{address}/api/colorize', body, kind)
+    try:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as response:
+            return response.status, response.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read()
+
+
+def png(image):
+    buffer = io.BytesIO()
+    image.save(buffer, 'PNG')
+    return buffer.getvalue()
+
+
+class Server:
+    def __init__(self, folder, *options):
+        self.folder = folder
+        serve = ['-m', 'dualattn_mm', 'serve', '--no-page', '--port', '0', '--size', '32']
+        self.process = subprocess.Popen(
+            [sys.executable, *serve, *options],
+            cwd=ROOT,
+            env={**os.environ, 'TMPDIR': str(folder), 'OMP_NUM_THREADS': '1'},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.address = self.process.stdout.readline().split()[0]
+
+    @property
+    def worker(self) -> int:
+        """The id of the process that colorizes."""
+        pid = self.process.pid
+        (child,) = Path(f'/proc/{pid}/task/{pid}/children').read_text().split()
+        return int(child)
+
+    def end(self, number):
+        self.process.send_signal(number)
+        self.process.wait(PATIENCE)
+        self.process.stdout.close()
+
+
+@pytest.fixture
+def server(tmp_path):
+    servers = []
+
+    def start(*options):
+        servers.append(Server(tmp_path, *options))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        if server.process.poll() is None:
+            server.end(signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_a_server_outlives_its_worker_and_leaves_nothing(server):
+    server = server('--timeout', '900')
+    status, answer = post(server.address, png(PHOTO))
+    assert status == 200
+    result = np.asarray(Image.open(io.BytesIO(answer)), int)
+    expected = ColorizationPipeline(device='cpu', size=32)(PHOTO)
+    assert np.abs(result - np.asarray(expected, int)).max() <= 1
+    # A file that ends the process is refused, and the next one is colorized by a new process.
+    worker = server.worker
+    os.kill(worker, signal.SIGKILL)
+    wait_until(lambda: not Path(f'/proc/{worker}/fd').exists(), 'the process ends')
+    status, answer = post(server.address, png(PHOTO))
+    assert (status, json.loads(answer)) == (
+        500,
+        {'detail': 'The process that colorizes ended unexpectedly with this file.'},
+    )
+    assert post(server.address, png(PHOTO))[0] == 200
+    server.end(signal.SIGTERM)
+    assert server.process.returncode == 0
+    assert not list(server.folder.iterdir())
+
+
+@pytest.mark.slow
+def test_a_file_that_takes_too_long_is_given_up_and_a_killed_server_leaves_nothing(server):
+    server = server('--timeout', '3')
+    worker = server.worker
+    os.kill(worker, signal.SIGSTOP)
+    status, answer = post(server.address, png(PHOTO))
+    assert status == 504
+    assert json.loads(answer)['detail'] == 'The file was not colorized within 3 seconds.'
+    wait_until(lambda: not Path(f'/proc/{worker}/fd').exists(), 'the stopped process is killed')
+    worker = server.worker
+    (folder,) = server.folder.iterdir()
+    (folder / 'upload').touch()
+    server.end(signal.SIGKILL)
+    wait_until(lambda: not folder.exists(), 'the worker removes the folder')
+    wait_until(lambda: not Path(f'/proc/{worker}/fd').exists(), 'the worker ends, too')
+
+
+@pytest.mark.slow
+def test_weights_that_cannot_be_used_are_one_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
+    assert main(['serve', '--no-page', '--port', '0', '--weights', 'none.safetensors']) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count('\n')) == ('', 1)
+    assert err.startswith('error: ')
+    assert 'none.safetensors' in err
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_address_in_use_is_one_line(capsys):
+    with socket.create_server(('127.0.0.1', 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert main(['serve', '--no-page', '--port', port]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count('\n')) == ('', 1)
+    assert f'cannot listen on 127.0.0.1, port {port} (Address already in use)' in err
+
+
+def test_missing_gradio_is_one_line_that_names_the_extra(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'gradio', None)
+    assert main(['serve']) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count('\n')) == ('', 1)
+    assert err.startswith('error: gradio is needed for dualattn serve (')
+    assert err.endswith("): pip install 'dualattn_mm[web]'\n")
+
+
+HOLD = """
+import sys
+from dualattn_mm.utils.folder_lock import locked_folder
+with locked_folder(sys.argv[1]):
+    print('held', flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_folders_of_killed_servers_are_removed_at_the_next_start(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
+    live, dead, other = (
+        tmp_path / f'{name}1' for name in ('dualattn-serve-a', 'dualattn-serve-b', 'x')
+    )
+    for folder in (live, dead, other):
+        folder.mkdir()
+        (folder / 'upload').touch()
+    command = [sys.executable, '-c', HOLD, live]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout.readline() == b'held\n'
+        service._remove_stale()
+        assert (live / 'upload').exists()
+        assert not dead.exists()
+        process.stdin.close()
+        process.wait(PATIENCE)
+    service._remove_stale()
+    assert [path.name for path in tmp_path.iterdir()] == ['x1']
