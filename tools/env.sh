@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Makes, or finds ready, a virtual environment in which this clone is installed (editable):
+# Create a virtual environment with an editable install of this clone, or find an existing one:
 #
 #   bash tools/env.sh core    the network, training of the colorizer, inference and the demo
 #   bash tools/env.sh full    core, mmcv with its ops, mmagic, mmpretrain, mmdet, mmdet3d, the tests
 #   bash tools/env.sh onedl   core with OneDL's mmengine, mmcv, mmpretrain and mmdet, and the tests
 #   bash tools/env.sh web     core, the page of `dualattn serve` and its tests
 #
-# The last line of standard output is the path of its Python; all else goes to standard error.
-# DUALATTN_ENV is the environment's folder, PYTHON the Python it is made from. uv installs, with its
-# own settings and pip's PIP_{FIND_LINKS,INDEX_URL,EXTRA_INDEX_URL,NO_INDEX,CERT}: a folder with an
-# mmcv wheel in PIP_FIND_LINKS saves building its ops.
+# The path of the environment's Python goes to standard output, and messages to standard error.
+# DUALATTN_ENV sets the folder of the environment, and PYTHON the Python that creates it. uv reads
+# its own settings and pip's PIP_{FIND_LINKS,INDEX_URL,EXTRA_INDEX_URL,NO_INDEX,CERT}. If a folder
+# in PIP_FIND_LINKS has a wheel of mmcv, its ops are not built.
 set -euo pipefail
 
 say() { printf 'env.sh: %s\n' "$*" >&2; }
@@ -39,31 +39,31 @@ for candidate in "${candidates[@]}"; do
   [[ " $pythons " != *" $version "* ]] || break
   tried+="$candidate is $version, " python=''
 done
-[[ $python ]] || die "$want needs Python ${pythons// /, } (${tried%, }): set PYTHON to one's path"
+[[ $python ]] || die "$want needs Python ${pythons// /, } (${tried%, }): set PYTHON to one of them"
 
 hash="$(LC_ALL=C && cat "$reqs"/*.txt | cksum)"
 content="${prefix}py$version-${hash%% *}"
 cache="${XDG_CACHE_HOME:-${HOME:+$HOME/.cache}}"
 env="${DUALATTN_ENV:-${cache:+$cache/dualattn_mm/$content}}"
-[[ $env ]] || die 'HOME is not set: let DUALATTN_ENV name the folder of the environment'
+[[ $env ]] || die 'HOME is not set: set DUALATTN_ENV to the folder of the environment'
 [[ $env == /* ]] || env="$PWD/$env"
 state="$env/.setup" venv="$env/bin/python"
 wheels="${DUALATTN_ENV:+$state}" # those built here: changed requirements cost no second build
 
-# A stamp holds what was installed, and is written after all else.
+# A stamp names what was installed. It is written last.
 has() { [[ -f $state/$1 && $(<"$state/$1") == "$2" ]] && "$venv" -c '' >/dev/null 2>&1; }
 stamp() { printf '%s\n' "$2" >"$state/$1.new" && mv "$state/$1.new" "$state/$1"; }
 packages_ready() { has all "$content" || { [[ $want == @(core|web) ]] && has core "$content"; }; }
 finish_if_ready() { ! { packages_ready && has clone "$root"; } || { printf '%s\n' "$venv" && exit; }; }
 finish_if_ready
 
-# ---- one set-up at a time, which a signal stops as a whole ----
+# ---- one set-up at a time; a signal stops all of its processes ----
 
 [[ ! -e $env || -z $(ls -A "$env") || -d $state ]] ||
-  die "$env is not an environment of env.sh: let DUALATTN_ENV name a new or empty folder"
-mkdir -p "$state" 2>/dev/null || die "cannot make the folder $env: let DUALATTN_ENV name another"
-# The lock is on the open file: it lasts until this shell, and all that it started, has ended,
-# however that comes about. Through Python, because not every system has flock(1).
+  die "$env is not an environment of env.sh: set DUALATTN_ENV to a new or empty folder"
+mkdir -p "$state" 2>/dev/null || die "cannot create the folder $env: set DUALATTN_ENV to another"
+# The lock belongs to the open file, so it lasts until this shell and all processes that it started
+# have ended. Python sets it, because not every system has flock(1).
 exec 9>"$state/lock"
 lock() { "$python" -c "import fcntl; fcntl.flock(9, $1)" 2>/dev/null; }
 if ! lock 'fcntl.LOCK_EX | fcntl.LOCK_NB'; then
@@ -75,7 +75,7 @@ fi
 stop() {
   trap '' HUP INT TERM
   [[ -z $child ]] || { kill -TERM -- "-$child" 2>/dev/null && wait "$child"; } || :
-  say 'interrupted: the next call repeats what was not finished' && exit 130
+  say 'interrupted: the next call repeats the step that was not finished' && exit 130
 }
 trap stop HUP INT TERM
 
@@ -89,16 +89,16 @@ step() { # step TITLE COMMAND...
   child=''
 }
 
-# ---- the steps (set -e does not reach into them: && joins what must succeed) ----
+# ---- the steps (set -e has no effect in them, so && joins the commands) ----
 
 uv() { "$env/bin/uv" pip install --python "$venv" ${PIP_NO_INDEX:+--no-index} "$@"; }
 imports() { "$venv" -W ignore -c "import ${1// /, }"; }
 
-packages() { # packages FILE...: those that files of requirements/ name
+packages() { # packages FILE...: install the packages of these files in requirements/
   local release
   uv "${pins[@]}" "${@/#/-r$reqs/}" || return
-  # Where libGL is missing (most containers) opencv-python cannot be loaded. The headless one, put
-  # over it, serves the same `import cv2`.
+  # Without libGL, as in most containers, opencv-python cannot be imported. opencv-python-headless
+  # replaces its files and provides the same `import cv2`.
   ! imports cv2 2>/dev/null || return 0
   release="$("$venv" -c 'from importlib import metadata as m; print(m.version("opencv-python"))')" &&
     uv --no-deps --reinstall "opencv-python-headless==$release" && imports cv2
@@ -106,47 +106,47 @@ packages() { # packages FILE...: those that files of requirements/ name
 
 # ---- the set-up ----
 
-# uv reads none of pip's settings. Commas part its list of links.
+# uv does not read the settings of pip, and separates links by commas.
 links="$(set -f && set -- ${PIP_FIND_LINKS:-} && IFS=, && printf '%s' "$*")"
 [[ -z $links ]] || export UV_FIND_LINKS="${UV_FIND_LINKS:-$links}"
 [[ -z ${PIP_INDEX_URL:-} ]] || export UV_DEFAULT_INDEX="${UV_DEFAULT_INDEX:-$PIP_INDEX_URL}"
 [[ -z ${PIP_EXTRA_INDEX_URL:-} ]] || export UV_INDEX="${UV_INDEX:-$PIP_EXTRA_INDEX_URL}"
 [[ -z ${PIP_CERT:-} ]] || export SSL_CERT_FILE="${SSL_CERT_FILE:-$PIP_CERT}"
 
-pins=(--build-constraints "$reqs/core.txt") # old sdists, too, need a setuptools with pkg_resources
+pins=(--build-constraints "$reqs/core.txt") # old sdists need a setuptools with pkg_resources
 if [[ $want == @(core|full) ]]; then
-  # All pins hold from the start, so that `full` finds nothing to change in what `core` installed.
+  # `core` already uses all pins, so that `full` does not change the packages of `core`.
   for file in "$reqs"/*.txt; do [[ ${file##*/} == @(lock|onedl|web)* ]] || pins+=(-c "$file"); done
   [[ ! -f $reqs/lock-py${version/./}.txt ]] || pins+=(-c "$reqs/lock-py${version/./}.txt")
 fi
 
 packages_ready || say "setting up $env ($want, Python $version)"
 if ! packages_ready && ! has core "$content"; then
-  rm -f "$state"/{core,all,clone} # first: what is half removed must not look finished
+  rm -f "$state"/{core,all,clone} # first: a partly removed environment is not finished
   find "$env" -mindepth 1 -maxdepth 1 ! -name .setup -exec rm -rf {} +
-  step 'a new virtual environment' "$python" -m venv "$env"
+  step 'creating a new virtual environment' "$python" -m venv "$env"
   "$venv" -m pip install --retries 1 -r "$reqs/uv.txt" >"$state/log" 2>&1 || {
     ! grep -q Retrying "$state/log" || die 'the package index cannot be reached (no network?)'
     die "failed: uv: $(tail -n 1 "$state/log")"
   }
-  step 'torch and the other core packages' packages "${core[@]}"
-  step 'a check that they can be imported' imports 'torch torchvision mmengine.runner cv2 skimage lpips'
+  step 'installing torch and the other core packages' packages "${core[@]}"
+  step 'importing them as a check' imports 'torch torchvision mmengine.runner cv2 skimage lpips'
   stamp core "$content"
 fi
 has clone "$root" || rm -f "$state/clone"
-has clone "$root" || step "this clone: $root" uv --no-deps --no-build-isolation -e "$root"
+has clone "$root" || step "installing this clone: $root" uv --no-deps --no-build-isolation -e "$root"
 stamp clone "$root"
 if ! packages_ready; then
-  step 'mmcv with its ops' "$venv" "$root/tools/install_mmcv.py" --keep "${wheels:-${env%/*}}" \
+  step 'installing mmcv with its ops' "$venv" "$root/tools/install_mmcv.py" --keep "${wheels:-${env%/*}}" \
     "$(grep -v '^#' "$reqs/$mmcv.txt")"
-  rm -f "$state/core" # from here on an interruption could leave core packages half replaced
+  rm -f "$state/core" # from here on, an interruption can leave core packages partly replaced
   # mmcv's sparse convolutions are for GPUs.
   [[ $want == onedl ]] || "$venv" 2>/dev/null -c 'import torch, mmcv.ops as ops
 assert torch.cuda.is_available() and ops.get_compiling_cuda_version() != "not available"' ||
     libraries+=(mmdet3d-cpu.txt)
   core+=(${libraries[@]+"${libraries[@]}"} benchmark.txt export.txt docs.txt tests.txt)
-  step 'the libraries and the tests' packages "${core[@]}"
-  step 'a check that they can be imported' imports "$checked"
+  step 'installing the libraries and the packages for the tests' packages "${core[@]}"
+  step 'importing them as a check' imports "$checked"
   stamp all "$content"
 fi
 printf '%s\n' "$venv"

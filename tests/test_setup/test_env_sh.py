@@ -1,4 +1,4 @@
-"""tools/env.sh with the real pip and uv, over a small index on this machine."""
+"""Test tools/env.sh with the real pip and uv and a small local package index."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ def wheels(tmp_path_factory):
 
 
 class Clone:
-    """A small clone, with the project's set-up and requirements, and an environment of its own."""
+    """A small clone with the set-up and requirements of the project and its own environment."""
 
     def __init__(self, folder: Path, links: str):
         self.folder = folder
@@ -72,7 +72,7 @@ class Clone:
         return finish(self.start(*args, **environment))
 
     def imports(self, modules: str) -> str:
-        """The folder that the environment has `dualattn_mm` from; it can import `modules`, too."""
+        """Import `modules` in the environment; return the folder of its `dualattn_mm`."""
         code = f'import {modules}, dualattn_mm; print(dualattn_mm.__path__[0])'
         command = [self.env / 'bin' / 'python', '-c', code]
         return subprocess.check_output(command, cwd=self.folder, text=True).strip()
@@ -107,13 +107,13 @@ def clone(tmp_path, wheels):
 
 @pytest.fixture
 def server(clone, wheels):
-    """The index as a server, which can stop in the middle of a file."""
+    """Serve the index over HTTP; the server can stop in the middle of a file."""
     with served(wheels) as (address, state):
         clone.environment['PIP_FIND_LINKS'] = address
         yield state
 
 
-# ---- what takes no installation ----
+# ---- without an installation ----
 
 
 @pytest.mark.parametrize('args', [(), ('cores',), ('core', 'full')])
@@ -138,7 +138,7 @@ def test_env_sh_wrong_python_is_reported_in_one_line(clone, want, version, wante
     done = clone.run(want, PYTHON=python)
     assert (done.returncode, done.stdout) == (1, '')
     assert done.stderr == (
-        f"env.sh: {want} needs Python {wanted} ({python} is {version}): set PYTHON to one's path\n"
+        f'env.sh: {want} needs Python {wanted} ({python} is {version}): set PYTHON to one of them\n'
     )
     assert not clone.env.exists()
 
@@ -157,7 +157,7 @@ def test_env_sh_without_home_names_the_remedy(clone):
     done = clone.run('core', HOME='', XDG_CACHE_HOME='', DUALATTN_ENV='')
     assert done.returncode == 1
     assert done.stderr == (
-        'env.sh: HOME is not set: let DUALATTN_ENV name the folder of the environment\n'
+        'env.sh: HOME is not set: set DUALATTN_ENV to the folder of the environment\n'
     )
 
 
@@ -176,7 +176,7 @@ def test_env_sh_without_network_is_reported_in_one_line(clone):
 
 @pytest.mark.slow
 def test_env_sh_core_then_full_then_nothing_to_do(clone):
-    """Also through a shim of pyenv, which is passed over, and with a home folder."""
+    """The first Python on PATH is a shim of pyenv that does not work; HOME sets the folder."""
     shims = clone.folder / 'shims'
     script(shims / 'python3', 'exit 127')
     script(shims / f'python{VERSION}', f'exec "{sys.executable}" "$@"')
@@ -206,7 +206,7 @@ def test_env_sh_core_then_full_then_nothing_to_do(clone):
     assert_ready_and_silent(clone, 'core', 'full')
     assert len(list(clone.env.parent.glob('mmcv*/mmcv-*.whl'))) == 1  # for the next environment
 
-    # Another clone with these requirements takes the environment over, in one step.
+    # Another clone with the same requirements takes over the environment in one step.
     other = clone.folder / 'another clone'
     shutil.copytree(clone.root, other)
     clone.root = other
@@ -237,7 +237,7 @@ def test_env_sh_stopped_while_downloading_is_not_taken_for_done(clone, server, s
 
     server.on_hold = '\0'
     next_one = clone.start('core')
-    if sign == signal.SIGKILL:  # uv lives on, and the next call waits for its end
+    if sign == signal.SIGKILL:  # uv continues, and the next call waits until it ends
         wait_until(lambda: says(next_one, 'waiting for another set-up'), 'the next call waits')
         server.released.set()
     else:
@@ -256,7 +256,7 @@ def test_env_sh_builds_mmcv_where_no_wheel_fits(clone):
     links = clone.folder / 'sdist'
     links.mkdir()
     write_mmcv_sdist(links, hold)
-    # A wheel whose ops do not load, as of another torch, is passed over.
+    # A wheel whose ops cannot be loaded, for example one for another torch, is not used.
     broken = {'mmcv/__init__.py': '', 'mmcv/ops.py': 'raise ImportError("undefined symbol")\n'}
     write_wheel(links, 'mmcv', '2.1.0', broken)
     clone.environment['PIP_FIND_LINKS'] += f' {links.as_uri()}'
@@ -264,7 +264,7 @@ def test_env_sh_builds_mmcv_where_no_wheel_fits(clone):
     assert (done.returncode, done.stdout) == (1, '')
     error, last = done.stderr.splitlines()[-2:]
     assert error.startswith('error: building mmcv needs a C++ compiler (c++): install it, or set')
-    assert last == 'env.sh: failed: mmcv with its ops'
+    assert last == 'env.sh: failed: installing mmcv with its ops'
     assert_ready_and_silent(clone, 'core')
 
     hold.touch()
@@ -281,7 +281,7 @@ def test_env_sh_builds_mmcv_where_no_wheel_fits(clone):
     assert 'no mmcv wheel fits: building its ops takes about 10 minutes' in done.stderr
     clone.imports('mmcv.ops')
 
-    # With changed requirements the wheel that was built here is taken.
+    # After a change of the requirements, the wheel that was built before is used.
     tests = clone.root / 'requirements' / 'tests.txt'
     tests.write_text(tests.read_text() + 'psutil\n')
     done = clone.run('full')
