@@ -92,8 +92,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--max-pixels',
         type=natural,
         metavar='N',
-        help='reject larger photos, because they need too much memory: about 0.8 GB, and 12 bytes '
-        'per pixel (18 if it has 16 bits per channel) (default: 100 million)',
+        help='reject larger photos, because they need too much memory: about 0.8 GB, and 13 bytes '
+        'per pixel, or 25 with 16 bits per channel (default: 100 million)',
     )
     add(
         '--overwrite',

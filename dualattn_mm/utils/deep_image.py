@@ -11,6 +11,8 @@ from PIL import Image
 
 from .atomic import scratch_file
 from .encoding import metadata_options
+from .errors import ColorizeError
+from .pixels import ADVICE
 from .tiff_file import write_tiff
 
 DEEP_FORMATS = ('PNG', 'TIFF')
@@ -19,6 +21,9 @@ _COMPRESSIONS = {'tiff_lzw': 5, 'tiff_adobe_deflate': 8, 'packbits': 32773}
 _PNG_HEAD = 33  # bytes of the signature and of the chunk IHDR
 _PNG_END = b'\0\0\0\0IEND\xaeB`\x82'
 _BAND = 64  # rows
+_COLOR_MODES = ('RGB', 'RGBA', 'LA')
+# Tags of TIFF files: BitsPerSample, Orientation and PlanarConfiguration
+_BITS, _ORIENTATION, _PLANES, _SEPARATE = 258, 274, 284, 2
 
 
 class DeepImage(NamedTuple):
@@ -30,6 +35,47 @@ class DeepImage(NamedTuple):
 
     pixels: np.ndarray
     info: dict[str, Any]
+
+
+def read_deep_color(image: Image.Image, path: Path) -> np.ndarray | None:
+    """Read a color image with 16 bits per channel, of which Pillow would keep 8.
+
+    Args:
+        image: the image as Pillow opened it, at its first page.
+        path: its file.
+
+    Returns:
+        (H, W, 3 or 4) uint16, RGB or RGBA as stored; None if the file has no such image, or OpenCV
+        cannot read it.
+
+    Raises:
+        ColorizeError: if Pillow would read it wrong, too.
+    """
+    if image.mode not in _COLOR_MODES:
+        return None
+    if image.format == 'PNG':
+        deep = ';16' in str(image.tile[0][3])
+    else:
+        tags = getattr(image, 'tag_v2', {})
+        deep = max(tags.get(_BITS, (8,))) == 16
+        if deep and tags.get(_PLANES) == _SEPARATE:  # Pillow reads something else
+            raise ColorizeError(f'16-bit color in separate planes is not supported: {ADVICE}')
+        if tags.get(_ORIENTATION, 1) != 1:  # which OpenCV reads wrong
+            return None
+    if not deep:
+        return None
+    import cv2
+
+    cv2.setLogLevel(0)  # OpenCV would print what is wrong with a file; Pillow's error says it
+    try:
+        pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        return None
+    shape = (*image.size[::-1], 3 if image.mode == 'RGB' else 4)
+    if pixels is None or pixels.dtype != np.uint16 or pixels.shape != shape:
+        return None
+    _swap_red_and_blue(pixels)
+    return pixels
 
 
 def encode_deep(

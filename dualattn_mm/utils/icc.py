@@ -6,6 +6,14 @@ import struct
 import numpy as np
 from PIL import Image, ImageCms
 
+# Converts linear sRGB to XYZ relative to D50, the white of profiles.
+_SRGB_IN_D50 = np.array(
+    [
+        [0.4360747, 0.3850649, 0.1430804],
+        [0.2225045, 0.7168786, 0.0606169],
+        [0.0139322, 0.0971045, 0.7141733],
+    ]
+)
 # The largest 8-bit difference between equivalent profiles, due to rounding.
 _ROUNDING = 1
 
@@ -67,24 +75,62 @@ def gray_to_srgb(values: np.ndarray, profile: bytes) -> np.ndarray:
         luminance = _gray_luminance(profile, np.linspace(0, 1, full_scale + 1))
     except (struct.error, IndexError) as error:
         raise ValueError(f'the profile is cut off ({error})') from None
-    encoded = np.where(
-        luminance <= 0.0031308, 12.92 * luminance, 1.055 * luminance ** (1 / 2.4) - 0.055
-    )
-    return np.round(full_scale * encoded).astype(values.dtype)[values]
+    return np.round(full_scale * _encode(luminance)).astype(values.dtype)[values]
+
+
+def deep_to_srgb(values: np.ndarray, profile: bytes) -> np.ndarray | None:
+    """Apply the ICC profile of an RGB image with 16 bits per channel.
+
+    Curves and a matrix (ICC.1:2022, F.3) give the color, which is then encoded as sRGB. Little CMS
+    is not used, because Pillow limits it to 8 bits.
+
+    Args:
+        values: (H, W, 3) uint16.
+        profile: the profile.
+
+    Returns:
+        An array of the same type and shape; None if the profile has other parts, such as tables, or
+        cannot be read.
+    """
+    try:
+        tags = _tags(profile)
+        if profile[16:24] != b'RGB XYZ ' or b'A2B0' in tags:
+            return None
+        x = np.linspace(0, 1, 65536)
+        curves = [_curve(tags[name], x).clip(0, 1) for name in (b'rTRC', b'gTRC', b'bTRC')]
+        columns = [struct.unpack('>3i', tags[name][8:20]) for name in (b'rXYZ', b'gXYZ', b'bXYZ')]
+    except (struct.error, IndexError, KeyError, ValueError):
+        return None
+    matrix = np.linalg.inv(_SRGB_IN_D50) @ np.array(columns).T / 65536
+    if not all(np.isfinite(curve).all() for curve in curves):
+        return None
+    result = np.empty_like(values)
+    for row, found in zip(values, result, strict=True):
+        linear = np.stack([curve[row[:, i]] for i, curve in enumerate(curves)], axis=1) @ matrix.T
+        found[:] = np.round(65535 * _encode(linear.clip(0, 1)))
+    return result
+
+
+def _encode(linear: np.ndarray) -> np.ndarray:
+    """Encode linear light in [0, 1] as sRGB."""
+    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
+def _tags(profile: bytes) -> dict[bytes, bytes]:
+    """Return the content of every tag of a profile."""
+    (count,) = struct.unpack('>I', profile[128:132])
+    places = (struct.unpack('>4sII', profile[i : i + 12]) for i in range(132, 132 + 12 * count, 12))
+    return {name: profile[at : at + size] for name, at, size in places}
 
 
 def _gray_luminance(profile: bytes, x: np.ndarray) -> np.ndarray:
     """Return the luminance in [0, 1] of values in [0, 1]."""
     if profile[16:20] != b'GRAY':
         raise ValueError('the profile is not a gray profile')
-    (count,) = struct.unpack('>I', profile[128:132])
-    for i in range(count):
-        name, at, size = struct.unpack('>4sII', profile[132 + 12 * i : 144 + 12 * i])
-        if name == b'kTRC':
-            break
-    else:
+    tags = _tags(profile)
+    if b'kTRC' not in tags:
         raise ValueError('the profile has no curve')
-    found = _curve(profile[at : at + size], x)
+    found = _curve(tags[b'kTRC'], x)
     if profile[20:24] == b'Lab ':  # the curve gives the lightness
         above = ((found + 0.16) / 1.16) ** 3
         found = np.where(found > 0.08, above, found / 9.033)

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 from PIL import Image, UnidentifiedImageError, features
 
 from .atomic import atomic_file
-from .deep_image import DeepImage, encode_deep
+from .deep_image import DeepImage, encode_deep, read_deep_color
 from .encoding import DEFAULT_OPTIONS, encode, source_options
 from .errors import ColorizeError, UnsupportedError
 from .libraries import library
 from .libtiff import silence_libtiff
 from .metadata import keep_metadata
-from .pixels import ADVICE, MAX_PIXELS, check_size, decoding
+from .pixels import ADVICE, DEEP, MAX_PIXELS, check_size, decoding
 from .tiff_file import read_tiff_kind
 
 # Without a handler, Python would print Pillow's log; a ColorizeError already states the reason.
@@ -135,7 +135,10 @@ def read_with_options(
             check_size(*image.size, max_pixels)
         options = source_options(image)
         keep_metadata(image)
+        deep = None if page else read_deep_color(image, path)
         image.load()
+        if deep is not None:
+            image.info[DEEP] = deep
         return image, options
 
     return opened_image(path, max_pixels, load)

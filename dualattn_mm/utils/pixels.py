@@ -12,6 +12,9 @@ from PIL import Image
 from . import icc
 from .errors import ColorizeError, TooLargeError, UnsupportedError, first_line
 
+# Key in `info` for the pixels of a color image with more than 8 bits, which Pillow cannot hold:
+# (H, W, 3 or 4) uint16, RGB or RGBA.
+DEEP = 'dualattn_deep'
 _ORIENTATION, _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 0x0112, 0x0102, 0x0106, 0x0153
 # Exif 2.32, 4.6.4.A: the transformation that makes the stored image upright.
 _TURNS = {
@@ -23,13 +26,23 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+# The same for arrays.
+_TURNS_OF_ARRAYS = {
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
+    8: np.rot90,
+}
 _UNSUPPORTED = {
     'F': 'floating-point images are not supported',
     'I': '32-bit images are not supported',
     'LAB': 'images in CIELAB are not supported',
     'HSV': 'images in HSV are not supported',
 }
-ADVICE = 'save it with 8 bits per channel, or as 16-bit gray'
+ADVICE = 'save it with 8 bits per channel, or with 16 bits and its channels together'
 # Colorizing an image of this size takes 2.0 GB in total, which fits a machine with 4 GB.
 MAX_PIXELS = 100_000_000
 
@@ -61,8 +74,15 @@ def to_pixels(image: Image.Image) -> Pixels:
     with decoding():
         image.load()
         full_scale, negative = _stored_range(image)
-    image = _upright(image)
-    profile = image.info.get('icc_profile')
+    orientation, profile = _orientation(image), image.info.get('icc_profile')
+    deep = image.info.get(DEEP)
+    if deep is not None:
+        color = icc.deep_to_srgb(deep[..., :3], profile) if profile else deep[..., :3]
+        if color is not None:
+            turn = _TURNS_OF_ARRAYS.get(orientation, np.asarray)
+            return Pixels(turn(color), turn(deep[..., 3]) if deep.shape[2] == 4 else None)
+    if orientation in _TURNS:
+        image = image.transpose(_TURNS[orientation])
     if image.mode.startswith('I'):
         return _sixteen_bit(image, full_scale, negative, profile)
     alpha = None
@@ -177,14 +197,12 @@ def _stored_range(image: Image.Image) -> tuple[int, bool]:
     return 2 ** min(bits, 16) - 1, tags.get(_PHOTOMETRIC) == 0
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _orientation(image: Image.Image) -> int:
     try:
         with quiet():
-            orientation = image.getexif().get(_ORIENTATION)
+            return int(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # the photo is usable even if its EXIF data is damaged
-        return image
-    turn = _TURNS.get(orientation) if isinstance(orientation, int) else None
-    return image if turn is None else image.transpose(turn)
+        return 1
 
 
 def _sixteen_bit(

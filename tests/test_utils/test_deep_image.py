@@ -6,15 +6,16 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import Image, ImageCms, ImageOps
 from skimage.color import lab2rgb, rgb2lab
 
-from dualattn_mm.apis import ColorizationPipeline
+from dualattn_mm.apis import ColorizationPipeline, ColorizeError
 from dualattn_mm.apis.colorize_files import FileColorizer
 from dualattn_mm.apis.files import Plan
 from dualattn_mm.apis.sources import find_sources
 from dualattn_mm.utils.deep_image import DeepImage
-from dualattn_mm.utils.image_io import write_image
+from dualattn_mm.utils.image_io import read_image, write_image
+from dualattn_mm.utils.pixels import to_pixels
 
 STEP = 100 / 65535  # of lightness
 
@@ -82,3 +83,81 @@ def test_alpha_of_sixteen_bits(tmp_path, rng, name):
     with Image.open(tmp_path / name) as image:
         assert image.mode == 'RGBA'
         assert image.info['dpi'] == pytest.approx((72, 72), abs=0.1)
+
+
+def stored_color(name, pixels, **options):
+    if name.endswith('.png'):
+        cv2.imwrite(name, pixels[..., [2, 1, 0, 3][: pixels.shape[2]]])
+    else:
+        tifffile.imwrite(name, pixels, photometric='rgb', **options)
+
+
+@pytest.mark.parametrize('channels', [3, 4])
+@pytest.mark.parametrize('name', ['a.png', 'a.tif'])
+def test_color_of_sixteen_bits_is_read(tmp_path, monkeypatch, rng, name, channels):
+    monkeypatch.chdir(tmp_path)
+    pixels = rng.integers(0, 65536, (50, 40, channels)).astype(np.uint16)
+    stored_color(name, pixels, **({'extrasamples': [2]} if channels == 4 else {}))
+    color, alpha, remark = to_pixels(read_image(Path(name)))
+    np.testing.assert_array_equal(color, pixels[..., :3])
+    assert remark == ''
+    if channels == 4:
+        np.testing.assert_array_equal(alpha, pixels[..., 3])
+
+
+def test_separate_planes_of_sixteen_bits_are_refused(tmp_path):
+    planes = np.zeros((3, 50, 40), np.uint16)
+    tifffile.imwrite(tmp_path / 'a.tif', planes, photometric='rgb', planarconfig='separate')
+    with pytest.raises(ColorizeError, match='in separate planes is not supported'):
+        read_image(tmp_path / 'a.tif')
+
+
+@pytest.mark.parametrize('orientation', range(2, 9))
+def test_color_of_sixteen_bits_in_png_is_upright(tmp_path, rng, orientation):
+    pixels = rng.integers(0, 65536, (5, 4, 3)).astype(np.uint16)
+    exif = Image.Exif()
+    exif[274] = orientation
+    write_image(
+        DeepImage(pixels.copy(), {'exif': exif.tobytes()}), tmp_path / 'a.png', 'PNG', False
+    )
+    expected = ImageOps.exif_transpose(Image.open(tmp_path / 'a.png'))
+    color = to_pixels(read_image(tmp_path / 'a.png')).color
+    np.testing.assert_array_equal(color >> 8, expected)
+
+
+@pytest.mark.parametrize('orientation', [1, 6])
+def test_color_of_sixteen_bits_is_upright(tmp_path, monkeypatch, rng, orientation):
+    monkeypatch.chdir(tmp_path)
+    pixels = rng.integers(0, 65536, (5, 4, 3)).astype(np.uint16)
+    stored_color('a.tif', pixels, extratags=[(274, 3, 1, orientation, True)])
+    expected = ImageOps.exif_transpose(Image.open('a.tif'))
+    color = to_pixels(read_image(Path('a.tif'))).color
+    assert color.dtype == (np.uint16 if orientation == 1 else np.uint8)
+    np.testing.assert_array_equal(color >> (8 if orientation == 1 else 0), expected)
+
+
+def test_profile_of_sixteen_bit_color_is_applied(tmp_path, monkeypatch, rng):
+    monkeypatch.chdir(tmp_path)
+    pixels = rng.integers(0, 65536, (50, 40, 3)).astype(np.uint16)
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes()
+    odd = bytearray(srgb)
+    red, green = odd.index(b'rXYZ'), odd.index(b'gXYZ')
+    odd[red : red + 4], odd[green : green + 4] = b'gXYZ', b'rXYZ'
+    for profile, expected in (srgb, pixels), (bytes(odd), pixels[..., [1, 0, 2]]):
+        stored_color('a.tif', pixels, iccprofile=profile)
+        color = to_pixels(read_image(Path('a.tif'))).color
+        # The numbers of a profile have 16 bits, which matters near black.
+        difference = np.abs(color.astype(int) - expected)
+        assert difference.max() < 257
+        assert difference.mean() < 10
+
+
+def test_results_of_sixteen_bit_color_have_sixteen_bits(uniform_color, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    values = np.arange(4096, dtype=np.uint16).reshape(64, 64) * 16
+    stored_color('a.tif', np.stack([values] * 3, axis=2))
+    files = FileColorizer(ColorizationPipeline.from_generator(uniform_color(), size=32))
+    files.colorize(Plan(find_sources(['a.tif'], Path('out')), Path('out'), False, False))
+    stored = tifffile.imread('out/a.tif')
+    assert stored.dtype == np.uint16
+    assert len(np.unique(stored[..., 1])) > 3000
