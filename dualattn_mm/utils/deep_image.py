@@ -54,7 +54,7 @@ def read_deep_color(image: Image.Image, path: Path) -> np.ndarray | None:
     if image.mode not in _COLOR_MODES:
         return None
     if image.format == 'PNG':
-        deep = ';16' in str(image.tile[0][3])
+        deep = ';16' in str(getattr(image, 'tile', ''))
     else:
         tags = getattr(image, 'tag_v2', {})
         deep = max(tags.get(_BITS, (8,))) == 16
