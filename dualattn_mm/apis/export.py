@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from torch import Tensor, nn
+from torch.fx.experimental import _config as fx_config
 
 from ..models import DualAttention
 from ..utils.atomic import atomic_file
@@ -46,6 +47,7 @@ class Exportable:
         limits: the range of input values with which the file is checked.
         names: the name of the input, and then those of the outputs.
         metadata: what a consumer needs to know, by name.
+        dynamic: whether the file has to accept other heights and widths than those of `shape`.
     """
 
     network: nn.Module
@@ -53,6 +55,7 @@ class Exportable:
     limits: tuple[float, float]
     names: Sequence[str]
     metadata: dict[str, str] = field(default_factory=dict)
+    dynamic: bool = False
 
 
 def colorizer(
@@ -84,15 +87,20 @@ def colorizer(
 
 
 def backbone(
-    cfg: Config, weights: str | os.PathLike, size: Sequence[int], source: str
+    cfg: Config,
+    weights: str | os.PathLike,
+    size: Sequence[int],
+    source: str,
+    dynamic: bool = False,
 ) -> Exportable:
-    """Load the DualAttention backbone of a detector or classifier for one size.
+    """Load the DualAttention backbone of a detector or classifier for one size, or for any.
 
     Args:
         cfg: the config of the model; its `model.backbone` is a DualAttention.
         weights: a checkpoint with weights `backbone.*`, or the weights of the backbone alone.
-        size: (H, W) of the input.
+        size: (H, W) of the input; not used if `dynamic`.
         source: name of the config, for error messages.
+        dynamic: whether the file has to accept any other size above 32 pixels.
 
     Raises:
         UserError: if there is no such backbone, or the weights do not fit it.
@@ -111,15 +119,19 @@ def backbone(
     prefix = 'backbone.'
     inner = {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
     load_strictly(network, inner or state, weights)
+    if dynamic:  # with several windows per row and column in every map, and padding
+        side = 64 * part.get('window_size', 7)
+        size = side + 32, side + 96
     height, width = size
     names = ('image', *(f'map{i}' for i in network.out_indices))
     shape = (network.in_channels, height, width)
+    sides = ('height', 'width') if dynamic else (height, width)
     metadata = {
         'network': 'DualAttention',
-        'size': f'{height} {width}',
-        'image': f'normalized as in training, float32, (batch, {shape[0]}, {height}, {width})',
+        'size': 'any above 32' if dynamic else f'{height} {width}',
+        'image': f'normalized as in training, float32, (batch, {shape[0]}, {sides[0]}, {sides[1]})',
     }
-    return Exportable(network.float().eval(), shape, (-2, 2), names, metadata)
+    return Exportable(network.float().eval(), shape, (-2, 2), names, metadata, dynamic)
 
 
 def export(what: Exportable, path: Path) -> float:
@@ -150,7 +162,10 @@ def export(what: Exportable, path: Path) -> float:
             raise UserError(
                 f'cannot export this network: {type(error).__name__}: {first_line(error)}'
             ) from error
-        deviation = max(_deviation(what, run, batch) for batch in _BATCHES)
+        height, width = what.shape[1:]
+        sizes = [(height, width), *[(33, 224), (225, 50)] * what.dynamic]
+        inputs = [_example(what, batch, size) for size in sizes for batch in _BATCHES]
+        deviation = max(_deviation(what, run, x) for x in inputs)
         if not deviation <= TOLERANCE:  # also NaN
             raise UserError(
                 f'{path} was not written: it deviates from the network by {deviation:.1e} of the '
@@ -159,14 +174,16 @@ def export(what: Exportable, path: Path) -> float:
     return deviation
 
 
-def check_output(path: Path) -> None:
+def check_output(path: Path, dynamic: bool = False) -> None:
     """Check, before anything is computed, that a file of this name can be exported.
 
     Raises:
-        UserError: if the suffix is unknown or a library is missing.
+        UserError: if the suffix is unknown, does not go with free sizes, or a library is missing.
     """
     if path.suffix not in SUFFIXES:
         raise UserError(f'the format of {path} is unknown: name it NAME{" or NAME".join(SUFFIXES)}')
+    if dynamic and path.suffix != '.onnx':
+        raise UserError(f'--dynamic needs an ONNX file, not {path}: torch.export checks the size')
     if not hasattr(torch.compiler, 'is_exporting'):
         raise UserError(f'exporting needs torch >= 2.7, this is torch {torch.__version__}')
     for name in _LIBRARIES if path.suffix == '.onnx' else ():
@@ -183,11 +200,11 @@ def _write_onnx(what: Exportable, metadata: Mapping[str, str], path: Path) -> Ru
     runtime = library('onnxruntime')
     given, *results = what.names
     program: Any = torch.onnx.export(
-        what.network,
+        _program(what),
         (_example(what, 2),),
         dynamo=True,
         opset_version=_OPSET,
-        dynamic_shapes=_shapes(),
+        dynamic_shapes=_free(what),
         input_names=[given],
         output_names=results,
         verbose=False,
@@ -199,7 +216,7 @@ def _write_onnx(what: Exportable, metadata: Mapping[str, str], path: Path) -> Ru
 
 
 def _write_program(what: Exportable, metadata: Mapping[str, str], path: Path) -> Run:
-    program = torch.export.export(what.network, (_example(what, 2),), dynamic_shapes=_shapes())
+    program = _program(what)
     with path.open('wb') as file:
         torch.export.save(program, file, extra_files={'metadata.json': json.dumps(metadata)})
     with path.open('rb') as file:
@@ -207,18 +224,33 @@ def _write_program(what: Exportable, metadata: Mapping[str, str], path: Path) ->
     return lambda x: _listed(loaded(x))
 
 
-def _shapes() -> tuple[dict[int, Any]]:
-    return ({0: torch.export.Dim('batch', min=1)},)
+def _program(what: Exportable) -> torch.export.ExportedProgram:
+    """Trace the network with the free sizes of its input."""
+    options: dict[str, Any] = {}
+    if what.dynamic:  # without deciding whether a map has a single row of windows
+        options['prefer_deferred_runtime_asserts_over_guards'] = True
+    with fx_config.patch(backed_size_oblivious=True) if what.dynamic else contextlib.nullcontext():
+        return torch.export.export(
+            what.network, (_example(what, 2),), dynamic_shapes=_free(what), strict=False, **options
+        )
 
 
-def _example(what: Exportable, batch: int) -> Tensor:
+def _free(what: Exportable) -> tuple[dict[int, Any]]:
+    """Return the free dimensions of the input."""
+    free = {0: torch.export.Dim('batch', min=1)}
+    if what.dynamic:
+        free[2], free[3] = (torch.export.Dim(name, min=33) for name in ('height', 'width'))
+    return (free,)
+
+
+def _example(what: Exportable, batch: int, size: Sequence[int] = ()) -> Tensor:
+    channels, height, width = what.shape
     low, high = what.limits
-    noise = torch.rand(batch, *what.shape, generator=torch.Generator().manual_seed(batch))
-    return low + (high - low) * noise
+    shape = batch, channels, *(size or (height, width))
+    return low + (high - low) * torch.rand(shape, generator=torch.Generator().manual_seed(batch))
 
 
-def _deviation(what: Exportable, run: Run, batch: int) -> float:
-    x = _example(what, batch)
+def _deviation(what: Exportable, run: Run, x: Tensor) -> float:
     expected, found = _listed(what.network(x)), run(x)
     if [y.shape for y in expected] != [y.shape for y in found]:
         return float('nan')

@@ -45,6 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='size of the input in pixels: the side of the square for a colorizer (default: the '
         'size stored with the weights), H W or one side for a backbone (default: 224)',
     )
+    add(
+        '--dynamic',
+        action='store_true',
+        help='make an ONNX file of a backbone that accepts any height and width above 32 pixels',
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -54,7 +59,7 @@ def run(args: argparse.Namespace) -> None:
     from ..utils.configs_dir import find_config
     from ..utils.errors import UserError
 
-    check_output(args.output)
+    check_output(args.output, args.dynamic)
     sides = args.size or []
     if sides:
         check_size(sides)
@@ -62,6 +67,10 @@ def run(args: argparse.Namespace) -> None:
     of_backbone = cfg is not None and 'generator' not in (cfg.get('model') or {})
     if len(sides) > 1 + of_backbone:
         raise UserError('--size takes one side for a colorizer, and H W for a backbone')
+    if args.dynamic and sides:
+        raise UserError('--dynamic accepts all sizes: leave out --size')
+    if args.dynamic and not of_backbone:
+        raise UserError('--dynamic is for backbones: a colorizer works best at its own size')
     if cfg is None or not of_backbone:
         what = colorizer(args.weights, args.config and find_config(args.config), *sides)
     elif args.weights is None:
@@ -71,9 +80,10 @@ def run(args: argparse.Namespace) -> None:
         )
     else:
         height, width = (sides or [224]) * 2 if len(sides) < 2 else sides
-        what = backbone(cfg, args.weights, (height, width), args.config)
+        what = backbone(cfg, args.weights, (height, width), args.config, args.dynamic)
     deviation = export(what, args.output)
+    size = 'any size' if what.dynamic else f'{what.shape[1]} x {what.shape[2]}'
     print_line(
-        f'wrote {args.output}: {what.metadata["network"]} at {what.shape[1]} x {what.shape[2]}, '
+        f'wrote {args.output}: {what.metadata["network"]} at {size}, '
         f'{args.output.stat().st_size / 1e6:.1f} MB, deviation {deviation:.0e}'
     )

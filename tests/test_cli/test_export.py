@@ -78,7 +78,8 @@ def test_program_of_a_colorizer_is_exact_for_any_batch(call, tiny, perturb, tmp_
 
 
 @pytest.mark.slow
-def test_backbone_of_a_config_is_exported_with_its_weights(call, perturb, tmp_path):
+@pytest.mark.parametrize('size', [('--size', 36, 44), ('--dynamic',)])
+def test_backbone_of_a_config_is_exported_with_its_weights(size, call, perturb, tmp_path):
     """At a size that the windows do not divide."""
     runtime = pytest.importorskip('onnxruntime')
     pytest.importorskip('onnxscript')
@@ -87,7 +88,7 @@ def test_backbone_of_a_config_is_exported_with_its_weights(call, perturb, tmp_pa
     config.write_text(f'model = dict(type="Any", backbone={BACKBONE!r})')
     state = {f'backbone.{name}': value for name, value in model.state_dict().items()}
     torch.save(dict(state_dict={**state, 'head.x': torch.ones(1)}), weights)
-    status, _, errors = call(weights, '--config', config, '-o', out, '--size', 36, 44)
+    status, _, errors = call(weights, '--config', config, '-o', out, *size)
     assert (status, errors) == (0, '')
     x = torch.randn(2, 3, 36, 44)
     (map0,) = runtime.InferenceSession(out).run(['map0'], {'image': x.numpy()})
@@ -141,11 +142,16 @@ def test_a_network_that_cannot_be_exported_is_one_line(tmp_path):
 
 
 def test_wrong_use_is_one_line(call, convs, tmp_path, monkeypatch):
+    pytest.importorskip('onnxruntime')
+    pytest.importorskip('onnxscript')
     config = tmp_path / 'c.py'
     config.write_text('model = dict(backbone=dict(type="ResNet"))')
     for words, message in [
         (['-o', 'net.pb'], 'the format of net.pb is unknown: name it NAME.onnx or NAME.pt2'),
         (['-o', 'n.pt2', '--size', 16], '--size must be at least 32, got 16'),
+        (['-o', 'n.pt2', '--dynamic'], '--dynamic needs an ONNX file, not n.pt2'),
+        (['-o', 'n.onnx', '--dynamic'], '--dynamic is for backbones'),
+        (['-o', 'n.onnx', '--dynamic', '--size', 64], '--dynamic accepts all sizes: leave out'),
         (['-o', 'n.pt2', '--size', 64, 96], '--size takes one side for a colorizer, and H W for'),
         (['-o', 'n.pt2', '--config', config], 'name the weights to export: '),
         ([convs, '-o', 'n.pt2', '--config', config], f'the config {config} has neither model.gen'),
@@ -154,7 +160,6 @@ def test_wrong_use_is_one_line(call, convs, tmp_path, monkeypatch):
         assert (status, out, err.count('\n')) == (2, '', 1)
         assert err.startswith(f'error: {message}')
     monkeypatch.setitem(sys.modules, 'onnxruntime', None)
-    pytest.importorskip('onnxscript')
     status, out, err = call(convs, '-o', tmp_path / 'net.onnx')
     assert (status, out, err.count('\n')) == (2, '', 1)
     assert 'pip install "dualattn_mm[export]"' in err

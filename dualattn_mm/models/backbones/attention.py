@@ -195,7 +195,9 @@ class DilatedAttention(_Attention):
         out = self._attend(self._windows(x, pad_h, pad_w), mask)
         out = out.reshape(batch, -1, g * g, x.shape[-1])
         out = dilated_reverse(out, g, height + pad_h, width + pad_w)
-        return self.proj(out[:, :height, :width] if padded else out)
+        if padded:  # not by slices, whose length a compiler would have to prove
+            out = out.narrow(1, 0, height).narrow(2, 0, width)
+        return self.proj(out)
 
     def _windows(self, x: Tensor, pad_h: int, pad_w: int) -> Tensor:
         """Map (B, H, W, C) to q, k and v in windows: (B, windows, G * G, 3C)."""
