@@ -227,9 +227,11 @@ def _write_program(what: Exportable, metadata: Mapping[str, str], path: Path) ->
 def _program(what: Exportable) -> torch.export.ExportedProgram:
     """Trace the network with the free sizes of its input."""
     options: dict[str, Any] = {}
+    context: contextlib.AbstractContextManager = contextlib.nullcontext()
     if what.dynamic:  # without deciding whether a map has a single row of windows
         options['prefer_deferred_runtime_asserts_over_guards'] = True
-    with fx_config.patch(backed_size_oblivious=True) if what.dynamic else contextlib.nullcontext():
+        context = fx_config.patch(backed_size_oblivious=True)  # type: ignore[attr-defined]
+    with context:
         return torch.export.export(
             what.network, (_example(what, 2),), dynamic_shapes=_free(what), strict=False, **options
         )
