@@ -18,6 +18,10 @@ from .errors import UserError, first_line
 
 # It needs `safe_globals` of torch 2.5.
 READS_TRAINING_LOGS = hasattr(torch.serialization, 'safe_globals')
+_REMEDY = (
+    '; if you trust it, store its weights alone: '
+    "torch.save(torch.load(FILE, weights_only=False)['state_dict'], NEW)"
+)
 
 
 def read_checkpoint(
@@ -63,12 +67,6 @@ def read_checkpoint(
         raise UserError(
             f'cannot load {path}: it is damaged or not a checkpoint ({first_line(error)})'
         ) from None
-
-
-_REMEDY = (
-    '; if you trust it, store its weights alone: '
-    "torch.save(torch.load(FILE, weights_only=False)['state_dict'], NEW)"
-)
 
 
 def _require_stored(path: str | os.PathLike) -> None:
@@ -141,11 +139,10 @@ def read_safetensors(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict[s
 
 
 def read_state_dict(path: str | os.PathLike, training_log: bool = True) -> dict[str, Tensor]:
-    """Read the tensors by name from a safetensors file, an mmengine or timm checkpoint, or a state
-    dict.
+    """Read the tensors of a weights file by name.
 
     Args:
-        path: the file.
+        path: a safetensors file, an mmengine or timm checkpoint, or a stored state dict.
         training_log: whether the file may contain mmengine's training log.
 
     Raises:

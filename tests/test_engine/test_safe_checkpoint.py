@@ -63,6 +63,7 @@ class Best(Hook):
 SAFE = dict(type='SafeCheckpointHook', max_keep_ckpts=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('best', [False, True])
 def test_training_resumes_after_a_kill_at_any_change_of_a_file(make_runner, tmp_path, best):
     checkpoint = dict(SAFE, **(dict(save_best='score', rule='greater') if best else {}))

@@ -354,8 +354,9 @@ def _image_loader(pipeline: Sequence[Mapping[str, Any]]) -> Callable[[dict], dic
 
 
 def _inside(annotation: Mapping[str, Any], size: tuple[int, int]) -> bool:
-    """Return whether mmdet uses an annotation: it needs an area and a box of at least a pixel that
-    overlaps the image.
+    """Return whether mmdet uses an annotation.
+
+    It needs an area, and a box of at least one pixel that overlaps the image.
     """
     x, y, width, height = annotation['bbox']
     overlap = min(x + width, size[0]) > max(x, 0) and min(y + height, size[1]) > max(y, 0)

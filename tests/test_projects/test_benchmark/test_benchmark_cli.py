@@ -117,6 +117,7 @@ def test_missing_package_is_reported_in_one_line(tmp_path, capsys, monkeypatch):
     assert capsys.readouterr().err.endswith('nothing was measured\n')
 
 
+@pytest.mark.slow
 def test_colorizer(tmp_path, capsys):
     options = ['--models', 'mpt_mini', '--side', 32, '--sizes', 64, '-o', tmp_path]
     assert run('colorizer', *QUICK, '--batch-sizes', 1, *options) == 0
