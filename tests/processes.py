@@ -12,7 +12,9 @@ from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
-from typing import BinaryIO
+from subprocess import CompletedProcess
+from types import SimpleNamespace
+from typing import Any, BinaryIO
 
 from torch import multiprocessing as torch_multiprocessing
 
@@ -79,7 +81,7 @@ def dualattn_in_processes(environments: list[dict[str, str]], folder: Path, *arg
 
 
 class ForkedScript:
-    """What `subprocess.Popen` is to a Python script, but in a fork that has imported PyTorch."""
+    """A Python script in a fork that has imported PyTorch, in place of `subprocess.Popen`."""
 
     def __init__(self, command: Sequence[object], stdout: BinaryIO, **_: object):
         python, *argv = map(str, command)
@@ -92,6 +94,15 @@ class ForkedScript:
         """Wait for the end of the script, and return its exit status."""
         self.process.join(PATIENCE)
         return self.process.exitcode
+
+
+def _run_forked(command: Sequence[object], check: bool, **streams: Any) -> CompletedProcess:
+    assert not check
+    return CompletedProcess(command, ForkedScript(command, **streams).wait())
+
+
+# Replaces the module `subprocess` where Python scripts are started: each saves 8 s of imports.
+FORKED = SimpleNamespace(Popen=ForkedScript, run=_run_forked, STDOUT=subprocess.STDOUT)
 
 
 def _run_script(argv: list[str], log: str) -> None:

@@ -9,6 +9,7 @@ import timm
 import torch
 from mmengine.config import Config
 from PIL import Image
+from processes import FORKED
 from skimage.data import astronaut, coffee
 from skimage.transform import resize
 
@@ -32,6 +33,7 @@ def photos(tmp_path):
 @pytest.mark.slow
 def test_dry_run_from_photos_to_measured_weights(photos, tmp_path, monkeypatch):
     monkeypatch.setattr(run, 'CHECK_STEPS', 2)
+    monkeypatch.setattr(run, 'subprocess', FORKED)
     torch.manual_seed(0)
     teacher = tmp_path / 'teacher.pth'
     torch.save(timm.create_model('lcnet_035').state_dict(), teacher)

@@ -5,9 +5,11 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from processes import FORKED
 from tiny import GENERATOR
 
 from dualattn_mm.utils.configs_dir import configs_dir
+from projects.benchmark import training
 from projects.gpu_training import pilots
 
 
@@ -33,7 +35,10 @@ test_dataloader = dict(num_workers=0, dataset=dict(pipeline=[
 
 
 @pytest.mark.slow
-def test_variants_of_a_config_get_a_table_of_held_out_figures(config, tmp_path, capsys):
+def test_variants_of_a_config_get_a_table_of_held_out_figures(
+    config, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(training, 'subprocess', FORKED)
     words = [config, '--train', tmp_path / 'train', '--held-out', tmp_path / 'held_out']
     words += ['--steps', '2', '--only', 'config', 'neutral 1', '-o', tmp_path / 'out']
     assert pilots.main(list(map(str, words))) == 0

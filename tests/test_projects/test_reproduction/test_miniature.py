@@ -8,8 +8,10 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS
 from PIL import Image
+from processes import FORKED
 
 from dualattn_mm.engine.run import read_config
+from projects.benchmark import training
 from projects.reproduction import miniature
 
 
@@ -56,6 +58,7 @@ def test_cheaper_networks_take_more_steps(photos, tmp_path, monkeypatch, capsys)
         return dict(zip(configs, (2.0, 1.0, 1.0), strict=True))
 
     monkeypatch.setattr(miniature, 'step_seconds', step_seconds)
+    monkeypatch.setattr(training, 'subprocess', FORKED)
     config = tmp_path / 'tiny.py'
     config.write_text(
         f"""
