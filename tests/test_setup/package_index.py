@@ -108,7 +108,7 @@ def fill(folder: Path, requirements: Path) -> None:
     names = {
         requirement.name
         for path in requirements.glob('*.txt')
-        if not path.name.startswith(('lock', 'onedl', 'uv', 'mmcv'))
+        if not path.name.startswith(('lock', 'onedl', 'uv', 'web', 'mmcv'))
         for requirement in read_requirements(path)
     }
     for name in names - {'setuptools'} | {'ninja', 'psutil'}:
