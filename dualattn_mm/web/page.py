@@ -65,7 +65,10 @@ class _Files:
         """Remove what is older than an hour."""
         for path in self.folder.iterdir():
             if time.time() - path.stat().st_mtime > _KEEP_SECONDS:
-                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    path.unlink()
         self.names = {path: name for path, name in self.names.items() if os.path.exists(path)}
 
 

@@ -29,7 +29,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the server, which ends this process
     answers = os.fdopen(os.dup(1), 'w', buffering=1)
     os.dup2(2, 1)  # what libraries print is no answer
-    sys.stderr = _Log(sys.stderr.detach(), errors='backslashreplace', line_buffering=True)
+    sys.stderr = _Log(sys.stderr.buffer, errors='backslashreplace', line_buffering=True)
     settings = json.loads(sys.stdin.readline())
     lines = _received_lines(Path(settings.pop('folder')))
     try:
