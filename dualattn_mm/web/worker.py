@@ -40,7 +40,7 @@ def main() -> None:
         pipe, about, max_frames = _load(**settings)
     except (UserError, OSError) as error:
         print(json.dumps({'error': str(error)}), file=answers)
-        return
+        os._exit(1)  # a thread still reads standard input, for which Python would complain
     print(json.dumps(about), file=answers)
     while True:
         task = json.loads(lines.get())
