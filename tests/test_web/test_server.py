@@ -63,11 +63,12 @@ class Server:
         self.address = self.process.stdout.readline().split()[0]
 
     @property
-    def worker(self) -> int:
-        """The id of the process that colorizes."""
+    def workers(self) -> list[int]:
+        """The ids of the processes that colorize: one, and while it is replaced none or two."""
         pid = self.process.pid
-        (child,) = Path(f'/proc/{pid}/task/{pid}/children').read_text().split()
-        return int(child)
+        return [
+            int(child) for child in Path(f'/proc/{pid}/task/{pid}/children').read_text().split()
+        ]
 
     def end(self, number):
         self.process.send_signal(number)
@@ -98,7 +99,7 @@ def test_a_server_outlives_its_worker_and_leaves_nothing(server):
     expected = ColorizationPipeline(device='cpu', size=32)(PHOTO)
     assert np.abs(result - np.asarray(expected, int)).max() <= 1
     # A file that ends the process is refused, and the next one is colorized by a new process.
-    worker = server.worker
+    (worker,) = server.workers
     os.kill(worker, signal.SIGKILL)
     wait_until(lambda: not Path(f'/proc/{worker}/fd').exists(), 'the process ends')
     status, answer = post(server.address, png(PHOTO))
@@ -115,13 +116,14 @@ def test_a_server_outlives_its_worker_and_leaves_nothing(server):
 @pytest.mark.slow
 def test_a_file_that_takes_too_long_is_given_up_and_a_killed_server_leaves_nothing(server):
     server = server('--timeout', '3')
-    worker = server.worker
+    (worker,) = server.workers
     os.kill(worker, signal.SIGSTOP)
     status, answer = post(server.address, png(PHOTO))
     assert status == 504
     assert json.loads(answer)['detail'] == 'The file was not colorized within 3 seconds.'
     wait_until(lambda: not Path(f'/proc/{worker}/fd').exists(), 'the stopped process is killed')
-    worker = server.worker
+    wait_until(lambda: server.workers not in ([], [worker]), 'a new process starts')
+    (worker,) = server.workers
     (folder,) = server.folder.iterdir()
     (folder / 'upload').touch()
     server.end(signal.SIGKILL)
