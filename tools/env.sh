@@ -144,7 +144,7 @@ if ! packages_ready; then
   [[ $want == onedl ]] || "$venv" 2>/dev/null -c 'import torch, mmcv.ops as ops
 assert torch.cuda.is_available() and ops.get_compiling_cuda_version() != "not available"' ||
     libraries+=(mmdet3d-cpu.txt)
-  core+=(${libraries[@]+"${libraries[@]}"} benchmark.txt export.txt docs.txt tests.txt)
+  core+=(${libraries[@]+"${libraries[@]}"} benchmark.txt export.txt ray.txt docs.txt tests.txt)
   step 'installing the libraries and the packages for the tests' packages "${core[@]}"
   step 'importing them as a check' imports "$checked"
   stamp all "$content"

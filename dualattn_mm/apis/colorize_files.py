@@ -48,8 +48,9 @@ class _Written(NamedTuple):
     remark: str  # names the damaged metadata that was not copied; empty if there is none
 
 
-def _say(line: str) -> None:
-    tqdm.write(printable(line), file=sys.stderr)  # above the progress bar
+def say(line: str) -> None:
+    """Print a line above the progress bar on standard error."""
+    tqdm.write(printable(line), file=sys.stderr)
 
 
 class FileColorizer:
@@ -89,11 +90,11 @@ class FileColorizer:
     def report(self, path: Path, reason: object) -> None:
         """Count a failed file and print the reason in one line."""
         self.failed += 1
-        _say(f'{path}: {reason}')
+        say(f'{path}: {reason}')
 
     def note(self, path: Path, remark: str) -> None:
         """Print what of a colorized file was damaged and not copied."""
-        _say(f'{path}: {remark}')
+        say(f'{path}: {remark}')
 
     def colorize(self, plan: Plan) -> float:
         """Colorize the photos of a plan.

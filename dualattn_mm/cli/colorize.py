@@ -2,8 +2,9 @@
 
 import argparse
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..utils.arguments import natural
 from ..utils.command import DONE, FAILED
@@ -12,6 +13,9 @@ from .options import add_network_arguments
 
 if TYPE_CHECKING:
     from ..apis.colorize_files import FileColorizer
+    from ..apis.files import Plan
+    from ..apis.pipeline import ColorizationPipeline
+    from ..apis.sources import Sources
 
 EPILOG = (
     'Exit status: 0 if all files were colorized or skipped; 1 if some files failed; 2 if an '
@@ -100,6 +104,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='replace results that already exist; inputs are never replaced',
     )
+    add(
+        '--ray',
+        nargs='?',
+        const='local',
+        metavar='ADDRESS',
+        help='colorize on all machines of the Ray cluster at this address, or with a new Ray on '
+        'this machine; files that fail are listed in failed.jsonl beside the results',
+    )
     films = parser.add_argument_group('videos')
     add = films.add_argument
     add(
@@ -140,80 +152,113 @@ def quality(text: str) -> int:
 def run(args: argparse.Namespace) -> int:
     """Colorize the files named in `args` and print a summary line."""
     from ..apis.colorize_files import FileColorizer
-    from ..apis.files import Plan
-    from ..apis.pipeline import ColorizationPipeline, check_saturation
-    from ..apis.smoothing import ColorSmoother
+    from ..apis.pipeline import check_saturation
     from ..apis.sources import find_sources
     from ..utils.atomic import check_writable
-    from ..utils.configs_dir import find_config
-    from ..utils.errors import shortened
     from ..utils.films import require_av
-    from ..utils.pixels import MAX_PIXELS, raise_limit
 
     if args.saturation is not None:
         check_saturation(args.saturation)
-    smoother = ColorSmoother(args.smooth)
-    config = None if args.config is None else find_config(args.config)
-    limit = args.max_pixels or MAX_PIXELS
+    options = colorizer_options(args)
     sources = find_sources(args.inputs, args.output, by_number=args.frames)
-    format_ = args.format and args.format.upper()
-    raise_limit(limit)
-    all_pages = args.pages == 'all'
-    todo = Plan(sources, args.output, args.compare, args.overwrite, limit, format_, all_pages)
+    todo = make_plan(args, sources)
     if sources.has_films:
         require_av()
-    pipe = ColorizationPipeline(
-        args.weights, config, args.device, args.size, args.batch_size, limit
-    )
+    if args.ray is not None:
+        from .colorize_ray import colorize_with_ray
+
+        return _summarize(args, sources, colorize_with_ray(args, sources, todo))
+    pipe = make_pipeline(args)
     check_writable(todo.folder)
-    files = FileColorizer(
-        pipe,
-        args.saturation,
-        args.overwrite,
-        smoother if args.frames else None,
-        args.quality,
-        args.recolor or args.frames,  # a film with a part of its frames is none
-    )
+    files = FileColorizer(pipe, **options)
     for path, reason in sources.failed:
         files.report(path, reason)
-    seconds = files.colorize(todo)
-    if todo.skipped:
-        print_line(
-            f'{todo.skipped} skipped: the result already exists (use --overwrite to replace it)',
-            sys.stderr,
-        )
-    films = _colorize_films(args, todo.films, files)
-    if files.in_color:
-        warn(
-            f'{files.in_color} of the photos have color and were left alone (use --recolor to '
-            'replace it)'
-        )
-    if files.had_colors:
-        warn(f'{files.had_colors} of the photos had color, which was replaced')
-    if files.had_pages:
-        warn(
-            f'{files.had_pages} of the files had several pages or frames; the first was colorized '
-            '(--pages all colorizes all pages of TIFF files)'
-        )
-    counts = [f'{files.done} done', f'{todo.skipped} skipped', f'{files.failed} failed']
-    if files.in_color:
-        counts.append(f'{files.in_color} left in color')
-    if others := list(sources.passed_over):
-        kind = 'ignored because they are not images of a known format'
-        counts.append(f'{len(others)} {kind} ({shortened(others)})')
-    if files.done:
-        counts.append(f'{seconds / files.done:.2f} s per image')
-    counts += films
-    print_line(f'{", ".join(counts)} -> {args.output}')
-    return FAILED if files.failed else DONE
+    return _summarize(args, sources, colorize(args, todo, files))
+
+
+@dataclass
+class Tally:
+    """What became of the files of a run, or of a part of it.
+
+    failures: (path, reason) of those that a worker of Ray could not colorize.
+    remarks: (path, remark) of those that it colorized.
+    """
+
+    done: int = 0
+    skipped: int = 0
+    failed: int = 0
+    in_color: int = 0
+    had_colors: int = 0
+    had_pages: int = 0
+    seconds: float = 0.0
+    pages: int = 0
+    films: int = 0
+    frames: int = 0
+    film_seconds: float = 0.0
+    failures: list[tuple[str, str]] = field(default_factory=list)
+    remarks: list[tuple[str, str]] = field(default_factory=list)
+
+    def add(self, other: 'Tally') -> None:
+        """Add those of another part."""
+        for name, value in vars(other).items():
+            setattr(self, name, getattr(self, name) + value)
+
+
+def make_plan(args: argparse.Namespace, sources: 'Sources') -> 'Plan':
+    """Return the plan for all files, or for a part of them."""
+    from ..apis.files import Plan
+    from ..utils.pixels import MAX_PIXELS, raise_limit
+
+    format_ = args.format and args.format.upper()
+    limit = args.max_pixels or MAX_PIXELS
+    raise_limit(limit)
+    all_pages = args.pages == 'all'
+    return Plan(sources, args.output, args.compare, args.overwrite, limit, format_, all_pages)
+
+
+def make_pipeline(args: argparse.Namespace) -> 'ColorizationPipeline':
+    """Load the network."""
+    from ..apis.pipeline import ColorizationPipeline
+    from ..utils.configs_dir import find_config
+    from ..utils.pixels import MAX_PIXELS
+
+    config = None if args.config is None else find_config(args.config)
+    limit = args.max_pixels or MAX_PIXELS
+    return ColorizationPipeline(
+        args.weights, config, args.device, args.size, args.batch_size, limit
+    )
+
+
+def colorizer_options(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the arguments of `FileColorizer` after the pipeline."""
+    from ..apis.smoothing import ColorSmoother
+
+    smoother = ColorSmoother(args.smooth)  # checks the strength
+    return dict(
+        saturation=args.saturation,
+        overwrite=args.overwrite,
+        smoother=smoother if args.frames else None,
+        quality=args.quality,
+        recolor=args.recolor or args.frames,  # a film with a part of its frames is none
+    )
+
+
+def colorize(args: argparse.Namespace, todo: 'Plan', files: 'FileColorizer') -> Tally:
+    """Colorize the photos of a plan, and then its films."""
+    tally = Tally(seconds=files.colorize(todo), skipped=todo.skipped)
+    if todo.films:
+        _colorize_films(args, todo.films, files, tally)
+    for name in ('done', 'failed', 'in_color', 'had_colors', 'had_pages'):
+        setattr(tally, name, getattr(files, name))
+    return tally
 
 
 def _colorize_films(
-    args: argparse.Namespace, films: list[tuple[Path, Path]], files: 'FileColorizer'
-) -> list[str]:
-    """Colorize the films and return what the summary line says of them."""
-    if not films:
-        return []
+    args: argparse.Namespace,
+    films: list[tuple[Path, Path]],
+    files: 'FileColorizer',
+    tally: Tally,
+) -> None:
     from ..apis.animation import colorize_animation
     from ..apis.film import colorize_film
     from ..apis.pages import colorize_pages
@@ -222,7 +267,6 @@ def _colorize_films(
     from ..utils.films import is_film
     from ..utils.image_io import SUFFIXES
 
-    done, frames, pages, seconds = 0, 0, 0, 0.0
     options = FilmOptions(args.crf, args.preset)
     for source, target in films:
         common = (files.pipe, source, target, args.saturation)
@@ -238,12 +282,49 @@ def _colorize_films(
             files.report(source, error)
             continue
         if film.remark:
-            print_line(f'{source}: {film.remark}', sys.stderr)
+            files.note(source, film.remark)
         if document:
-            files.done, pages = files.done + 1, pages + film.frames
-        else:
-            done, frames, seconds = done + 1, frames + film.frames, seconds + film.seconds
-    counts = [f'{pages} pages of TIFF files done'] if pages else []
-    if done or not pages:
-        counts.append(f'{done} film{"s"[: done != 1]} done')
-    return [*counts, f'{frames / seconds:.1f} frames per second'] if done else counts
+            files.done += 1
+            tally.pages += film.frames
+            continue
+        tally.films += 1
+        tally.frames += film.frames
+        tally.film_seconds += film.seconds
+
+
+def _summarize(args: argparse.Namespace, sources: 'Sources', tally: Tally) -> int:
+    """Print what became of the files, and return the exit status."""
+    from ..utils.errors import shortened
+
+    if tally.skipped:
+        print_line(
+            f'{tally.skipped} skipped: the result already exists (use --overwrite to replace it)',
+            sys.stderr,
+        )
+    if tally.in_color:
+        warn(
+            f'{tally.in_color} of the photos have color and were left alone (use --recolor to '
+            'replace it)'
+        )
+    if tally.had_colors:
+        warn(f'{tally.had_colors} of the photos had color, which was replaced')
+    if tally.had_pages:
+        warn(
+            f'{tally.had_pages} of the files had several pages or frames; the first was colorized '
+            '(--pages all colorizes all pages of TIFF files)'
+        )
+    counts = [f'{tally.done} done', f'{tally.skipped} skipped', f'{tally.failed} failed']
+    if tally.in_color:
+        counts.append(f'{tally.in_color} left in color')
+    if others := list(sources.passed_over):
+        kind = 'ignored because they are not images of a known format'
+        counts.append(f'{len(others)} {kind} ({shortened(others)})')
+    if tally.done:
+        counts.append(f'{tally.seconds / tally.done:.2f} s per image')
+    if tally.pages:
+        counts.append(f'{tally.pages} pages of TIFF files done')
+    if tally.films:
+        counts.append(f'{tally.films} film{"s"[: tally.films != 1]} done')
+        counts.append(f'{tally.frames / tally.film_seconds:.1f} frames per second')
+    print_line(f'{", ".join(counts)} -> {args.output}')
+    return FAILED if tally.failed else DONE

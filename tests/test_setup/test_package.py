@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LIBRARIES = ('mmagic', 'mmpretrain', 'mmdet', 'mmdet3d', 'mmdet3d-cpu', 'all')
 EXTRAS = {
     *LIBRARIES,
-    *['benchmark', 'demo', 'distillation', 'docs', 'evaluation', 'export', 'heif'],
+    *['benchmark', 'demo', 'distillation', 'docs', 'evaluation', 'export', 'heif', 'ray'],
     *['tests', 'video', 'web'],
 }
 CHECKOUT_ONLY = {'env.sh', 'demo.sh', 'test.sh', 'reproduce.py', 'compare_training.py'}

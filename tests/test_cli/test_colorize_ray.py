@@ -1,0 +1,118 @@
+import json
+import os
+import re
+import socket
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmengine.registry import MODELS
+from PIL import Image
+from skimage.data import camera
+
+from dualattn_mm.apis import save_generator
+from dualattn_mm.cli.main import main
+
+ROOT = Path(__file__).resolve().parents[2]
+COUNT = 16
+
+
+def found():
+    """Return the results by name, with what changes if one is written again."""
+    results = {path.name: path.stat() for path in Path('out').glob('**/*.png')}
+    return {name: (status.st_ino, status.st_mtime_ns) for name, status in results.items()}
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    """A Ray cluster whose head has no CPU, so that the worker runs on the other node."""
+    cluster_utils = pytest.importorskip('ray.cluster_utils')
+    from ray._private import services
+
+    start_raylet = services.start_raylet
+
+    def start_without_agents(*args, **kwargs):
+        """Write what Ray's agents write at their start, for which Ray waits only 15 s."""
+        node, folder = args[2], args[11]
+        for name in ('metrics_agent', 'metrics_export', 'dashboard_agent_listen'):
+            Path(folder, f'{name}_port_{node}').write_text('-1')
+        with socket.create_server(('127.0.0.1', 0)) as free:
+            kwargs['runtime_env_agent_port'] = free.getsockname()[1]
+        return start_raylet(*args, **kwargs)
+
+    monkeypatch.setattr(services, 'start_raylet', start_without_agents)
+    monkeypatch.setenv('PYTHONPATH', str(ROOT))
+    monkeypatch.setenv('RAY_USAGE_STATS_ENABLED', '0')
+    for name in ('agent_register_timeout_ms', 'raylet_start_wait_time_s'):
+        monkeypatch.setenv(f'RAY_{name}', '300000' if name.endswith('ms') else '100')
+    head = dict(num_cpus=0, include_dashboard=False, no_monitor=True, include_log_monitor=False)
+    cluster = cluster_utils.Cluster(True, head_node_args=dict(head, object_store_memory=2**27))
+    yield cluster
+    cluster.shutdown()
+
+
+@pytest.mark.slow
+def test_a_killed_node_loses_nothing(cluster, tmp_path, monkeypatch, capsys, tiny):
+    monkeypatch.chdir(tmp_path)
+    save_generator('tiny.safetensors', MODELS.build(tiny).state_dict(), tiny)
+    photo = Image.fromarray(camera()).resize((900, 900))
+    for folder in ('in', 'in/sub'):
+        os.mkdir(folder)
+        for number in range(COUNT // 2):
+            photo.rotate(number).save(f'{folder}/{Path(folder).name}{number}.png')
+    Path('in/bad.png').write_text('no image')
+    node = cluster.add_node(num_cpus=1, object_store_memory=2**27)
+    options = ['--weights', 'tiny.safetensors', '--size', '32', '--device', 'cpu']
+    command = ['colorize', 'in', '-o', 'out', *options]
+    with ThreadPoolExecutor() as pool:
+        run = pool.submit(main, [*command, '--ray', cluster.address])
+        while not (first := found()) and not run.done():
+            time.sleep(0.01)
+        cluster.remove_node(node, allow_graceful=False)
+        cluster.add_node(num_cpus=1, object_store_memory=2**27)
+        status = run.result()
+    out, err = capsys.readouterr()
+    assert status == 1, err
+    done, skipped = map(int, re.search(r'(\d+) done, (\d+) skipped, 1 failed, ', out).groups())
+    assert done + skipped == COUNT  # the worker that died finished those that were skipped
+    assert re.search(r'warning: a worker died; its \d files are run again', err)
+    (failure,) = map(json.loads, Path('out/failed.jsonl').read_text().splitlines())
+    assert failure['file'] == str(tmp_path / 'in/bad.png')
+    assert failure['reason'].startswith('not a JPEG')
+    results = found()
+    assert len(results) == COUNT
+    assert first.items() <= results.items()  # not written again
+    # the same command without Ray skips all of them, and colorizes them alike
+    main(command)
+    assert f'0 done, {COUNT} skipped, 1 failed' in capsys.readouterr().out
+    assert found() == results
+    main(['colorize', 'in/sub', '-o', 'again', *options])
+    for path in Path('again').glob('*.png'):
+        expected, result = Image.open(path), Image.open(Path('out/sub', path.name))
+        np.testing.assert_allclose(np.int16(result), np.int16(expected), atol=1)
+
+
+def test_ray_that_is_missing_is_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, 'ray', None)
+    Image.new('L', (8, 8)).save('a.png')
+    assert main(['colorize', 'a.png', '--ray']) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith('error: ray is needed for --ray')
+    assert lines[0].endswith("pip install 'dualattn_mm[ray]'")
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [(['--frames'], '--frames needs'), (['--overwrite', '-o', '.'], 'is in the output folder')],
+)
+def test_options_that_do_not_go_with_ray(tmp_path, monkeypatch, capsys, options, message):
+    monkeypatch.chdir(tmp_path)
+    os.mkdir('in')
+    Image.new('L', (8, 8)).save('in/a.png')
+    assert main(['colorize', 'in', *options, '--ray']) == 2
+    assert message in capsys.readouterr().err
