@@ -195,8 +195,11 @@ class DilatedAttention(_Attention):
         out = self._attend(self._windows(x, pad_h, pad_w), mask)
         out = out.reshape(batch, -1, g * g, x.shape[-1])
         out = dilated_reverse(out, g, height + pad_h, width + pad_w)
-        if padded:  # not by slices, whose length a compiler would have to prove
+        if padded:
+            # Not by slices, whose length a compiler would have to prove. The linear layer would
+            # copy as well, but only if needed, and a graph would be bound to that.
             out = out.narrow(1, 0, height).narrow(2, 0, width)
+            out = out.clone(memory_format=torch.contiguous_format)
         return self.proj(out)
 
     def _windows(self, x: Tensor, pad_h: int, pad_w: int) -> Tensor:

@@ -57,6 +57,24 @@ def test_network_compiles_to_one_graph(mode):
         assert len(traced(torch.randn(2, 3, side, side))) == 4
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(torch.compiler, 'is_exporting'), reason='torch < 2.7')
+@torch.no_grad()
+def test_one_graph_serves_many_sizes(perturb):
+    """Whether windows need padding or not, and in batches of different sizes."""
+    from torch._dynamo.testing import CompileCounter  # takes seconds to import
+
+    arch = dict(embed_dims=(8,), depths=(1,), stem_channels=4)
+    model = perturb(small(arch=arch, out_indices=0)).eval()
+    torch._dynamo.reset()
+    counter = CompileCounter()
+    compiled = torch.compile(model, fullgraph=True, dynamic=True, backend=counter)
+    for shape in (2, 3, 51, 97), (3, 3, 48, 96), (2, 3, 64, 64):
+        x = torch.randn(shape)
+        torch.testing.assert_close(compiled(x), model(x))
+    assert counter.frame_count == 1
+
+
 @torch.no_grad()
 def test_trace_serves_many_sizes(perturb):
     """Also that of a size which needs no padding."""
