@@ -97,8 +97,7 @@ imports() { "$venv" -W ignore -c "import ${1// /, }"; }
 packages() { # packages FILE...: install the packages of these files in requirements/
   local release
   uv "${pins[@]}" "${@/#/-r$reqs/}" || return
-  # Without libGL, as in most containers, opencv-python cannot be imported. opencv-python-headless
-  # replaces its files and provides the same `import cv2`.
+  # Without libGL, as in most containers, only the same files of opencv-python-headless work.
   ! imports cv2 2>/dev/null || return 0
   release="$("$venv" -c 'from importlib import metadata as m; print(m.version("opencv-python"))')" &&
     uv --no-deps --reinstall "opencv-python-headless==$release" && imports cv2
@@ -133,17 +132,16 @@ if ! packages_ready && ! has core "$content"; then
   step 'importing them as a check' imports 'torch torchvision mmengine.runner cv2 skimage lpips'
   stamp core "$content"
 fi
-has clone "$root" || rm -f "$state/clone"
-has clone "$root" || step "installing this clone: $root" uv --no-deps --no-build-isolation -e "$root"
+has clone "$root" || { rm -f "$state/clone" &&
+  step "installing this clone: $root" uv --no-deps --no-build-isolation -e "$root"; }
 stamp clone "$root"
 if ! packages_ready; then
   step 'installing mmcv with its ops' "$venv" "$root/tools/install_mmcv.py" --keep "${wheels:-${env%/*}}" \
     "$(grep -v '^#' "$reqs/$mmcv.txt")"
   rm -f "$state/core" # from here on, an interruption can leave core packages partly replaced
-  # mmcv's sparse convolutions are for GPUs.
   [[ $want == onedl ]] || "$venv" 2>/dev/null -c 'import torch, mmcv.ops as ops
 assert torch.cuda.is_available() and ops.get_compiling_cuda_version() != "not available"' ||
-    libraries+=(mmdet3d-cpu.txt)
+    libraries+=(mmdet3d-cpu.txt) # mmcv's sparse convolutions are for GPUs
   core+=(${libraries[@]+"${libraries[@]}"} benchmark.txt export.txt ray.txt docs.txt tests.txt)
   step 'installing the libraries and the packages for the tests' packages "${core[@]}"
   step 'importing them as a check' imports "$checked"
