@@ -2,9 +2,8 @@
 
 import argparse
 import sys
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..utils.arguments import natural
 from ..utils.command import DONE, FAILED
@@ -12,10 +11,8 @@ from ..utils.terminal import print_line, warn
 from .options import add_network_arguments
 
 if TYPE_CHECKING:
-    from ..apis.colorize_files import FileColorizer
-    from ..apis.files import Plan
-    from ..apis.pipeline import ColorizationPipeline
     from ..apis.sources import Sources
+    from .colorize_steps import Tally
 
 EPILOG = (
     'Exit status: 0 if all files were colorized or skipped; 1 if some files failed; 2 if an '
@@ -156,6 +153,7 @@ def run(args: argparse.Namespace) -> int:
     from ..apis.sources import find_sources
     from ..utils.atomic import check_writable
     from ..utils.films import require_av
+    from .colorize_steps import colorize, colorizer_options, make_pipeline, make_plan
 
     if args.saturation is not None:
         check_saturation(args.saturation)
@@ -176,123 +174,7 @@ def run(args: argparse.Namespace) -> int:
     return _summarize(args, sources, colorize(args, todo, files))
 
 
-@dataclass
-class Tally:
-    """What became of the files of a run, or of a part of it.
-
-    failures: (path, reason) of those that a worker of Ray could not colorize.
-    remarks: (path, remark) of those that it colorized.
-    """
-
-    done: int = 0
-    skipped: int = 0
-    failed: int = 0
-    in_color: int = 0
-    had_colors: int = 0
-    had_pages: int = 0
-    seconds: float = 0.0
-    pages: int = 0
-    films: int = 0
-    frames: int = 0
-    film_seconds: float = 0.0
-    failures: list[tuple[str, str]] = field(default_factory=list)
-    remarks: list[tuple[str, str]] = field(default_factory=list)
-
-    def add(self, other: 'Tally') -> None:
-        """Add those of another part."""
-        for name, value in vars(other).items():
-            setattr(self, name, getattr(self, name) + value)
-
-
-def make_plan(args: argparse.Namespace, sources: 'Sources') -> 'Plan':
-    """Return the plan for all files, or for a part of them."""
-    from ..apis.files import Plan
-    from ..utils.pixels import MAX_PIXELS, raise_limit
-
-    format_ = args.format and args.format.upper()
-    limit = args.max_pixels or MAX_PIXELS
-    raise_limit(limit)
-    all_pages = args.pages == 'all'
-    return Plan(sources, args.output, args.compare, args.overwrite, limit, format_, all_pages)
-
-
-def make_pipeline(args: argparse.Namespace) -> 'ColorizationPipeline':
-    """Load the network."""
-    from ..apis.pipeline import ColorizationPipeline
-    from ..utils.configs_dir import find_config
-    from ..utils.pixels import MAX_PIXELS
-
-    config = None if args.config is None else find_config(args.config)
-    limit = args.max_pixels or MAX_PIXELS
-    return ColorizationPipeline(
-        args.weights, config, args.device, args.size, args.batch_size, limit
-    )
-
-
-def colorizer_options(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the arguments of `FileColorizer` after the pipeline."""
-    from ..apis.smoothing import ColorSmoother
-
-    smoother = ColorSmoother(args.smooth)  # checks the strength
-    return dict(
-        saturation=args.saturation,
-        overwrite=args.overwrite,
-        smoother=smoother if args.frames else None,
-        quality=args.quality,
-        recolor=args.recolor or args.frames,  # a film with a part of its frames is none
-    )
-
-
-def colorize(args: argparse.Namespace, todo: 'Plan', files: 'FileColorizer') -> Tally:
-    """Colorize the photos of a plan, and then its films."""
-    tally = Tally(seconds=files.colorize(todo), skipped=todo.skipped)
-    if todo.films:
-        _colorize_films(args, todo.films, files, tally)
-    for name in ('done', 'failed', 'in_color', 'had_colors', 'had_pages'):
-        setattr(tally, name, getattr(files, name))
-    return tally
-
-
-def _colorize_films(
-    args: argparse.Namespace,
-    films: list[tuple[Path, Path]],
-    files: 'FileColorizer',
-    tally: Tally,
-) -> None:
-    from ..apis.animation import colorize_animation
-    from ..apis.film import colorize_film
-    from ..apis.pages import colorize_pages
-    from ..utils.errors import ColorizeError
-    from ..utils.film_writer import FilmOptions
-    from ..utils.films import is_film
-    from ..utils.image_io import SUFFIXES
-
-    options = FilmOptions(args.crf, args.preset)
-    for source, target in films:
-        common = (files.pipe, source, target, args.saturation)
-        document = target.suffix.lower() in SUFFIXES['TIFF']
-        try:
-            if document:
-                film = colorize_pages(*common, args.overwrite, args.recolor)
-            elif is_film(source):
-                film = colorize_film(*common, args.smooth, options, args.overwrite)
-            else:
-                film = colorize_animation(*common, args.smooth, args.overwrite)
-        except ColorizeError as error:
-            files.report(source, error)
-            continue
-        if film.remark:
-            files.note(source, film.remark)
-        if document:
-            files.done += 1
-            tally.pages += film.frames
-            continue
-        tally.films += 1
-        tally.frames += film.frames
-        tally.film_seconds += film.seconds
-
-
-def _summarize(args: argparse.Namespace, sources: 'Sources', tally: Tally) -> int:
+def _summarize(args: argparse.Namespace, sources: 'Sources', tally: 'Tally') -> int:
     """Print what became of the files, and return the exit status."""
     from ..utils.errors import shortened
 

@@ -17,7 +17,7 @@ from ..apis.sources import Sources
 from ..utils.atomic import check_writable
 from ..utils.errors import ColorizeError
 from ..utils.ray_pool import ray_cluster, run_batches, worker_options
-from .colorize import Tally, colorize, colorizer_options, make_pipeline, make_plan
+from .colorize_steps import Tally, colorize, colorizer_options, make_pipeline, make_plan
 
 MANIFEST = 'failed.jsonl'  # in the output folder
 _FILES = 128  # in a batch of one worker, at most
