@@ -1,6 +1,7 @@
 # The mini preset for a CPU or one GPU in the core environment. Use it for your own photos, from
 # random weights or from published ones (load_from). The bundled weights were trained with
-# color_dualattn_mini_distilled.py. docs/training.md describes the results to expect.
+# color_dualattn_mini_distilled.py, then with color_dualattn_mini_finetune.py. docs/training.md
+# describes the results to expect.
 #   --cfg-options train_dataloader.dataset.data_root=FOLDER load_from=WEIGHTS.safetensors
 # Larger batches make better use of a GPU:
 #   train_dataloader.batch_size=256 train_dataloader.num_workers=14 optim_wrapper.optimizer.lr=1e-3

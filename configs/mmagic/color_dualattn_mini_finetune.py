@@ -5,8 +5,9 @@
 #   custom_hooks.4.seconds=6300
 _base_ = 'color_dualattn_mini.py'
 
-crop_size = 192
+image_size = 192  # for colorizing
 model = dict(
+    generator=dict(image_size=image_size),
     distillation=dict(
         type='FeatureDistillation',
         weights='data/efficientnet-lite0-57934424.pth',
@@ -22,8 +23,17 @@ train_dataloader = dict(
         pipeline=[
             dict(type='LoadPhoto'),
             dict(type='SkipNearGray', min_colorfulness=4.0),
-            dict(type='ColorizationCrop', size=crop_size, scale=(0.3, 1.0)),
+            dict(type='ColorizationCrop', size=192, scale=(0.3, 1.0)),
             dict(type='PackColorization', ground_truth=False),
+        ],
+    ),
+)
+test_dataloader = dict(
+    dataset=dict(
+        pipeline=[
+            dict(type='LoadPhoto'),
+            dict(type='ColorizationSquash', size=image_size),
+            dict(type='PackColorization'),
         ],
     ),
 )
