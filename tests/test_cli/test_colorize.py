@@ -482,7 +482,7 @@ def test_the_script_itself(photos, tiny, start):
     Path('bad.jpg').write_text('no image')
     code = 'import runpy, sys\n' + ''.join(f'sys.modules[{name!r}] = None\n' for name in FOREIGN)
     code += f'runpy.run_path({str(ROOT / "tools" / "colorize.py")!r}, None, "__main__")'
-    argv = ('in', 'bad.jpg', '-o', 'out', '--weights', 'tiny.safetensors', '--size', '33')
+    argv = ('in', 'bad.jpg', '--recolor', '-o', 'out', '--weights', 'tiny.safetensors')
     alone = ('env', '-u', 'HOME', '-u', 'USER', '-u', 'LOGNAME', sys.executable, '-W', 'ignore')
     process = start(*alone, '-c', code, *argv, stderr=subprocess.PIPE)
     out, err = process.communicate(timeout=PATIENCE)

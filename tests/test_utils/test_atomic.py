@@ -123,7 +123,8 @@ for name, write in writers.items():
         assert 'File too large' in str(error), error
     else:
         raise AssertionError(name)
-status = main(['colorize', 'photos', '-o', 'out', '--device', 'cpu', '--size', '32', '--compare'])
+argv = ['--device', 'cpu', '--size', '32', '--compare', '--recolor']
+status = main(['colorize', 'photos', '-o', 'out', *argv])
 assert status == 1, status
 assert not list(out.rglob('*')), list(out.rglob('*'))
 """
