@@ -180,7 +180,7 @@ def page(address):
         p.chromium.launch(executable_path=BROWSER, args=['--no-sandbox']) as browser,
     ):
         page = browser.new_page(viewport={'width': 1100, 'height': 1000})
-        page.set_default_timeout(600_000)
+        page.set_default_timeout(120_000)
         outside = []
         page.on('request', lambda request: outside.append(request.url))
         page.goto(address)
@@ -199,7 +199,7 @@ def choose(page, *files):
         'input[type=file]',
         [{'name': name, 'mimeType': 'image/png', 'buffer': data} for name, data in files],
     )
-    page.get_by_text(re.compile(r'\d B|KB')).nth(len(files) - 1).wait_for()
+    page.get_by_text(re.compile(r'\d\s(B|KB)')).nth(len(files) - 1).wait_for()
 
 
 def download(page, text):
