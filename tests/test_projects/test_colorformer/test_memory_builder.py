@@ -189,7 +189,7 @@ def test_the_encoder_of_a_colorizer(tmp_path):
     x = torch.randn(1, 1, 64, 64)
     assert torch.equal(encoder(x)[-1], generator.eval().encoder(x)[-1])
     shipped, size = memory_builder.load_encoder(None, None)
-    assert (shipped.embed_dims[-1], size) == (192, 160)
+    assert (shipped.embed_dims[-1], size) == (192, 192)
 
 
 def test_the_backbone_of_a_classifier(tmp_path):
@@ -240,7 +240,7 @@ def test_from_photos_to_a_trained_decoder(tmp_path, monkeypatch, capsys):
     sizes = ['--centers', '8', '--colors', '2', '--channels', '6']
     monkeypatch.setattr(sys, 'argv', [tool, str(folder), '-o', str(file), *sizes])
     assert runpy.run_path(tool)['main']() == 0
-    assert capsys.readouterr().out.startswith('4 photos, 100 cells, 6 channels with ')
+    assert capsys.readouterr().out.startswith('4 photos, 144 cells, 6 channels with ')
     head = dict(type='ColorMemory', in_channels=8, num_semantics=8, num_colors=2)
     head.update(semantic_channels=6, memory=str(file))
     model = MODELS.build(
