@@ -187,7 +187,7 @@ def check_output(path: Path, dynamic: bool = False) -> None:
     if not hasattr(torch.compiler, 'is_exporting'):
         raise UserError(f'exporting needs torch >= 2.7, this is torch {torch.__version__}')
     for name in _LIBRARIES if path.suffix == '.onnx' else ():
-        library(name, 'ONNX files', '"dualattn_mm[export]"')
+        library(name, 'ONNX files', "'dualattn_mm[export]'")
 
 
 def check_size(size: Sequence[int]) -> None:

@@ -162,4 +162,4 @@ def test_wrong_use_is_one_line(call, convs, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'onnxruntime', None)
     status, out, err = call(convs, '-o', tmp_path / 'net.onnx')
     assert (status, out, err.count('\n')) == (2, '', 1)
-    assert 'pip install "dualattn_mm[export]"' in err
+    assert "pip install 'dualattn_mm[export]'" in err
