@@ -8,7 +8,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..utils.animation_io import read_animation, write_animation
-from ..utils.errors import ColorizeError, first_line
+from ..utils.errors import writing
 from .frames import FilmResult, colorize_frames
 from .pipeline import ColorizationPipeline, Photo
 from .smoothing import DEFAULT_STRENGTH, ColorSmoother
@@ -52,9 +52,6 @@ def colorize_animation(
 
     count = len(animation.frames)
     frames = list(colorize_frames(pipe, animation.frames, load, save, smoother, count, max_frames))
-    try:
+    with writing():
         write_animation(animation._replace(frames=frames), target, overwrite)
-    except (OSError, ValueError, MemoryError) as error:
-        reason = getattr(error, 'strerror', None) or first_line(error)
-        raise ColorizeError(f'the result cannot be written: {reason}') from error
     return FilmResult(count, time.perf_counter() - start, '')

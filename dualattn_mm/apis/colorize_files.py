@@ -16,7 +16,7 @@ from tqdm import tqdm
 from ..utils.colorfulness import has_colors
 from ..utils.deep_image import DEEP_FORMATS
 from ..utils.encoding import left_out, save_options
-from ..utils.errors import ColorizeError, first_line
+from ..utils.errors import ColorizeError, writing
 from ..utils.image_io import output_format, read_with_options, write_image
 from ..utils.pixels import quiet
 from ..utils.terminal import printable
@@ -139,7 +139,7 @@ class FileColorizer:
     def _write(self, read: _Read, ab: Tensor) -> _Written:
         job, photo, had_colors, options = read
         remarks = [photo.remark]
-        try:
+        with writing():
             if job.output:
                 if job.format == 'JPEG' and photo.alpha is not None:
                     raise ColorizeError(
@@ -154,11 +154,6 @@ class FileColorizer:
                 saturations = 0.0, self.saturation
                 gray, color = (self.pipe.finish_image(photo, ab, s) for s in saturations)
                 write_image(side_by_side(gray, color), job.compare, 'PNG', self.overwrite)
-        except ColorizeError:
-            raise
-        except (OSError, ValueError, MemoryError) as error:
-            reason = getattr(error, 'strerror', None) or first_line(error)
-            raise ColorizeError(f'the result cannot be written: {reason}') from error
         return _Written(had_colors, '; '.join(filter(None, remarks)))
 
     def _count(self, job: Job, outcome: Future[_Written]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from ..utils.atomic import atomic_file
-from ..utils.errors import ColorizeError, first_line
+from ..utils.errors import writing
 from ..utils.film_reader import FilmReader
 from ..utils.film_writer import FilmOptions, FilmWriter
 from ..utils.yuv import at_chroma_size, gray_of, set_chroma
@@ -58,17 +58,12 @@ def colorize_film(
     start = time.perf_counter()
     smoother = ColorSmoother(smooth)
     with FilmReader(source, pipe.max_pixels) as film:
-        try:
-            with (
-                atomic_file(target, overwrite) as temporary,
-                FilmWriter(temporary, target.suffix, film, options or FilmOptions()) as writer,
-            ):
-                count = _copy_colorized(pipe, film, writer, smoother, saturation, max_frames)
-        except ColorizeError:
-            raise
-        except (OSError, ValueError, MemoryError) as error:  # PyAV's errors are of these classes
-            reason = getattr(error, 'strerror', None) or first_line(error)
-            raise ColorizeError(f'the result cannot be written: {reason}') from error
+        with (
+            writing(),
+            atomic_file(target, overwrite) as temporary,
+            FilmWriter(temporary, target.suffix, film, options or FilmOptions()) as writer,
+        ):
+            count = _copy_colorized(pipe, film, writer, smoother, saturation, max_frames)
         remarks = [film.remark] if film.remark else []
         if writer.left_out:
             remarks.append(f'{target.suffix} cannot hold {", ".join(writer.left_out)}')

@@ -12,7 +12,7 @@ from ..utils.atomic import atomic_file
 from ..utils.colorfulness import has_colors
 from ..utils.deep_image import encode_deep
 from ..utils.encoding import encode, save_options
-from ..utils.errors import ColorizeError, first_line
+from ..utils.errors import ColorizeError, writing
 from ..utils.image_io import page_sizes, read_with_options
 from ..utils.tiff_file import write_tiff
 from .frames import FilmResult, colorize_frames
@@ -80,12 +80,6 @@ def colorize_pages(
         for page in colorize_frames(pipe, pages, load, save, ColorSmoother(0), len(pages)):
             yield page, {}
 
-    try:
-        with atomic_file(target, overwrite) as temporary, temporary.open('wb') as out:
-            write_tiff(out, stored())
-    except ColorizeError:
-        raise
-    except (OSError, ValueError, MemoryError) as error:
-        reason = getattr(error, 'strerror', None) or first_line(error)
-        raise ColorizeError(f'the result cannot be written: {reason}') from error
+    with writing(), atomic_file(target, overwrite) as temporary, temporary.open('wb') as out:
+        write_tiff(out, stored())
     return FilmResult(len(pages), time.perf_counter() - start, '')

@@ -1,6 +1,7 @@
 """Errors that a user can fix, and helpers for their messages."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 
 class UserError(ValueError):
@@ -23,6 +24,22 @@ def first_line(error: BaseException) -> str:
     """Return the first line of an error's message, or its class name if the message is empty."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """Report an error of the system or a library, while a result is written, in one line.
+
+    Raises:
+        ColorizeError: in place of such an error; one that is raised within is kept.
+    """
+    try:
+        yield
+    except ColorizeError:
+        raise
+    except (OSError, ValueError, MemoryError) as error:  # PyAV's errors are of these classes
+        reason = getattr(error, 'strerror', None) or first_line(error)
+        raise ColorizeError(f'the result cannot be written: {reason}') from error
 
 
 class RunError(UserError):
