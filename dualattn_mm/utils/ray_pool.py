@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Generator, Iterable
 from typing import Any, TypeVar
 
-from .errors import UserError
+from .errors import UserError, first_line
 from .libraries import library
 from .terminal import warn
 
@@ -17,9 +17,8 @@ LOCAL = 'local'  # the address that stands for a new Ray on this machine
 _ATTEMPTS = 3  # how often the workers of a batch may die before its items are tried one by one
 _FAILED_STARTS = 8  # how many workers in a row may die before their first batch
 _CORES = 4  # of a worker without a GPU
-_STORE = (
-    2**27
-)  # bytes; Ray would reserve 30% of the memory for large objects, of which there are none
+# Bytes for large objects, of which there are none; Ray would reserve 30% of the memory.
+_STORE = 2**27
 
 
 @contextlib.contextmanager
@@ -42,8 +41,7 @@ def ray_cluster(address: str) -> Generator[None, None, None]:
         try:
             ray.init(address, **quiet, **new)
         except (ConnectionError, ValueError, RuntimeError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise UserError(f'no Ray cluster at {address}: {reason}') from None
+            raise UserError(f'no Ray cluster at {address}: {first_line(error)}') from None
     try:
         yield
     finally:

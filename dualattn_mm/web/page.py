@@ -187,7 +187,7 @@ def _blocks(service: Service, files: _Files) -> Any:
         photos = [result for result in results if result.previews]
         films = len(results) - len(photos)
         if films:
-            notes.append(f'{films} film{"s"[: films == 0]} colorized: download to watch.')
+            notes.append(f'{films} film{"s"[: films != 1]} colorized: download to watch.')
         if results:
             path = results[0].path if len(results) == 1 else await run_in_threadpool(_zip, results)
             label = (
