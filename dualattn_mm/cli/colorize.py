@@ -184,7 +184,7 @@ def _summarize(args: argparse.Namespace, sources: 'Sources', tally: 'Tally') -> 
             sys.stderr,
         )
     if tally.in_color:
-        warn(f'{tally.in_color} photos in color were left alone (use --recolor to replace it)')
+        warn(f'photos in color that were left alone: {tally.in_color} (see --recolor)')
     if tally.had_colors:
         warn(f'{tally.had_colors} of the photos had color, which was replaced')
     if tally.had_pages:
