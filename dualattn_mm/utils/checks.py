@@ -1,5 +1,6 @@
 """Check arguments, and report invalid ones in one line."""
 
+import math
 from collections.abc import Sequence
 
 from .errors import UserError
@@ -19,6 +20,13 @@ def require_natural(**arguments: object) -> None:
     """Raise UserError, a ValueError, unless every argument is a positive integer."""
     for name, value in arguments.items():
         require(_is_natural(value), name, value, 'a positive integer')
+
+
+def require_positive(**arguments: object) -> None:
+    """Raise UserError, a ValueError, unless every argument is a finite number above 0."""
+    for name, value in arguments.items():
+        positive = isinstance(value, (int, float)) and 0 < value < math.inf
+        require(positive, name, value, 'a number above 0')
 
 
 def natural_numbers(name: str, value: object, length: int | None = None) -> tuple[int, ...]:

@@ -10,7 +10,13 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from ...utils.checks import as_tuple, natural_numbers, require, require_natural
+from ...utils.checks import (
+    as_tuple,
+    natural_numbers,
+    require,
+    require_natural,
+    require_positive,
+)
 from ..hub import HubMixin
 from .attention import (
     ATTENTION_KINDS,
@@ -174,12 +180,7 @@ class DualAttention(HubMixin, BaseModule):
             order,
             f'a sequence of kinds from {ATTENTION_KINDS}',
         )
-        require(
-            isinstance(mlp_ratio, Real) and mlp_ratio > 0,
-            'mlp_ratio',
-            mlp_ratio,
-            'a number above 0',
-        )
+        require_positive(mlp_ratio=mlp_ratio)
         require(fca_scale in FCA_SCALES, 'fca_scale', fca_scale, f'one of {FCA_SCALES}')
         require(
             isinstance(drop_path_rate, Real) and 0 <= drop_path_rate < 1,

@@ -1,5 +1,6 @@
 """DualAttentionBEV: the blocks of the encoder as a replacement for mmdet3d's SECOND backbone."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,13 +9,14 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from ...utils.checks import natural_numbers, require, require_natural
+from ...utils.checks import natural_numbers, require, require_natural, require_positive
 from .attention import DualBlock, init_weights
+from .pretrained import require_pretrained_fits
 
 
 @MODELS.register_module()
 class DualAttentionBEV(BaseModule):
-    """A drop-in replacement for mmdet3d's SECOND with the same arguments and shapes (Sec. IV-G).
+    """A drop-in replacement for mmdet3d's SECOND with its arguments and shapes (Sec. IV-G).
 
     Each stage is a strided 3 x 3 convolution with norm and ReLU, as in SECOND, followed by pairs of
     dilated and channel attention. The outputs are not normalized, because SECONDFPN does that.
@@ -26,8 +28,11 @@ class DualAttentionBEV(BaseModule):
         layer_strides: stride of each stage.
         norm_cfg: mmcv config of the norm after the strided convolution.
         conv_cfg: mmcv config of the strided convolution.
+        init_cfg: mmengine's initialization. A checkpoint that does not fit raises an error.
+        pretrained: checkpoint to initialize from. It is deprecated, as in SECOND: use `init_cfg`.
         depths: pairs per stage; the default is one pair per five of SECOND's layers, at least one.
-        init_cfg: mmengine's initialization.
+        mlp_ratio: width of the feed-forward networks relative to the channels.
+        with_cp: save memory in training with gradient checkpointing, which takes more time.
 
     Raises:
         ValueError: if an argument is invalid.
@@ -44,14 +49,26 @@ class DualAttentionBEV(BaseModule):
         layer_strides: Sequence[int] = (2, 2, 2),
         norm_cfg: Mapping[str, Any] = dict(type='BN', eps=1e-3, momentum=0.01),
         conv_cfg: Mapping[str, Any] = dict(type='Conv2d', bias=False),
-        depths: Sequence[int] | None = None,
         init_cfg: dict | list[dict] | None = None,
+        pretrained: str | None = None,
+        depths: Sequence[int] | None = None,
+        mlp_ratio: float = 4,
+        with_cp: bool = False,
     ) -> None:
+        if pretrained is not None:
+            require(not init_cfg, 'pretrained', pretrained, 'None if init_cfg is given')
+            warnings.warn(
+                "pretrained is deprecated; use init_cfg=dict(type='Pretrained', checkpoint=...)",
+                FutureWarning,
+                stacklevel=2,
+            )
+            init_cfg = dict(type='Pretrained', checkpoint=pretrained)
         super().__init__(init_cfg)
         # mmcv is imported here, because only mmdet3d users need it, and mmdet3d requires it.
         from mmcv.cnn import build_conv_layer, build_norm_layer
 
         require_natural(in_channels=in_channels)
+        require_positive(mlp_ratio=mlp_ratio)
         out_channels = natural_numbers('out_channels', out_channels)
         require(
             all(channels % self.head_dim == 0 for channels in out_channels),
@@ -73,7 +90,15 @@ class DualAttentionBEV(BaseModule):
                 nn.ReLU(inplace=True),
             )
             pairs = [
-                DualBlock(channels, ('sda', 'fca'), self.window_size, self.head_dim, self.group_dim)
+                DualBlock(
+                    channels,
+                    ('sda', 'fca'),
+                    self.window_size,
+                    self.head_dim,
+                    self.group_dim,
+                    mlp_ratio=mlp_ratio,
+                    with_cp=with_cp,
+                )
                 for _ in range(depth)
             ]
             self.stages.append(nn.ModuleDict({'entry': entry, 'blocks': nn.Sequential(*pairs)}))
@@ -97,3 +122,13 @@ class DualAttentionBEV(BaseModule):
             x = blocks(x).permute(0, 3, 1, 2).contiguous(memory_format=layout)
             outs.append(x)
         return tuple(outs)
+
+    def init_weights(self) -> None:
+        """Initialize as `init_cfg` or `pretrained` specifies.
+
+        Raises:
+            UserError: if the checkpoint does not fit.
+        """
+        if not self.is_init:
+            require_pretrained_fits(self, self.init_cfg)
+        super().init_weights()

@@ -33,7 +33,7 @@ def pretrained_cfgs(init_cfg: Any, name: str = 'init_cfg') -> list[Mapping[str, 
 
 
 def require_pretrained_fits(
-    module: nn.Module, init_cfg: dict | Sequence[dict] | None, free: str
+    module: nn.Module, init_cfg: dict | Sequence[dict] | None, free: str = '(?!)'
 ) -> None:
     """Check that the checkpoint in `init_cfg` has exactly the weights of a module.
 
@@ -43,7 +43,8 @@ def require_pretrained_fits(
     Args:
         module: the module to initialize.
         init_cfg: mmengine's initialization config; types other than 'Pretrained' are not checked.
-        free: regular expression for the start of names that may be missing on either side.
+        free: regular expression for the start of names that may be missing on either side; by
+            default there are none.
 
     Raises:
         UserError: if a weight is missing, unexpected or has another shape, or init_cfg is not a

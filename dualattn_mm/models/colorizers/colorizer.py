@@ -11,7 +11,7 @@ from mmengine.registry import MODELS
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
-from ...utils.checks import require, require_natural
+from ...utils.checks import require, require_natural, require_positive
 from ...utils.color_space import join_lightness, rgb_to_lab
 from ...utils.wrappers import unwrapped
 
@@ -77,7 +77,7 @@ class Colorizer(BaseModel):
             init_cfg,
         )
         require(l1_weight >= 0, 'l1_weight', l1_weight, 'a number of at least 0')
-        require(weight_clip > 0, 'weight_clip', weight_clip, 'a number above 0')
+        require_positive(weight_clip=weight_clip)
         require_natural(n_critic=n_critic)
         for size in train_sizes:
             require_natural(train_sizes=size)

@@ -6,7 +6,7 @@ from mmengine.dist import all_reduce
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from ...utils.checks import require
+from ...utils.checks import require, require_positive
 from ...utils.color_space import rgb_to_lab
 
 _LEAST, _CELL, _SIDE = -130, 10, 26  # ab from -130 to 130 in cells of 10 x 10
@@ -50,11 +50,10 @@ class RebalancedColorLoss(nn.Module):
         neutral: float = 6.0,
     ) -> None:
         super().__init__()
-        require(delta > 0, 'delta', delta, 'a number above 0')
+        require_positive(delta=delta, neutral=neutral)
         require(0 < uniform <= 1, 'uniform', uniform, 'a number in (0, 1]')
         require(0 < momentum <= 1, 'momentum', momentum, 'a number in (0, 1]')
         require(neutral_weight >= 0, 'neutral_weight', neutral_weight, 'a number of at least 0')
-        require(neutral > 0, 'neutral', neutral, 'a number above 0')
         self.loss_weight = loss_weight
         self.neutral_weight = neutral_weight
         self.neutral = neutral

@@ -10,6 +10,7 @@ import torch
 pytest.importorskip('mmcv')
 
 from dualattn_mm import DualAttentionBEV
+from dualattn_mm.utils.errors import UserError
 
 pytestmark = pytest.mark.integration
 
@@ -61,10 +62,10 @@ def test_output_shapes_are_those_of_second(second, kwargs, height, width):
 def test_arguments_are_those_of_second(second):
     ours = list(inspect.signature(DualAttentionBEV).parameters.values())
     theirs = list(inspect.signature(second).parameters.values())
-    shared = [p.name for p in theirs if p.name not in ('init_cfg', 'pretrained')]
-    assert [p.name for p in ours] == [*shared, 'depths', 'init_cfg']
-    for ours_p, theirs_p in zip(ours[: len(shared)], theirs[: len(shared)], strict=True):
+    assert [p.name for p in ours[len(theirs) :]] == ['depths', 'mlp_ratio', 'with_cp']
+    for ours_p, theirs_p in zip(ours, theirs, strict=False):
         default = theirs_p.default
+        assert ours_p.name == theirs_p.name
         assert ours_p.default == (tuple(default) if isinstance(default, list) else default)
 
 
@@ -77,6 +78,55 @@ def test_depths_follow_from_layer_nums(layer_nums, depths):
     assert tuple(len(stage.blocks) for stage in model.stages) == depths
     explicit = DualAttentionBEV(4, (32,) * n, layer_nums, (1,) * n, depths=(1, 3, 1)[:n])
     assert tuple(len(stage.blocks) for stage in explicit.stages) == (1, 3, 1)[:n]
+
+
+@pytest.mark.parametrize(('mlp_ratio', 'hidden'), [(4, [128, 256]), (1.5, [48, 96])])
+def test_mlp_ratio_sets_the_width_of_the_feed_forward_networks(mlp_ratio, hidden):
+    model = DualAttentionBEV(**SMALL, mlp_ratio=mlp_ratio)
+    for stage, width in zip(model.stages, hidden, strict=True):
+        for half_block in stage.blocks[0].children():
+            assert half_block.ffn.fc1.out_features == half_block.ffn.fc2.in_features == width
+
+
+def test_checkpointing_recomputes_and_changes_nothing(perturb):
+    plain = perturb(DualAttentionBEV(**SMALL))
+    saving = DualAttentionBEV(**SMALL, with_cp=True)
+    saving.load_state_dict(plain.state_dict())
+    calls = []
+    for stage in saving.stages:
+        for half_block in stage.blocks[0].children():
+            half_block.norm1.register_forward_pre_hook(lambda *_: calls.append(1))
+    x, results = torch.randn(2, 6, 25, 22), []
+    for model in (plain, saving):
+        outs = model(x)
+        sum(out.square().sum() for out in outs).backward()
+        results.append((outs, [p.grad for p in model.parameters()], list(model.buffers())))
+    torch.testing.assert_close(results[1], results[0])
+    assert len(calls) == 2 * 4, 'forward and recomputation'
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    source = DualAttentionBEV(**SMALL)
+    torch.save(dict(state_dict=source.state_dict()), tmp_path / 'start.pth')
+    return str(tmp_path / 'start.pth'), source.state_dict()
+
+
+def test_pretrained_is_deprecated_and_loads_a_checkpoint(checkpoint):
+    file, state = checkpoint
+    with pytest.warns(FutureWarning, match='pretrained is deprecated; use init_cfg'):
+        model = DualAttentionBEV(**SMALL, pretrained=file)
+    model.init_weights()
+    for name, value in state.items():
+        assert torch.equal(model.state_dict()[name], value), name
+
+
+def test_pretrained_that_does_not_fit_is_an_error(checkpoint):
+    model = DualAttentionBEV(
+        **SMALL, mlp_ratio=2, init_cfg=dict(type='Pretrained', checkpoint=checkpoint[0])
+    )
+    with pytest.raises(UserError, match=r'start\.pth does not fit DualAttentionBEV: \d+ '):
+        model.init_weights()
 
 
 @pytest.mark.parametrize(('height', 'width'), [(25, 22), (45, 45), (3, 70), (16, 16)])
@@ -153,6 +203,12 @@ def test_state_dict_keys_are_the_stored_ones():
         (dict(depths=(0, 1)), ['depths', '(0, 1)']),
         (dict(layer_strides=(0, 2)), ['layer_strides', '(0, 2)']),
         (dict(layer_nums=5), ['layer_nums', '5']),
+        (dict(mlp_ratio=0), ['mlp_ratio', '0', 'above 0']),
+        (dict(mlp_ratio=float('nan')), ['mlp_ratio', 'nan']),
+        (
+            dict(pretrained='a.pth', init_cfg=dict(type='Pretrained', checkpoint='b.pth')),
+            ['pretrained', 'a.pth', 'None if init_cfg is given'],
+        ),
     ],
     ids=str,
 )
