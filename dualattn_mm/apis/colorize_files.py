@@ -19,6 +19,7 @@ from ..utils.encoding import left_out, save_options
 from ..utils.errors import ColorizeError, writing
 from ..utils.image_io import output_format, read_with_options, write_image
 from ..utils.pixels import quiet
+from ..utils.remote import local_copy, url_of
 from ..utils.terminal import printable
 from .files import Job, Plan
 from .overlap import overlap
@@ -90,11 +91,11 @@ class FileColorizer:
     def report(self, path: Path, reason: object) -> None:
         """Count a failed file and print the reason in one line."""
         self.failed += 1
-        say(f'{path}: {reason}')
+        say(f'{url_of(path)}: {reason}')
 
     def note(self, path: Path, remark: str) -> None:
         """Print what of a colorized file was damaged and not copied."""
-        say(f'{path}: {remark}')
+        say(f'{url_of(path)}: {remark}')
 
     def colorize(self, plan: Plan) -> float:
         """Colorize the photos of a plan.
@@ -117,7 +118,8 @@ class FileColorizer:
         return time.perf_counter() - start
 
     def _read(self, job: Job) -> _Read:
-        image, options = read_with_options(job.source, self.pipe.max_pixels)
+        with local_copy(job.source) as source:
+            image, options = read_with_options(source, self.pipe.max_pixels)
         in_color = has_colors(image)
         if in_color and not self.recolor:
             raise _InColorError

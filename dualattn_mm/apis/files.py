@@ -19,6 +19,7 @@ from ..utils.image_io import (
     read_header,
 )
 from ..utils.pixels import MAX_PIXELS
+from ..utils.remote import exists, is_remote, url_of
 from .sources import Sources
 
 COMPARE_SUFFIX = '.compare.png'
@@ -149,7 +150,7 @@ class Plan:
         """
         target = self._file or Path(self.folder, folder, source.name)
         skip = len(others) == 1 and not (self._overwrite or self._compare or self._format)
-        if skip and os.path.lexists(target) and not self._is_input(target, others):
+        if skip and exists(target) and not self._is_input(target, others):
             # No other file can have this result, so the format in the header does not matter.
             self.skipped += 1
             return None
@@ -193,7 +194,7 @@ class Plan:
 
     def _check_input(self, path: Path, others: list[Path]) -> None:
         if self._is_input(path, others):
-            raise ColorizeError(f'{path} is an input and would be overwritten: change -o')
+            raise ColorizeError(f'{url_of(path)} is an input and would be overwritten: change -o')
 
     @cached_property
     def _inputs(self) -> set[int | None]:
@@ -202,7 +203,7 @@ class Plan:
         return set(map(_identity, paths))
 
     def _unless_present(self, path: Path | None) -> Path | None:
-        return None if path is None or (not self._overwrite and os.path.lexists(path)) else path
+        return None if path is None or (not self._overwrite and exists(path)) else path
 
 
 def _format_of_file(output: Path) -> str | None:
@@ -220,7 +221,12 @@ def _format_of_file(output: Path) -> str | None:
 
 
 def _identity(path: Path) -> int | None:
-    """Return a number that a file has under any spelling of its name; None if it is missing."""
+    """Return a number that a file has under any spelling of its name; None if it is missing.
+
+    Remote files have one name.
+    """
+    if is_remote(path):
+        return hash(path)
     try:
         status = os.stat(path)  # follows links
     except OSError:

@@ -14,6 +14,7 @@ from pathlib import Path
 from ..utils.errors import ColorizeError, shortened
 from ..utils.films import FILM_SUFFIXES
 from ..utils.image_io import PHOTO_SUFFIXES
+from ..utils.remote import is_remote, kind_of, remote_folders_below
 from ..utils.walk import folders_below
 
 _SUFFIXES = PHOTO_SUFFIXES + FILM_SUFFIXES
@@ -82,7 +83,8 @@ def _numbers(text: str) -> list[tuple[int, str]]:
 def find_sources(inputs: Sequence[str], output: Path, by_number: bool = False) -> Sources:
     """Find the files.
 
-    An input is a file, a folder or a glob pattern. Folders are searched with their subfolders;
+    An input is a file, a folder or a glob pattern, or the URL of one in a place that fsspec serves.
+    Folders are searched with their subfolders;
     hidden files, hidden folders and linked folders are ignored. In a pattern, '**' matches any
     number of folders. The result of a file goes directly into the output folder. A result from a
     folder keeps its path below that folder, and a result from a pattern keeps its path from the
@@ -113,9 +115,13 @@ def find_sources(inputs: Sequence[str], output: Path, by_number: bool = False) -
 def _add(text: str, output: Path, result: Sources) -> Iterator[str]:
     """Add the files of an input, and yield the paths of files without a known suffix."""
     path = Path(text)
-    if text and os.path.isdir(path):
+    if is_remote(text):
+        kind = kind_of(path)
+    else:
+        kind = 'directory' if os.path.isdir(path) else 'file' if os.path.exists(path) else None
+    if text and kind == 'directory':
         folders, base = _search(path, result), path
-    elif text and os.path.exists(path):
+    elif text and kind:
         result.add(Path(), str(path.parent), [path.name])
         return
     elif glob.has_magic(text):
@@ -149,22 +155,29 @@ def _search(folder: Path, result: Sources) -> Iterator[tuple[str, list[str]]]:
     def report(error: OSError) -> None:
         result.failed.append((Path(error.filename), f'cannot be read: {error.strerror}'))
 
+    if is_remote(folder):
+        return remote_folders_below(folder)
     return folders_below(folder, follow_links=False, on_error=report)
 
 
 def _matches_below(pattern: Path, base: Path) -> Iterator[tuple[str, list[str]]]:
     """Yield the matches of a pattern by folder; '**' skips linked folders, which can form loops."""
-    if '**' not in pattern.parts:
+    if '**' not in pattern.parts and not is_remote(pattern):
         found = sorted(map(os.path.split, glob.iglob(str(pattern))))
         for parent, files in groupby(found, itemgetter(0)):
             names = [name for _, name in files if not os.path.isdir(os.path.join(parent, name))]
             yield parent, names
         return
     parts = pattern.parts[len(base.parts) :]
-    for parent, folders, names in os.walk(base):
-        folders.sort()
+    for parent, names in remote_folders_below(base) if is_remote(base) else _walk(base):
         above = Path(parent).relative_to(base).parts
         yield parent, sorted(name for name in names if _matches((*above, name), parts))
+
+
+def _walk(base: Path) -> Iterator[tuple[str, list[str]]]:
+    for parent, folders, names in os.walk(base):
+        folders.sort()
+        yield parent, names
 
 
 def _matches(names: Sequence[str], parts: Sequence[str]) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..utils.arguments import natural
 from ..utils.command import DONE, FAILED
+from ..utils.remote import local_name, url_of
 from ..utils.terminal import print_line, warn
 from .options import add_network_arguments
 
@@ -31,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         'inputs',
         nargs='+',
+        type=local_name,
         metavar='INPUT',
         help='image file (JPEG, PNG, WebP, TIFF, BMP, GIF or JPEG 2000; AVIF with Pillow >= 11.3; '
         'HEIC with pillow-heif), video (MP4, MOV, MKV, AVI or WebM), folder or glob pattern. '
@@ -43,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '-o',
         '--output',
         default='colorized',
-        type=Path,
+        type=lambda text: Path(local_name(text)),
         metavar='OUTPUT',
         help='folder for the results; for a single input it can also be the file to write '
         '(default: %(default)s)',
@@ -205,5 +207,5 @@ def _summarize(args: argparse.Namespace, sources: 'Sources', tally: 'Tally') -> 
     if tally.films:
         counts.append(f'{tally.films} film{"s"[: tally.films != 1]} done')
         counts.append(f'{tally.frames / tally.film_seconds:.1f} frames per second')
-    print_line(f'{", ".join(counts)} -> {args.output}')
+    print_line(f'{", ".join(counts)} -> {url_of(args.output)}')
     return FAILED if tally.failed else DONE

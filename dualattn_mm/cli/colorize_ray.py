@@ -1,22 +1,24 @@
 """`dualattn colorize --ray`: colorize on the machines of a Ray cluster."""
 
 import argparse
+import contextlib
 import copy
 import json
 import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
 from ..apis.colorize_files import FileColorizer, say
 from ..apis.files import Plan
 from ..apis.sources import Sources
-from ..utils.atomic import check_writable
+from ..utils.atomic import atomic_file, check_writable
 from ..utils.errors import ColorizeError
 from ..utils.ray_pool import ray_cluster, run_batches, worker_options
+from ..utils.remote import is_remote, url_of
 from .colorize_steps import Tally, colorize, colorizer_options, make_pipeline, make_plan
 
 MANIFEST = 'failed.jsonl'  # in the output folder
@@ -35,10 +37,10 @@ class _Recorder(FileColorizer):
 
     def report(self, path: Path, reason: object) -> None:
         self.failed += 1
-        self.failures.append((str(path), str(reason)))
+        self.failures.append((url_of(path), str(reason)))
 
     def note(self, path: Path, remark: str) -> None:
-        self.remarks.append((str(path), remark))
+        self.remarks.append((url_of(path), remark))
 
 
 class Worker:
@@ -79,7 +81,7 @@ def colorize_with_ray(args: argparse.Namespace, sources: Sources, todo: Plan) ->
         _check_apart(sources, todo.folder)
     check_writable(todo.folder)
     args = copy.copy(args)
-    args.output = Path(os.path.abspath(args.output))
+    args.output = _absolute(args.output)
     for name in ('weights', 'config'):
         if (path := getattr(args, name)) and os.path.exists(path):
             setattr(args, name, os.path.abspath(path))
@@ -87,7 +89,7 @@ def colorize_with_ray(args: argparse.Namespace, sources: Sources, todo: Plan) ->
     bar = tqdm(total=sources.count, unit='image', disable=None)
     with (
         ray_cluster(args.ray),
-        open(todo.folder / MANIFEST, 'w', encoding='utf-8') as manifest,
+        _manifest(todo.folder / MANIFEST) as manifest,
         bar,
     ):
 
@@ -97,12 +99,12 @@ def colorize_with_ray(args: argparse.Namespace, sources: Sources, todo: Plan) ->
 
         for path, reason in sources.failed:
             total.failed += 1
-            fail(str(path), reason)
+            fail(url_of(path), reason)
         size = max(1, min(_FILES, sources.count // (4 * len(worker_options()))))
         for batch, tally in run_batches(Worker, (args,), _batches(sources, size)):
             paths = [path for _, paths in batch for path in paths]
             if tally is None:
-                failures = [(str(path), 'the workers that colorized it died') for path in paths]
+                failures = [(url_of(path), 'the workers that colorized it died') for path in paths]
                 tally = Tally(failed=len(paths), failures=failures)
             for failure in tally.failures:
                 fail(*failure)
@@ -115,10 +117,22 @@ def colorize_with_ray(args: argparse.Namespace, sources: Sources, todo: Plan) ->
     return total
 
 
+@contextlib.contextmanager
+def _manifest(path: Path) -> Iterator[TextIO]:
+    """Open the list of failed files; a remote one is written in the end."""
+    whole = atomic_file(path) if is_remote(path) else contextlib.nullcontext(path)
+    with whole as here, open(here, 'w', encoding='utf-8') as manifest:
+        yield manifest
+
+
+def _absolute(path: Path) -> Path:
+    return path if is_remote(path) else Path(os.path.abspath(path))
+
+
 def _batches(sources: Sources, size: int) -> Iterator[list[Cluster]]:
     batch: list[Cluster] = []
     for folder, paths in sources.clusters():
-        batch.append((folder, [Path(os.path.abspath(path)) for path in paths]))
+        batch.append((folder, [_absolute(path) for path in paths]))
         if len(batch) == size:
             yield batch
             batch = []

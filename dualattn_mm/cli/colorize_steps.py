@@ -102,18 +102,20 @@ def _colorize_films(
     from ..utils.film_writer import FilmOptions
     from ..utils.films import is_film
     from ..utils.image_io import SUFFIXES
+    from ..utils.remote import local_copy
 
     options = FilmOptions(args.crf, args.preset)
     for source, target in films:
-        common = (files.pipe, source, target, args.saturation)
         document = target.suffix.lower() in SUFFIXES['TIFF']
         try:
-            if document:
-                film = colorize_pages(*common, args.overwrite, args.recolor)
-            elif is_film(source):
-                film = colorize_film(*common, args.smooth, options, args.overwrite)
-            else:
-                film = colorize_animation(*common, args.smooth, args.overwrite)
+            with local_copy(source) as copy:
+                common = (files.pipe, copy, target, args.saturation)
+                if document:
+                    film = colorize_pages(*common, args.overwrite, args.recolor)
+                elif is_film(source):
+                    film = colorize_film(*common, args.smooth, options, args.overwrite)
+                else:
+                    film = colorize_animation(*common, args.smooth, args.overwrite)
         except ColorizeError as error:
             files.report(source, error)
             continue

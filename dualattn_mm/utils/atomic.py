@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -10,17 +11,18 @@ from functools import lru_cache
 from pathlib import Path
 
 from .errors import ColorizeError, first_line
+from .remote import exists, is_remote, kind_of, upload
 
 _STALE = 3600  # seconds; a file that is being written changes more often
 
 
 @contextlib.contextmanager
 def atomic_file(path: Path, overwrite: bool = True) -> Iterator[Path]:
-    """Gives a temporary file in the folder of `path`, which gets this name at the end.
+    """Give a temporary file in the folder of `path`, which gets this name at the end.
 
-    Missing folders are created. Whatever happens, `path` afterwards holds either the complete new
-    file or its previous content. Temporary files that killed processes left in the folder are
-    removed.
+    A remote file is written on this machine and then uploaded. Missing folders are created.
+    Whatever happens, `path` afterwards holds either the complete new file or its previous content.
+    Temporary files that killed processes left in the folder are removed.
 
     Args:
         path: the file.
@@ -29,7 +31,16 @@ def atomic_file(path: Path, overwrite: bool = True) -> Iterator[Path]:
     Raises:
         FileExistsError: if the file exists now and `overwrite` is false.
         OSError: if the folder or the file cannot be written.
+        ColorizeError: if a remote file cannot be written.
     """
+    if is_remote(path):
+        with tempfile.TemporaryDirectory(prefix='colorize-') as folder:
+            copy = Path(folder, f'copy{path.suffix}')
+            with atomic_file(copy) as temporary:
+                yield temporary
+            _check_free(path, overwrite)
+            upload(copy, path)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_stale(path.parent, hour=int(time.monotonic() // _STALE))
     # The name is short, because `path` may be as long as the system allows. It is hidden, so that
@@ -43,11 +54,15 @@ def atomic_file(path: Path, overwrite: bool = True) -> Iterator[Path]:
             os.fsync(file.fileno())  # some disks report only now that they are full
             if os.fstat(file.fileno()).st_size != written:
                 raise OSError(errno.EIO, 'only a part of the file was written')
-        if not overwrite and os.path.lexists(path):
-            raise FileExistsError('the file was created by another program and is not overwritten')
+        _check_free(path, overwrite)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _check_free(path: Path, overwrite: bool) -> None:
+    if not overwrite and exists(path):
+        raise FileExistsError('the file was created by another program and is not overwritten')
 
 
 @contextlib.contextmanager
@@ -82,9 +97,14 @@ def _remove_stale(folder: Path, hour: int) -> None:
 def check_writable(outdir: Path) -> None:
     """Create the output folder and check that files can be written there.
 
+    Of a remote folder, only check that it can be reached: it exists as soon as it has a file.
+
     Raises:
         ColorizeError: if the folder cannot be created or written to.
     """
+    if is_remote(outdir):
+        kind_of(outdir)
+        return
     probe = outdir / f'.colorize-{os.getpid()}.tmp'
     try:
         outdir.mkdir(parents=True, exist_ok=True)

@@ -17,6 +17,7 @@ from .libraries import library
 from .libtiff import silence_libtiff
 from .metadata import keep_metadata
 from .pixels import ADVICE, DEEP, MAX_PIXELS, check_size, decoding
+from .remote import open_binary
 from .tiff_file import read_tiff_kind
 
 # Without a handler, Python would print Pillow's log; a ColorizeError already states the reason.
@@ -168,7 +169,7 @@ def opened_image(path: Path, max_pixels: int, use: Callable[[Image.Image], Any])
         ColorizeError: as `read_image`, also for all that Pillow raises in `use`.
     """
     # Pass an open file, because Pillow memory-maps a path, and rotated TIFFs are then read wrong.
-    with decoding(), path.open('rb') as file:
+    with decoding(), open_binary(path) as file:
         head = file.read(64)
         if not head:
             raise ColorizeError('the file is empty')
@@ -190,7 +191,7 @@ def opened_image(path: Path, max_pixels: int, use: Callable[[Image.Image], Any])
 
 def _why_unidentified(path: Path) -> ColorizeError:
     """Return the reason why Pillow could not open a file, which Pillow does not report."""
-    with path.open('rb') as file:
+    with open_binary(path) as file:
         head = file.read(12)
         if head[:4] in _TIFF_MAGIC:
             try:

@@ -8,11 +8,14 @@ image or the refusal that belongs to the file; a busy server may refuse any.
 import argparse
 import io
 import itertools
+import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -41,34 +44,38 @@ def main() -> None:
     parser.add_argument('--requests', type=int, default=200, help='default: %(default)s')
     parser.add_argument('--at-once', type=int, default=16, help='default: %(default)s')
     parser.add_argument('--minutes', type=float, default=0, help='repeat for this long: a soak')
+    parser.add_argument('--every', type=float, default=0, help='seconds between two requests')
     parser.add_argument('--serve', nargs='*', default=['--no-page'], help='options of the server')
     args = parser.parse_args()
     command = [sys.executable, '-m', 'dualattn_mm', 'serve', '--port', '0', *args.serve]
     root = Path(__file__).resolve().parents[2]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root) as server:
-        try:
-            assert server.stdout
-            address = server.stdout.readline().split()[0]
-            failures = run(address, server.pid, args.requests, args.at_once, 60 * args.minutes)
-        finally:
-            server.terminate()
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, 'TMPDIR': folder}
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, cwd=root, env=environment
+        ) as server:
+            try:
+                assert server.stdout
+                address = server.stdout.readline().split()[0]
+                failures = run(address, server.pid, Path(folder), args)
+            finally:
+                server.terminate()
     sys.exit(bool(failures))
 
 
-def run(address: str, pid: int, count: int, at_once: int, seconds: float) -> int:
+def run(address: str, pid: int, folder: Path, args: argparse.Namespace) -> int:
     """Send the requests and print what came of them; return how many answers were wrong."""
     kinds = requests()
-    send_all(address, kinds, at_once)  # the first ones load and allocate what stays
+    send_all(address, kinds, args.at_once)  # the first ones load and allocate what stays
     before, start = memory(pid), time.monotonic()
     stop, slowest = threading.Event(), [0.0]
     watcher = threading.Thread(target=watch, args=(address, stop, slowest))
     watcher.start()
     outcomes: Counter[str] = Counter()
-    while not outcomes or time.monotonic() - start < seconds:
-        outcomes += send_all(
-            address, list(itertools.islice(itertools.cycle(kinds), count)), at_once
-        )
-        print(f'{time.monotonic() - start:.0f} s, {memory(pid) / 1e6:.0f} MB', flush=True)
+    while not outcomes or time.monotonic() - start < 60 * args.minutes:
+        todo = list(itertools.islice(itertools.cycle(kinds), args.requests))
+        outcomes += send_all(address, todo, args.at_once, args.every)
+        print(f'{time.monotonic() - start:.0f} s: {resources(pid, folder)}', flush=True)
     stop.set()
     watcher.join()
     after = memory(pid)
@@ -113,13 +120,19 @@ def requests() -> list[Request]:
     ]
 
 
-def send_all(address: str, todo: list[Request], at_once: int) -> Counter[str]:
+def send_all(address: str, todo: list[Request], at_once: int, every: float = 0) -> Counter[str]:
     """Send requests, some at once, and count the answers by what they are."""
+
+    def paced() -> Iterator[Request]:
+        for request in todo:
+            yield request
+            time.sleep(every)
+
     with (
         httpx.Client(base_url=address, timeout=None) as client,
         ThreadPoolExecutor(at_once) as pool,
     ):
-        return Counter(pool.map(lambda request: send(client, request), todo))
+        return Counter(pool.map(lambda request: send(client, request), paced()))
 
 
 def send(client: httpx.Client, request: Request) -> str:
@@ -151,8 +164,23 @@ def watch(address: str, stop: threading.Event, slowest: list[float]) -> None:
 
 def memory(pid: int) -> int:
     """Return the resident memory of a process and its children, in bytes."""
+    return sum(process.memory_info().rss for process in family(pid))
+
+
+def family(pid: int) -> list[psutil.Process]:
+    """Return a process and its children."""
     process = psutil.Process(pid)
-    return sum(p.memory_info().rss for p in (process, *process.children(recursive=True)))
+    return [process, *process.children(recursive=True)]
+
+
+def resources(pid: int, folder: Path) -> str:
+    """Return what the server uses, and the number of its temporary files."""
+    processes = family(pid)
+    files = sum(path.is_file() for path in folder.rglob('*'))
+    return (
+        f'{memory(pid) / 1e6:.0f} MB, {sum(p.num_fds() for p in processes)} open files, '
+        f'{sum(p.num_threads() for p in processes)} threads, {files} temporary files'
+    )
 
 
 if __name__ == '__main__':

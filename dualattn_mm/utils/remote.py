@@ -1,0 +1,139 @@
+"""Files in places that fsspec serves, such as s3://bucket/photos.
+
+A remote file has a `Path` like a local one; in it, pathlib has joined the two slashes of the URL.
+"""
+
+import contextlib
+import os
+import re
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from .errors import ColorizeError, first_line
+from .libraries import library
+
+_URL = re.compile('([a-z][a-z0-9+.-]+):/(.*)', re.DOTALL)  # a single letter is a drive of Windows
+# In an object store, a file appears when it is complete. Elsewhere it is renamed in the end.
+_OBJECT_STORES = {'abfs', 'abfss', 'az', 'gcs', 'gs', 'hf', 'memory', 'oci', 'oss', 's3', 's3a'}
+
+_UNREADABLE = 'cannot be read'
+
+
+def local_name(text: str) -> str:
+    """Return the path in a URL of the local file system, and any other text unchanged."""
+    return re.sub('^(file|local)://', '', text)
+
+
+def is_remote(path: str | Path) -> bool:
+    """Return whether a path is a URL."""
+    return _URL.match(Path(path).as_posix()) is not None
+
+
+def url_of(path: str | Path) -> str:
+    """Return the URL of a remote file; the path of a local one is unchanged."""
+    return _URL.sub(r'\1://\2', Path(path).as_posix(), count=1) if is_remote(path) else str(path)
+
+
+@contextlib.contextmanager
+def _driver(path: Path, problem: str) -> Iterator[tuple[Any, str]]:
+    """Give the file system of a remote path, and the name of the file there.
+
+    Raises:
+        ColorizeError: in place of all errors. The message states the problem and the reason.
+    """
+    url = url_of(path)
+    core = library('fsspec.core', url, 'fsspec')
+    try:
+        yield core.url_to_fs(url)
+    except Exception as error:  # drivers raise the errors of their libraries
+        reason = getattr(error, 'strerror', None) or first_line(error)
+        raise ColorizeError(f'{problem}: {reason}') from error
+
+
+def kind_of(path: Path) -> str | None:
+    """Return 'file' or 'directory'; None if a remote file does not exist.
+
+    Raises:
+        ColorizeError: if the place cannot be reached, or fsspec needs another driver for it.
+    """
+    with _driver(path, f'{url_of(path)} cannot be reached') as (files, name):
+        try:
+            return files.info(name)['type']
+        except FileNotFoundError:
+            return None
+
+
+def exists(path: Path) -> bool:
+    """Return whether a file or a link exists, or a remote file."""
+    return kind_of(path) is not None if is_remote(path) else os.path.lexists(path)
+
+
+def remote_folders_below(folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """Yield a remote folder and its subfolders like `walk.folders_below`.
+
+    Raises:
+        ColorizeError: if a folder cannot be read.
+    """
+    with _driver(folder, f'{url_of(folder)} cannot be read') as (files, root):
+        for parent, folders, names in files.walk(root, detail=True, on_error='raise'):
+            seen = {name: folders[name] for name in sorted(folders) if not name.startswith('.')}
+            folders.clear()
+            folders.update(seen)  # only these are searched, in this order
+            below = url_of(folder / parent[len(root) :].strip('/'))
+            yield below, sorted(name for name in names if name and not name.startswith('.'))
+        files.invalidate_cache()  # of the names of a million files
+
+
+def open_binary(path: Path) -> BinaryIO:
+    """Open a file for reading; of a remote one, only the parts that are read are transferred.
+
+    Raises:
+        OSError: if a local file cannot be read.
+        ColorizeError: if a remote file cannot be read. The message does not name the file.
+    """
+    if not is_remote(path):
+        return path.open('rb')
+    with _driver(path, _UNREADABLE) as (files, name):
+        return files.open(name, 'rb')
+
+
+@contextlib.contextmanager
+def local_copy(path: Path) -> Iterator[Path]:
+    """Give a local file with the content of a file: a temporary copy if that is remote.
+
+    Raises:
+        ColorizeError: as `open_binary`.
+    """
+    if not is_remote(path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix='colorize-') as folder:
+        copy = Path(folder, f'copy{path.suffix}')
+        with _driver(path, _UNREADABLE) as (files, name):
+            files.get_file(name, str(copy))
+        yield copy
+
+
+def upload(local: Path, path: Path) -> None:
+    """Copy a local file to a remote place, where it appears when it is complete.
+
+    Raises:
+        ColorizeError: if it cannot be written. The message does not name the file.
+    """
+    with _driver(path, 'the result cannot be written') as (files, name):
+        if url_of(path).partition(':')[0] in _OBJECT_STORES:
+            files.put_file(str(local), name)
+            return
+        folder = name.rpartition('/')[0]
+        files.makedirs(folder, exist_ok=True)
+        temporary = f'{folder}/.colorize-{uuid.uuid4().hex}.tmp'
+        try:
+            files.put_file(str(local), temporary)
+            files.mv(temporary, name)
+        except BaseException:
+            with contextlib.suppress(Exception):
+                files.rm_file(temporary)
+            raise
