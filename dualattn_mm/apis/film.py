@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from ..utils.atomic import atomic_file
-from ..utils.errors import writing
+from ..utils.errors import shortened, writing
 from ..utils.film_reader import FilmReader
 from ..utils.film_writer import FilmOptions, FilmWriter
 from ..utils.yuv import at_chroma_size, gray_of, set_chroma
@@ -66,7 +66,8 @@ def colorize_film(
             count = _copy_colorized(pipe, film, writer, smoother, saturation, max_frames)
         remarks = [film.remark] if film.remark else []
         if writer.left_out:
-            remarks.append(f'{target.suffix} cannot hold {", ".join(writer.left_out)}')
+            what = f'{len(writer.left_out)} ({shortened(writer.left_out)})'
+            remarks.append(f'streams that {target.suffix} cannot hold: {what}')
     return FilmResult(count, time.perf_counter() - start, '; '.join(remarks))
 
 

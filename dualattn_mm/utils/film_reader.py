@@ -60,7 +60,10 @@ class FilmReader:
                 raise ColorizeError('it has no video stream that can be decoded')
             self.stream = videos[0]
             check_size(self.stream.width, self.stream.height, max_pixels)
-            self.others = [s for s in self._container.streams if s.index != self.stream.index]
+            # FFmpeg discards the streams of chapters, which it reads as such.
+            unread = self._av.stream.Discard.all
+            others = (s for s in self._container.streams if s.index != self.stream.index)
+            self.others = [s for s in others if s.discard != unread]
             if self._container.format.name == 'avi':
                 self._times = deque()
             self._frames = self._decode()

@@ -1,6 +1,7 @@
 """Write video files with new frames and all other streams of another video."""
 
 import contextlib
+import io
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,7 @@ class FilmWriter:
 
     Attributes:
         encoding: the color encoding of the frames.
-        left_out: streams that the container cannot store, by kind and codec.
+        left_out: kind and codec, or file name, of each stream that the container cannot hold.
 
     Raises:
         ColorizeError: if the encoder does not accept the options.
@@ -91,10 +92,7 @@ class FilmWriter:
             self._stream = self._add_video(encoder, film, options, container)
             self._format = self._stream.pix_fmt
             self.left_out: list[str] = []
-            # Data streams have no codec that all containers support. Those of chapters and of the
-            # time code are created again.
-            copied = [s for s in film.others if s.type != 'data']
-            self._copies = {s.index: self._copy_of(s, film, container) for s in copied}
+            self._copies = {s.index: self._copy_of(s, film, container) for s in film.others}
             try:
                 self._output.start_encoding()
             except self._av.FFmpegError as error:
@@ -204,15 +202,33 @@ class FilmWriter:
             name = source.metadata.get('filename', f'cover.{kind}')
             self._output.add_attachment(name, f'image/{kind}', cover)
             return None
+        timecode = source.type == 'data' and 'timecode' in source.metadata
+        if timecode and 'timecode' in film.stream.metadata and container != 'avi':
+            return None  # the tag of the video stream is copied, which stores it again
         try:
+            if source.codec_context is None:
+                self._try_without_codec(source, container)
             stream = self._output.add_stream_from_template(source, opaque=True)
         except (ValueError, self._av.FFmpegError):
-            self.left_out.append(f'{source.type} ({source.name or "of an unknown codec"})')
+            name = getattr(source, 'name', None)  # FFmpeg does not know all codecs
+            self.left_out.append(f'{source.type} {name}' if name else source.type)
             return None
         _copy_description(source, stream)
         return stream
 
+    def _try_without_codec(self, source: Any, container: str) -> None:
+        """Raise an error unless the container can hold a data stream or an attachment.
 
+        Only starting a file tells, except where FFmpeg drops the stream or writes a damaged file.
+        """
+        if (source.type == 'attachment') != (container == 'matroska') or container in _NO_DATA:
+            raise ValueError
+        with self._av.open(io.BytesIO(), 'w', format=container) as trial:
+            trial.add_stream_from_template(source)
+            trial.start_encoding()
+
+
+_NO_DATA = ('avi', 'webm')  # neither data nor attachments
 # Formats with the same first plane.
 _SAME_LUMA = {
     'yuv420p': ('gray', 'yuvj420p', 'nv12', 'nv21'),

@@ -306,8 +306,46 @@ def test_streams_that_do_not_fit_are_reported(tmp_path, pipe):
         after=lambda output: write_sound(kept['sound'], output),
     )
     result = colorize_film(pipe, source, tmp_path / 'a.webm')
-    assert result.remark == '.webm cannot hold audio (flac)'
+    assert result.remark == 'streams that .webm cannot hold: 1 (audio flac)'
     assert len(read(tmp_path / 'a.webm')) == COUNT
+
+
+def add_fonts(output, _):
+    for name in 'abcd':
+        output.add_attachment(f'{name}.ttf', 'font/ttf', b'a font')
+
+
+def add_timecode(_, stream):
+    stream.metadata['timecode'] = '01:02:03:04'
+
+
+@pytest.mark.parametrize(
+    ('name', 'codec', 'target', 'left_out'),
+    [
+        ('a.mov', b'gpmd', 'b.mov', ''),  # the telemetry of cameras
+        ('a.mov', b'gpmd', 'b.mp4', ''),
+        ('a.mov', b'gpmd', 'b.mkv', '1 (data bin_data)'),
+        ('a.mov', b'odd ', 'b.mov', ''),
+        ('a.mov', b'odd ', 'b.mp4', '1 (data)'),
+        ('a.mov', b'odd ', 'b.avi', '1 (data)'),
+        ('a.mov', b'tmcd', 'b.mp4', ''),
+        ('a.mov', b'tmcd', 'b.avi', '1 (data)'),
+        ('a.mkv', None, 'b.mp4', '4 (attachment a.ttf, attachment b.ttf, attachment c.ttf, ...)'),
+        ('a.mkv', None, 'b.webm', '4 (attachment a.ttf, attachment b.ttf, attachment c.ttf, ...)'),
+    ],
+)
+def test_data_and_attachments_are_copied_or_reported(
+    tmp_path, pipe, name, codec, target, left_out
+):
+    source = make_clip(tmp_path / name, change=add_timecode if codec else add_fonts)
+    if codec:  # PyAV writes no data streams, but the one of a timecode looks like another
+        source.write_bytes(source.read_bytes().replace(b'tmcd', codec))
+    result = colorize_film(pipe, source, tmp_path / target)
+    suffix = target[1:]
+    assert result.remark == (left_out and f'streams that {suffix} cannot hold: {left_out}')
+    assert len(read(tmp_path / target)) == COUNT
+    if codec and not left_out:
+        assert packets(tmp_path / target, 'data') == packets(source, 'data') != []
 
 
 def test_damaged_frames_are_counted_and_bridged(tmp_path, pipe):
