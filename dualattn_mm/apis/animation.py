@@ -8,7 +8,8 @@ from PIL import Image
 from torch import Tensor
 
 from ..utils.animation_io import read_animation, write_animation
-from ..utils.errors import writing
+from ..utils.colorfulness import has_colors, sampled_frames
+from ..utils.errors import InColorError, writing
 from .frames import FilmResult, colorize_frames
 from .pipeline import ColorizationPipeline, Photo
 from .smoothing import DEFAULT_STRENGTH, ColorSmoother
@@ -26,6 +27,7 @@ def colorize_animation(
     smooth: float = DEFAULT_STRENGTH,
     overwrite: bool = False,
     max_frames: int | None = None,
+    recolor: bool = False,
 ) -> FilmResult:
     """Colorize all frames of an animated image, with a progress bar on a terminal.
 
@@ -33,16 +35,21 @@ def colorize_animation(
     may have as many pixels as a photo.
 
     Args:
-        pipe, saturation, smooth, overwrite, max_frames: as in `colorize_film`.
+        pipe, saturation, smooth, overwrite, max_frames, recolor: as in `colorize_film`.
         source: a GIF, WebP or PNG file with several frames.
         target: the file to write atomically: .gif, .webp or .png.
 
     Raises:
+        InColorError: if it has color and `recolor` is false.
         ColorizeError: if the file cannot be read or written. The message does not name the file.
     """
     start = time.perf_counter()
     smoother = ColorSmoother(smooth)
     animation = read_animation(source, pipe.max_pixels)
+    count = len(animation.frames)
+    sampled = (animation.frames[index] for index in sampled_frames(count))
+    if not recolor and any(map(has_colors, sampled)):
+        raise InColorError
 
     def load(image: Image.Image) -> _Frame:
         return _Frame(pipe.prepare(image))
@@ -50,7 +57,6 @@ def colorize_animation(
     def save(frame: _Frame, ab: Tensor) -> Image.Image:
         return pipe.finish_image(frame.photo, ab, saturation)
 
-    count = len(animation.frames)
     frames = list(colorize_frames(pipe, animation.frames, load, save, smoother, count, max_frames))
     with writing():
         write_animation(animation._replace(frames=frames), target, overwrite)

@@ -13,11 +13,16 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from ..utils.colorfulness import has_colors
+from ..utils.colorfulness import has_colors, sampled_frames
 from ..utils.deep_image import DEEP_FORMATS
 from ..utils.encoding import left_out, save_options
-from ..utils.errors import ColorizeError, writing
-from ..utils.image_io import output_format, read_with_options, write_image
+from ..utils.errors import ColorizeError, InColorError, writing
+from ..utils.image_io import (
+    output_format,
+    read_image,
+    read_with_options,
+    write_image,
+)
 from ..utils.pixels import quiet
 from ..utils.remote import local_copy, url_of
 from ..utils.terminal import printable
@@ -40,10 +45,6 @@ class _Read(NamedTuple):
     options: dict[str, Any]
 
 
-class _InColorError(ColorizeError):
-    """A photo that has color is left alone."""
-
-
 class _Written(NamedTuple):
     had_colors: bool
     remark: str  # names the damaged metadata that was not copied; empty if there is none
@@ -64,7 +65,8 @@ class FileColorizer:
         smoother: smooths the colors of photos that are the frames of a film, in order. It restarts
             in each folder.
         quality: 1 to 100, for results in lossy formats; None stores them as their originals were.
-        recolor: replace the color of photos that have color, instead of leaving them alone.
+        recolor: replace the color of photos that have color, instead of leaving them alone. Of the
+            frames of a film, all or none are left alone.
 
     Attributes:
         done: number of colorized files.
@@ -86,6 +88,7 @@ class FileColorizer:
         self.pipe, self.saturation, self.overwrite = pipe, saturation, overwrite
         self.quality, self.recolor = quality, recolor
         self._smoother, self._folder = smoother, Path()
+        self._colored: set[Path] = set()
         self.done = self.failed = self.had_colors = self.had_pages = self.in_color = 0
 
     def report(self, path: Path, reason: object) -> None:
@@ -104,6 +107,8 @@ class FileColorizer:
             The elapsed time in seconds.
         """
         start = time.perf_counter()
+        if self._smoother is not None and not self.recolor:
+            self._find_colored_frames(plan)
         ahead, jobs = itertools.tee(plan.jobs(self.report))
         outcomes = overlap(
             ahead, self._read, self._predict, self._write, self.pipe.batch_size, lambda j: j.pixels
@@ -121,11 +126,25 @@ class FileColorizer:
         with local_copy(job.source) as source:
             image, options = read_with_options(source, self.pipe.max_pixels)
         in_color = has_colors(image)
-        if in_color and not self.recolor:
-            raise _InColorError
+        of_film = self._smoother is not None
+        if not self.recolor and (job.source.parent in self._colored if of_film else in_color):
+            raise InColorError
         same = job.format == output_format(image)
         kept = save_options(job.format, self.quality, options if same else None)
         return _Read(job, self.pipe.prepare(image), in_color, kept)
+
+    def _find_colored_frames(self, plan: Plan) -> None:
+        """Find the folders of which some of the photos, the frames of a film, are in color."""
+        for folder, names in itertools.chain.from_iterable(plan.sources.names.values()):
+            paths = (Path(folder, names[index]) for index in sampled_frames(len(names)))
+            if any(map(self._has_colors, paths)):
+                self._colored.add(Path(folder))
+
+    def _has_colors(self, path: Path) -> bool:
+        try:
+            return has_colors(read_image(path, self.pipe.max_pixels))
+        except ColorizeError:  # reported when it is its turn
+            return False
 
     def _predict(self, batch: list[_Read]) -> Iterable[Tensor]:
         colors = self.pipe.predict([read.photo for read in batch])
@@ -161,7 +180,7 @@ class FileColorizer:
     def _count(self, job: Job, outcome: Future[_Written]) -> None:
         try:
             written = outcome.result()
-        except _InColorError:
+        except InColorError:
             self.in_color += 1
             return
         except ColorizeError as error:

@@ -77,7 +77,7 @@ class Plan:
         format_: str | None = None,
         all_pages: bool = False,
     ):
-        self._sources, self._compare, self._overwrite = sources, compare, overwrite
+        self.sources, self._compare, self._overwrite = sources, compare, overwrite
         self._max_pixels, self._all_pages = max_pixels, all_pages
         format_of_file = _format_of_file(output)
         if None not in (format_, format_of_file) and format_ != format_of_file:
@@ -94,7 +94,7 @@ class Plan:
             self._check_folders()
 
     def _check_file(self, output: Path, film: bool) -> None:
-        paths = list(chain.from_iterable(paths for _, paths in self._sources.clusters()))
+        paths = list(chain.from_iterable(paths for _, paths in self.sources.clusters()))
         if len(paths) > 1:
             raise ColorizeError(
                 f'{output} is a single file, but there are {len(paths)} photos: name a folder'
@@ -108,7 +108,7 @@ class Plan:
         """Look for a result that replaces its own source, without reading any headers."""
         formats = [self._format] if self._format else ['JPEG', 'PNG', 'WEBP', 'TIFF']
         kept = tuple(suffix for format_ in formats for suffix in SUFFIXES[format_])
-        for folder, parts in self._sources.names.items():
+        for folder, parts in self.sources.names.items():
             place = _identity(self.folder / folder)
             for parent, names in parts if place else ():
                 if _identity(Path(parent)) == place:
@@ -124,7 +124,7 @@ class Plan:
             report: called with the path and the reason for each file that fails: its header cannot
                 be read, its result would have the name of another one or would replace an input.
         """
-        for folder, paths in self._sources.clusters():
+        for folder, paths in self.sources.clusters():
             claimed: dict[str, Path] = {}
             for path in paths:
                 try:
@@ -199,7 +199,7 @@ class Plan:
     @cached_property
     def _inputs(self) -> set[int | None]:
         """The identities of all sources. It takes a while, and is needed to replace files only."""
-        paths = chain.from_iterable(paths for _, paths in self._sources.clusters())
+        paths = chain.from_iterable(paths for _, paths in self.sources.clusters())
         return set(map(_identity, paths))
 
     def _unless_present(self, path: Path | None) -> Path | None:

@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from ..utils.atomic import atomic_file
-from ..utils.errors import shortened, writing
+from ..utils.errors import InColorError, shortened, writing
 from ..utils.film_reader import FilmReader
 from ..utils.film_writer import FilmOptions, FilmWriter
 from ..utils.yuv import at_chroma_size, gray_of, set_chroma
@@ -35,6 +35,7 @@ def colorize_film(
     options: FilmOptions | None = None,
     overwrite: bool = False,
     max_frames: int | None = None,
+    recolor: bool = False,
 ) -> FilmResult:
     """Colorize a video, with a progress bar on a terminal.
 
@@ -50,14 +51,18 @@ def colorize_film(
         options: the encoder settings.
         overwrite: replace an existing file.
         max_frames: films with more frames are rejected; None accepts all.
+        recolor: replace the color of a film that has color.
 
     Raises:
+        InColorError: if the film has color and `recolor` is false.
         ColorizeError: if the video cannot be read or written. The message does not name the file.
         UserError: if PyAV is not installed.
     """
     start = time.perf_counter()
     smoother = ColorSmoother(smooth)
     with FilmReader(source, pipe.max_pixels) as film:
+        if not recolor and film.in_color():
+            raise InColorError
         with (
             writing(),
             atomic_file(target, overwrite) as temporary,

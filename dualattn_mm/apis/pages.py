@@ -12,7 +12,7 @@ from ..utils.atomic import atomic_file
 from ..utils.colorfulness import has_colors
 from ..utils.deep_image import encode_deep
 from ..utils.encoding import encode, save_options
-from ..utils.errors import ColorizeError, writing
+from ..utils.errors import ColorizeError, InColorError, writing
 from ..utils.image_io import page_sizes, read_with_options
 from ..utils.tiff_file import write_tiff
 from .frames import FilmResult, colorize_frames
@@ -60,7 +60,7 @@ def colorize_pages(
         try:
             image, options = read_with_options(source, pipe.max_pixels, page.number - 1)
             if not recolor and has_colors(image):
-                raise ColorizeError('it has color (use --recolor to replace it)')
+                raise InColorError
             same = options if image.format == 'TIFF' else None
             return _Loaded(pipe.prepare(image), save_options('TIFF', source=same))
         except ColorizeError as error:

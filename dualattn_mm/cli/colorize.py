@@ -82,8 +82,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         '--recolor',
         action='store_true',
-        help='also colorize photos that have color, which is replaced; by default they are left '
-        'alone and counted',
+        help='also colorize photos and films that have color, which is replaced; by default they '
+        'are left alone and counted',
     )
     add(
         '--compare',
@@ -186,7 +186,7 @@ def _summarize(args: argparse.Namespace, sources: 'Sources', tally: 'Tally') -> 
             sys.stderr,
         )
     if tally.in_color:
-        warn(f'photos in color that were left alone: {tally.in_color} (see --recolor)')
+        warn(f'photos and films in color that were left alone: {tally.in_color} (see --recolor)')
     if tally.had_colors:
         warn(f'{tally.had_colors} of the photos had color, which was replaced')
     if tally.had_pages:

@@ -75,7 +75,7 @@ def colorizer_options(args: argparse.Namespace) -> dict[str, Any]:
         overwrite=args.overwrite,
         smoother=smoother if args.frames else None,
         quality=args.quality,
-        recolor=args.recolor or args.frames,  # a film with a part of its frames is none
+        recolor=args.recolor,
     )
 
 
@@ -98,7 +98,7 @@ def _colorize_films(
     from ..apis.animation import colorize_animation
     from ..apis.film import colorize_film
     from ..apis.pages import colorize_pages
-    from ..utils.errors import ColorizeError
+    from ..utils.errors import ColorizeError, InColorError
     from ..utils.film_writer import FilmOptions
     from ..utils.films import is_film
     from ..utils.image_io import SUFFIXES
@@ -110,12 +110,16 @@ def _colorize_films(
         try:
             with local_copy(source) as copy:
                 common = (files.pipe, copy, target, args.saturation)
+                replace = dict(overwrite=args.overwrite, recolor=args.recolor)
                 if document:
-                    film = colorize_pages(*common, args.overwrite, args.recolor)
+                    film = colorize_pages(*common, **replace)
                 elif is_film(source):
-                    film = colorize_film(*common, args.smooth, options, args.overwrite)
+                    film = colorize_film(*common, args.smooth, options, **replace)
                 else:
-                    film = colorize_animation(*common, args.smooth, args.overwrite)
+                    film = colorize_animation(*common, args.smooth, **replace)
+        except InColorError:
+            files.in_color += 1
+            continue
         except ColorizeError as error:
             files.report(source, error)
             continue

@@ -70,9 +70,20 @@ def check_variant(variant: str) -> None:
         raise ValueError(f'variant={variant!r} is invalid: it must be one of {VARIANTS}')
 
 
+_SAMPLED_FRAMES = 9
 _SAMPLED, _AVERAGED = 256, 64  # pixels a side
 _LIGHTNESS_LEVELS = 16
 _LEAST_SPREAD = 9.0  # noisy toned prints reach 8; 98 of 100 color photos exceed 9
+
+
+def sampled_frames(length: int) -> list[int]:
+    """Return where to look whether a film has color: nine places, evenly over its length.
+
+    A single frame in color counts, since many frames of a film in color are almost gray. The first
+    and the last 1/18 are not looked at, so the colored logo of a gray film does not count.
+    """
+    middles = range(1, 2 * _SAMPLED_FRAMES, 2)
+    return sorted({length * middle // (2 * _SAMPLED_FRAMES) for middle in middles})
 
 
 def has_colors(image: Image.Image) -> bool:

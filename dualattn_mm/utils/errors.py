@@ -16,6 +16,13 @@ class TooLargeError(ColorizeError):
     """A file has too many pixels or frames."""
 
 
+class InColorError(ColorizeError):
+    """A file has color, which is not to be replaced."""
+
+    def __init__(self) -> None:
+        super().__init__('it has color (use --recolor to replace it)')
+
+
 class UnsupportedError(ColorizeError):
     """A file has a format that is not supported."""
 

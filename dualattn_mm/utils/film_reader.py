@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .colorfulness import has_colors, sampled_frames
 from .errors import ColorizeError
 from .films import reason_of, require_av
 from .pixels import check_size
@@ -52,9 +53,8 @@ class FilmReader:
         with self._reading(), contextlib.ExitStack() as stack:
             if not path.stat().st_size:
                 raise ColorizeError('the file is empty')
-            self._container = stack.enter_context(
-                self._av.open(f'file:{path}', container_options=_SAFE, metadata_errors='replace')
-            )
+            self._path = path
+            self._container = stack.enter_context(self._open())
             videos = [s for s in self._container.streams.video if not is_cover(s)]
             if not videos or videos[0].codec_context is None:
                 raise ColorizeError('it has no video stream that can be decoded')
@@ -122,6 +122,10 @@ class FilmReader:
             remarks.append(f'it ends at {self._ends_at:.2f} s of {seconds:.2f} s')
         return '; '.join(remarks)
 
+    def in_color(self) -> bool:
+        """Return whether one of nine frames, spread over the film, is in color."""
+        return any(has_colors(frame.to_image()) for frame in self._samples())
+
     def frames(self) -> Iterator[Any]:
         """Yield all frames; it can be called once."""
         yield self.first
@@ -131,6 +135,24 @@ class FilmReader:
         """Return the packets of the other streams that were read since the last call."""
         packets, self._packets = self._packets, []
         return packets
+
+    def _open(self) -> Any:
+        return self._av.open(
+            f'file:{self._path}', container_options=_SAFE, metadata_errors='replace'
+        )
+
+    def _samples(self) -> Iterator[Any]:
+        start, base = self.stream.start_time or 0, self.stream.time_base
+        length = int((self._seconds() or 0) / base) if base else 0
+        with self._open() as container:
+            stream = container.streams[self.stream.index]
+            for place in sampled_frames(length):
+                with contextlib.suppress(self._av.FFmpegError):  # damaged frames do not count
+                    container.seek(start + place, stream=stream)
+                    for frame in container.decode(stream):
+                        if frame.pts is None or frame.pts >= start + place:
+                            yield frame
+                            break
 
     def _seconds(self) -> float | None:
         if self.stream.duration is not None and self.stream.time_base is not None:

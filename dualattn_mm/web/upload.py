@@ -67,10 +67,11 @@ def colorize_upload(
     if files.error:
         raise files.error
     for film, target in todo.films:
+        common = pipe, film, target, saturation
         if is_film(film):
-            done = colorize_film(pipe, film, target, saturation, max_frames=max_frames)
+            done = colorize_film(*common, max_frames=max_frames, recolor=True)
         else:
-            done = colorize_animation(pipe, film, target, saturation, max_frames=max_frames)
+            done = colorize_animation(*common, max_frames=max_frames, recolor=True)
         return {'result': str(target), 'remark': done.remark}
     answer = {'remark': files.remark}
     if files.had_pages:

@@ -334,9 +334,7 @@ def add_timecode(_, stream):
         ('a.mkv', None, 'b.webm', '4 (attachment a.ttf, attachment b.ttf, attachment c.ttf, ...)'),
     ],
 )
-def test_data_and_attachments_are_copied_or_reported(
-    tmp_path, pipe, name, codec, target, left_out
-):
+def test_data_and_attachments_are_copied_or_reported(tmp_path, pipe, name, codec, target, left_out):
     source = make_clip(tmp_path / name, change=add_timecode if codec else add_fonts)
     if codec:  # PyAV writes no data streams, but the one of a timecode looks like another
         source.write_bytes(source.read_bytes().replace(b'tmcd', codec))

@@ -199,7 +199,7 @@ def test_gray_and_toned_photos_give_no_warning(run, tmp_path, monkeypatch):
 def test_photos_in_color_are_left_alone_unless_asked(photos, run):
     status, out, err = run('in', '-o', 'out', recolor=False)
     assert status == 0
-    assert err == ['warning: photos in color that were left alone: 4 (see --recolor)']
+    assert err == ['warning: photos and films in color that were left alone: 4 (see --recolor)']
     assert out[0].startswith('2 done, 0 skipped, 0 failed, 4 left in color, ')
     assert found('out') == ['gray.png', 'sub/scan.tif']
     assert run('in', '-o', 'out')[2] == [

@@ -19,13 +19,27 @@ def here(tmp_path, monkeypatch, rng):
     monkeypatch.chdir(tmp_path)
     (tmp_path / 'in' / 'sub').mkdir(parents=True)
     Image.fromarray(rng.integers(0, 255, (48, 64), np.uint8)).save('in/photo.png')
-    with av.open('in/sub/film.mp4', 'w') as output:
-        stream = output.add_stream('libx264', rate=25, width=64, height=48, pix_fmt='yuv420p')
-        for _ in range(5):
-            gray = rng.integers(0, 255, (48, 64), np.uint8)
-            output.mux(stream.encode(av.VideoFrame.from_ndarray(gray, 'gray')))
-        output.mux(stream.encode(None))
+    write_film('in/sub/film.mp4', rng.integers(0, 255, (5, 48, 64), np.uint8))
     return tmp_path
+
+
+def write_film(path, images):
+    """Write images, (H, W) or (H, W, 3) uint8, as the frames of a film with one key frame."""
+    with av.open(str(path), 'w') as output:
+        stream = output.add_stream('libx264', rate=25, width=64, height=48, pix_fmt='yuv420p')
+        for image in images:
+            format_ = 'gray' if image.ndim == 2 else 'rgb24'
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(image, format_)))
+        output.mux(stream.encode(None))
+
+
+@pytest.fixture
+def images(rng):
+    """A gray and a toned image, and one in color, (48, 64, 3) uint8."""
+    gray = np.repeat(rng.integers(0, 255, (6, 8, 1)), 8, axis=0).repeat(8, axis=1)
+    color = rng.integers(0, 255, (6, 8, 3)).repeat(8, axis=0).repeat(8, axis=1)
+    toned = gray * [1, 0.8, 0.6]
+    return [image.astype(np.uint8) for image in (gray.repeat(3, axis=2), toned, color)]
 
 
 @pytest.fixture
@@ -114,6 +128,41 @@ def test_all_frames_of_animated_images_are_colorized(here, run, rng):
     assert ', 2 films done, ' in out[0]
     assert Image.open('out/moves.gif').n_frames == 3
     assert Image.open('out/still.png').mode == 'RGB'
+
+
+def test_films_in_color_are_left_alone_unless_asked(tmp_path, run, images, monkeypatch):
+    gray, toned, color = images
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'in').mkdir()
+    write_film('in/color.mp4', [gray] * 12 + [color] * 4 + [gray] * 4)
+    write_film('in/toned.mp4', [gray] * 5 + [toned] * 5)
+    write_film('in/logo.mkv', [color] + [gray] * 19)
+    stills = [Image.fromarray(image) for image in (gray, color, gray)]
+    stills[0].save('in/color.gif', save_all=True, append_images=stills[1:])
+    status, out, err = run('in', '-o', 'out')
+    assert status == 0
+    assert err == ['warning: photos and films in color that were left alone: 2 (see --recolor)']
+    assert '0 failed, 2 left in color, 2 films done' in out[0]
+    assert sorted(path.name for path in (tmp_path / 'out').iterdir()) == ['logo.mkv', 'toned.mp4']
+    status, out, err = run('in', '-o', 'out', '--recolor')
+    assert (status, err) == (
+        0,
+        ['2 skipped: the result already exists (use --overwrite to replace it)'],
+    )
+    assert ', 2 films done' in out[0]
+
+
+def test_folder_of_frames_in_color_is_left_alone_as_a_whole(tmp_path, run, images, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, middle in (('gray', images[0]), ('color', images[2])):
+        (tmp_path / 'in' / name).mkdir(parents=True)
+        for number, image in enumerate((images[0], middle, images[0])):
+            Image.fromarray(image).save(f'in/{name}/{number}.png')
+    status, out, err = run('in', '-o', 'out', '--frames')
+    assert status == 0
+    assert err == ['warning: photos and films in color that were left alone: 3 (see --recolor)']
+    assert out[0].startswith('3 done, 0 skipped, 0 failed, 3 left in color, ')
+    assert not (tmp_path / 'out' / 'color').exists()
 
 
 def test_folder_of_frames_is_smoothed_in_the_order_of_numbers(tmp_path, run, monkeypatch):
