@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import runpy
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from multiprocessing.context import ForkServerContext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from subprocess import CompletedProcess
 from types import SimpleNamespace
@@ -78,6 +80,21 @@ def dualattn_in_processes(environments: list[dict[str, str]], folder: Path, *arg
     in_processes(len(environments), _run_dualattn, environments, folder, words)
     outputs = [folder / f'output{rank}.txt' for rank in range(len(environments))]
     return ''.join(path.read_text() for path in outputs)
+
+
+def start_dualattn(folder: Path, *argv: object) -> BaseProcess:
+    """Start the command `dualattn` in `folder`, in a process that Ctrl-C can stop."""
+    process = _forkserver().Process(target=_dualattn, args=(folder, list(map(str, argv))))
+    process.start()
+    return process
+
+
+def _dualattn(folder: Path, argv: list[str]) -> None:
+    from dualattn_mm.cli.main import main
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored in the background
+    os.chdir(folder)
+    sys.exit(main(argv))
 
 
 class ForkedScript:

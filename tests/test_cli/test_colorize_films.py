@@ -1,10 +1,13 @@
 """Films and photos on the command line."""
 
+import os
+import signal
 import sys
 
 import numpy as np
 import pytest
 from PIL import Image
+from processes import PATIENCE, start_dualattn, wait_until
 from skimage.color import rgb2lab
 
 from dualattn_mm.apis.smoothing import ColorSmoother
@@ -27,6 +30,7 @@ def write_film(path, images):
     """Write images, (H, W) or (H, W, 3) uint8, as the frames of a film with one key frame."""
     with av.open(str(path), 'w') as output:
         stream = output.add_stream('libx264', rate=25, width=64, height=48, pix_fmt='yuv420p')
+        stream.options = {'preset': 'ultrafast'}
         for image in images:
             format_ = 'gray' if image.ndim == 2 else 'rgb24'
             output.mux(stream.encode(av.VideoFrame.from_ndarray(image, format_)))
@@ -108,6 +112,31 @@ def test_wrong_use(here, run, words, message):
     assert (status, out, len(err)) == (2, [], 1)
     assert message in err[0]
     assert not (here / 'colorized').exists()
+
+
+@pytest.mark.parametrize(
+    ('number', 'status'), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)]
+)
+def test_film_whose_run_is_stopped_leaves_no_result(here, run, rng, number, status):
+    noise = list(rng.integers(0, 255, (10, 48, 64), np.uint8))
+    write_film('in/long.mp4', noise * 100)
+    argv = ['in/long.mp4', '-o', 'out', '--size', 32, '--device', 'cpu']
+    process = start_dualattn(here, 'colorize', *argv)
+
+    def has_written():
+        assert process.exitcode is None
+        return any(path.stat().st_size for path in (here / 'out').glob('.colorize-*'))
+
+    wait_until(has_written, 'a part of the film is written')
+    os.kill(process.pid, number)
+    process.join(PATIENCE)
+    assert process.exitcode == status
+    left = [path.name for path in (here / 'out').iterdir()]
+    assert len(left) == (number == signal.SIGKILL)  # a later run removes it
+    assert all(name.startswith('.colorize-') for name in left)
+    write_film('in/long.mp4', noise)
+    assert run('in/long.mp4', '-o', 'out')[0] == 0
+    assert len(frames('out/long.mp4')) == len(noise)
 
 
 def test_missing_pyav_is_reported_with_the_extra_to_install(here, run, monkeypatch):
