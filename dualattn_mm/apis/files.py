@@ -55,6 +55,7 @@ class Plan:
         all_pages: colorize all pages of files whose results are TIFF files.
 
     Attributes:
+        sources: the files to colorize.
         folder: the folder for results; it is created before the first result is written.
         total: the number of jobs, as far as it is known: files that give no job are subtracted
             when it is their turn.
