@@ -8,4 +8,5 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from dualattn_mm.cli.main import main
 
 if __name__ == '__main__':
-    sys.exit(main(['colorize', *sys.argv[1:]]))
+    sys.argv.insert(1, 'colorize')
+    sys.exit(main())

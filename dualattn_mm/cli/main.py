@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from ..utils.command import WRONG_USE, run_command
+from ..utils.lean_import import import_mmengine_for_inference
 from ..utils.terminal import printable
 from ..version import __version__
 
@@ -34,32 +35,36 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Args:
-        argv: the arguments; None uses `sys.argv`.
+        argv: the arguments; None uses `sys.argv`, for a process that ends with the command.
 
     Returns:
         The exit status: 0 for success, 1 for a failure, 2 for wrong usage, 130 if interrupted, 141
         if the output pipe was closed.
     """
-    return run_command(lambda: _run(sys.argv[1:] if argv is None else list(argv)))
+    own_process = argv is None
+    return run_command(lambda: _run(sys.argv[1:] if argv is None else list(argv), own_process))
 
 
-def _run(argv: list[str]) -> int | None:
+def _run(argv: list[str], own_process: bool) -> int | None:
     try:
         if argv[:1] and argv[0] in COMMANDS:
-            return _run_subcommand(*argv)
+            return _run_subcommand(own_process, *argv)
         _top_parser().parse_args(argv)
     except SystemExit as end:  # argparse exits after --help or an error
         return int(end.code or 0)
     return None
 
 
-def _run_subcommand(name: str, *argv: str) -> int | None:
+def _run_subcommand(own_process: bool, name: str, *argv: str) -> int | None:
     command = importlib.import_module(f'{__package__}.{name}')
     parser = Parser(
         prog=f'dualattn {name}', description=COMMANDS[name], epilog=getattr(command, 'EPILOG', None)
     )
     command.add_arguments(parser)
-    return command.run(parser.parse_args(argv))
+    args = parser.parse_args(argv)
+    if own_process and name == 'colorize':
+        import_mmengine_for_inference()
+    return command.run(args)
 
 
 def _top_parser() -> Parser:

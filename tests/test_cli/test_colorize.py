@@ -470,22 +470,26 @@ def test_unexpected_error_is_not_hidden(photos, run, uniform_color, monkeypatch)
 
 
 FOREIGN = ('mmcv', 'mmdet', 'mmpretrain', 'mmagic', 'mmdet3d', 'torchvision', 'skimage', 'sklearn')
+TRAINING = ('sympy', 'torch._dynamo', 'torch.distributed.fsdp', 'torch.distributed.optim')
 
 
 @pytest.mark.slow
 def test_the_script_itself(photos, tiny, start):
     """In a process of its own, from another folder, without the task libraries, and without a home
-    or a known user, as in a container that runs under any number."""
+    or a known user, as in a container that runs under any number. Nothing is imported that only
+    training needs."""
     save_generator('tiny.safetensors', MODELS.build(tiny), tiny)
     Path('bad.jpg').write_text('no image')
     code = 'import runpy, sys\n' + ''.join(f'sys.modules[{name!r}] = None\n' for name in FOREIGN)
-    code += f'runpy.run_path({str(ROOT / "tools" / "colorize.py")!r}, None, "__main__")'
+    code += f'try: runpy.run_path({str(ROOT / "tools" / "colorize.py")!r}, None, "__main__")\n'
+    code += f'finally: print("imported:", [*filter(sys.modules.get, {TRAINING!r})])'
     argv = ('in', 'bad.jpg', '--recolor', '-o', 'out', '--weights', 'tiny.safetensors')
     alone = ('env', '-u', 'HOME', '-u', 'USER', '-u', 'LOGNAME', sys.executable, '-W', 'ignore')
     process = start(*alone, '-c', code, *argv, stderr=subprocess.PIPE)
     out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1, err
     assert out.startswith('6 done, 0 skipped, 1 failed')
+    assert out.endswith('imported: []\n')
     assert err.count('bad.jpg: not a JPEG') == 1
     assert len(found('out')) == 6
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.fx.experimental import symbolic_shapes
 from torch.utils.checkpoint import checkpoint
 
 # Maps with at least this many elements are processed in pieces on a CPU, so that a piece fits in
@@ -60,7 +59,10 @@ def known_zero(size: int) -> bool:
     An `if` on the size itself would bind the graph to the answer.
     """
     if is_compiling() and _HAS_DYNAMIC_SIZES:
-        return symbolic_shapes.statically_known_true(size == 0)
+        # A compiler has imported it, with sympy; for all others that takes half a second.
+        from torch.fx.experimental.symbolic_shapes import statically_known_true
+
+        return statically_known_true(size == 0)
     return size == 0 and not torch.jit.is_tracing()
 
 
@@ -448,7 +450,8 @@ def init_weights(module: nn.Module) -> None:
 
     All other layers keep PyTorch's default.
     """
-    if isinstance(module, nn.Linear):
+    # Tensors without memory have no values, and torch imports its compiler to draw some for them.
+    if isinstance(module, nn.Linear) and not module.weight.is_meta:
         nn.init.trunc_normal_(module.weight, std=0.02)
         if module.bias is not None:
             nn.init.zeros_(module.bias)

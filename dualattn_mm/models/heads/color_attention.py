@@ -83,7 +83,9 @@ class ColorAttention(BaseModule):
             f'divisible by num_heads={num_heads}',
         )
         self.upscale = upscale
-        self.queries = nn.Parameter(torch.randn(num_queries, in_channels))
+        self.queries = nn.Parameter(torch.empty(num_queries, in_channels))
+        if not self.queries.is_meta:  # as in init_weights
+            nn.init.normal_(self.queries)
         self.layers = nn.ModuleList(
             ColorAttentionLayer(in_channels, num_heads, feedforward_channels)
             for _ in range(num_layers)

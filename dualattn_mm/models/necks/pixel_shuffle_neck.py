@@ -18,6 +18,8 @@ def icnr_(weight: Tensor, upscale: int) -> Tensor:
     The upscale^2 filters of an output channel become equal, which avoids checkerboard artifacts
     (Aitken et al., "Checkerboard artifact free sub-pixel convolution", 2017).
     """
+    if weight.is_meta:  # as in init_weights
+        return weight
     with torch.no_grad():
         first = torch.empty_like(weight[:: upscale**2])
         nn.init.kaiming_uniform_(first, a=5**0.5)
