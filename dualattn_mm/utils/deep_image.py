@@ -12,8 +12,9 @@ from PIL import Image
 from .atomic import scratch_file
 from .encoding import metadata_options
 from .errors import ColorizeError
-from .pixels import ADVICE
+from .pixels import ADVICE, turned
 from .tiff_file import write_tiff
+from .tiff_format import SHORT, TiffReader, number
 
 DEEP_FORMATS = ('PNG', 'TIFF')
 # The numbers of compressions in TIFF files.
@@ -45,14 +46,15 @@ def read_deep_color(image: Image.Image, path: Path) -> np.ndarray | None:
         path: its file.
 
     Returns:
-        (H, W, 3 or 4) uint16, RGB or RGBA as stored; None if the file has no such image, or OpenCV
-        cannot read it.
+        (H, W, 3 or 4) uint16, RGB or RGBA, from a TIFF file upright, as Pillow's are; None if the
+        file has no such image, or OpenCV cannot read it.
 
     Raises:
         ColorizeError: if Pillow would read it wrong, too.
     """
     if image.mode not in _COLOR_MODES:
         return None
+    orientation = 1
     if image.format == 'PNG':
         deep = ';16' in str(getattr(image, 'tile', ''))
     else:
@@ -60,22 +62,35 @@ def read_deep_color(image: Image.Image, path: Path) -> np.ndarray | None:
         deep = max(tags.get(_BITS, (8,))) == 16
         if deep and tags.get(_PLANES) == _SEPARATE:  # Pillow reads something else
             raise ColorizeError(f'16-bit color in separate planes is not supported: {ADVICE}')
-        if tags.get(_ORIENTATION, 1) != 1:  # which OpenCV reads wrong
-            return None
+        orientation = tags.get(_ORIENTATION, 1)
     if not deep:
         return None
     import cv2
 
     cv2.setLogLevel(0)  # OpenCV would print what is wrong with a file; Pillow's error says it
     try:
-        pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
+        if orientation == 1:
+            pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        else:
+            pixels = cv2.imdecode(_as_if_upright(path), cv2.IMREAD_UNCHANGED)
+            pixels = None if pixels is None else turned(pixels, orientation)
+    except (cv2.error, ValueError):
         return None
     shape = (*image.size[::-1], 3 if image.mode == 'RGB' else 4)
     if pixels is None or pixels.dtype != np.uint16 or pixels.shape != shape:
         return None
     _swap_red_and_blue(pixels)
     return pixels
+
+
+def _as_if_upright(path: Path) -> np.ndarray:
+    """Return the bytes of a TIFF file without its orientation, by which OpenCV turns some only."""
+    data = np.fromfile(path, np.uint8)
+    with path.open('rb') as file:
+        reader = TiffReader(file)
+        at = reader.place_of(reader.first, _ORIENTATION)
+    data[at : at + 2] = np.frombuffer(number(reader.order, SHORT, 1).data, np.uint8)
+    return data
 
 
 def encode_deep(

@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 from PIL import Image, JpegImagePlugin, PngImagePlugin
 
 from .metadata import XMP_OF_JPEG, photoshop_resource
-from .tiff_file import write_tiff
+from .tiff_file import exif_with_resolution, write_tiff
 
 # How Pillow stores an image whose original had another format.
 DEFAULT_OPTIONS: dict[str, dict[str, Any]] = {
@@ -124,6 +124,8 @@ def metadata_options(info: Mapping[Any, Any], format_: str) -> dict[str, Any]:
     """Return the options with which Pillow stores metadata in a format other than TIFF."""
     kept = {'exif', 'icc_profile', 'dpi'} | ({'xmp'} if format_ in ('WEBP', 'AVIF') else set())
     options = {key: info[key] for key in kept & info.keys()}
+    if format_ in ('WEBP', 'AVIF') and 'dpi' in info:  # which have no other place for it
+        options['exif'] = exif_with_resolution(info.get('exif', b''), info['dpi'])
     if format_ == 'PNG':
         options['pnginfo'] = _png_texts(info)
     if format_ == 'JPEG':

@@ -79,8 +79,8 @@ def to_pixels(image: Image.Image) -> Pixels:
     if deep is not None:
         color = icc.deep_to_srgb(deep[..., :3], profile) if profile else deep[..., :3]
         if color is not None:
-            turn = _TURNS_OF_ARRAYS.get(orientation, np.asarray)
-            return Pixels(turn(color), turn(deep[..., 3]) if deep.shape[2] == 4 else None)
+            alpha = turned(deep[..., 3], orientation) if deep.shape[2] == 4 else None
+            return Pixels(turned(color, orientation), alpha)
     if orientation in _TURNS:
         image = image.transpose(_TURNS[orientation])
     if image.mode.startswith('I'):
@@ -112,6 +112,11 @@ def to_pixels(image: Image.Image) -> Pixels:
     if color.mode == 'CMYK':
         color = color.convert('RGB')
     return Pixels(np.asarray(color), alpha, remark)
+
+
+def turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Return the upright image of stored pixels, given the orientation in their EXIF data."""
+    return _TURNS_OF_ARRAYS.get(orientation, np.asarray)(pixels)
 
 
 def check_size(width: int, height: int, max_pixels: int) -> None:

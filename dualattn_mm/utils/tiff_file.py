@@ -19,6 +19,7 @@ from .tiff_format import (
     Entry,
     TiffReader,
     directories,
+    header,
     in_order,
     number,
 )
@@ -121,6 +122,19 @@ def _resolution(order: str, per_unit: Iterable[float], unit: int) -> Entries:
     thousandths = (struct.pack(f'{order}2I', round(1000 * value), 1000) for value in per_unit)
     x, y = (Entry(RATIO, 1, data) for data in thousandths)
     return {X_RESOLUTION: x, _Y_RESOLUTION: y, _UNIT: number(order, SHORT, unit)}
+
+
+def exif_with_resolution(exif: bytes, dpi: tuple[float, float]) -> bytes:
+    """Return EXIF data with a resolution, unless it has one.
+
+    Args:
+        exif: EXIF data, starting with "Exif" and two zero bytes; may be empty.
+        dpi: the resolution in pixels per inch.
+    """
+    found = _of_exif(exif) if exif else Directories('<', {}, {}, {})
+    image = {**_resolution(found.order, dpi, _INCH), **found.image}
+    data = directories(found._replace(image=image), at=8)
+    return b'Exif\0\0' + header(found.order, 8) + data
 
 
 def _of_exif(data: bytes) -> Directories:

@@ -86,6 +86,18 @@ class TiffReader:
             found[tag] = Entry(kind, values, data)
         return found
 
+    def place_of(self, at: int, tag: int) -> int:
+        """Return where the value of a short entry is, in the directory at an offset.
+
+        Raises:
+            ValueError: if there is no such entry.
+        """
+        start, count, step, inline = self._table(at)
+        for place in range(start, start + step * count, step):
+            if self._unpack('H', self._bytes(place, 2)) == tag:
+                return place + step - inline
+        raise ValueError(f'there is no tag {tag}')
+
     def entries_behind(
         self,
         entries: Entries,

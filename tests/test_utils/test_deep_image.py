@@ -125,15 +125,17 @@ def test_color_of_sixteen_bits_in_png_is_upright(tmp_path, rng, orientation):
     np.testing.assert_array_equal(color >> 8, expected)
 
 
-@pytest.mark.parametrize('orientation', [1, 6])
+@pytest.mark.parametrize('orientation', range(1, 9))
 def test_color_of_sixteen_bits_is_upright(tmp_path, monkeypatch, rng, orientation):
     monkeypatch.chdir(tmp_path)
     pixels = rng.integers(0, 65536, (5, 4, 3)).astype(np.uint16)
-    stored_color('a.tif', pixels, extratags=[(274, 3, 1, orientation, True)])
-    expected = ImageOps.exif_transpose(Image.open('a.tif'))
-    color = to_pixels(read_image(Path('a.tif'))).color
-    assert color.dtype == (np.uint16 if orientation == 1 else np.uint8)
-    np.testing.assert_array_equal(color >> (8 if orientation == 1 else 0), expected)
+    for order in '<>':
+        tag = (274, 3, 1, orientation, True)
+        stored_color('a.tif', pixels, extratags=[tag], byteorder=order, compression='zlib')
+        expected = ImageOps.exif_transpose(Image.open('a.tif'))
+        color = to_pixels(read_image(Path('a.tif'))).color
+        assert color.dtype == np.uint16
+        np.testing.assert_array_equal(color >> 8, expected)
 
 
 def test_profile_of_sixteen_bit_color_is_applied(tmp_path, monkeypatch, rng):

@@ -111,6 +111,31 @@ def saved(tmp_path, photo, format_):
     return path
 
 
+@pytest.mark.parametrize('format_', ['WEBP', 'AVIF'])
+@pytest.mark.parametrize('endian', ['<', '>'])
+@pytest.mark.skipif(not features.check('avif'), reason='this Pillow has no AVIF')
+def test_formats_without_a_place_for_the_resolution_have_it_in_exif(format_, endian):
+    exif = Image.Exif()
+    exif.endian, exif[DESCRIPTION] = endian, 'A photo'
+    for given in {'exif': exif.tobytes()}, {}:
+        buffer = io.BytesIO()
+        options = metadata_options({**given, 'dpi': (300.0, 150.5)}, format_)
+        Image.new('RGB', (8, 8)).save(buffer, format_, **options)
+        found = Image.open(buffer).getexif()
+        x, y, unit = 0x011A, 0x011B, 0x0128
+        assert (found[x], found[y], found[unit]) == (300, 150.5, 2)
+        assert found.get(DESCRIPTION) == ('A photo' if given else None)
+
+
+def test_the_resolution_in_exif_is_kept():
+    exif = Image.Exif()
+    exif[0x011A] = 72.0
+    options = metadata_options({'exif': exif.tobytes(), 'dpi': (300.0, 300.0)}, 'WEBP')
+    found = Image.Exif()
+    found.load(options['exif'])
+    assert found[0x011A] == 72
+
+
 def iptc_of(image):
     return (IptcImagePlugin.getiptcinfo(image) or {}).get((2, 120))
 
