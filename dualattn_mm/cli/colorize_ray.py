@@ -77,6 +77,8 @@ def colorize_with_ray(args: argparse.Namespace, sources: Sources, todo: Plan) ->
     """
     if args.frames:
         raise ColorizeError('--frames needs the frames in order: leave out --ray')
+    if args.device.startswith('cuda:'):
+        raise ColorizeError(f'--ray uses all GPUs: replace --device {args.device} by --device cuda')
     if args.overwrite:
         _check_apart(sources, todo.folder)
     check_writable(todo.folder)
@@ -100,8 +102,9 @@ def colorize_with_ray(args: argparse.Namespace, sources: Sources, todo: Plan) ->
         for path, reason in sources.failed:
             total.failed += 1
             fail(url_of(path), reason)
-        size = max(1, min(_FILES, sources.count // (4 * len(worker_options()))))
-        for batch, tally in run_batches(Worker, (args,), _batches(sources, size)):
+        workers = worker_options(use_gpus=args.device != 'cpu')
+        size = max(1, min(_FILES, sources.count // (4 * len(workers))))
+        for batch, tally in run_batches(Worker, (args,), _batches(sources, size), workers):
             paths = [path for _, paths in batch for path in paths]
             if tally is None:
                 failures = [(url_of(path), 'the workers that colorized it died') for path in paths]

@@ -29,7 +29,7 @@ def ray_cluster(address: str) -> Generator[None, None, None]:
         address: the address of the head node, or 'local'.
 
     Raises:
-        UserError: if Ray is not installed, or there is no cluster at the address.
+        UserError: if Ray is not installed or does not start, or there is no cluster at the address.
     """
     os.environ['RAY_USAGE_STATS_ENABLED'] = '0'
     os.environ.setdefault('RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO', '0')
@@ -40,8 +40,10 @@ def ray_cluster(address: str) -> Generator[None, None, None]:
         quiet = dict(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         try:
             ray.init(address, **quiet, **new)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise UserError(f'no Ray cluster at {address}: {first_line(error)}') from None
+        except Exception as error:  # Ray raises just that
+            local = 'Ray does not start on this machine'
+            problem = local if address == LOCAL else f'no Ray cluster at {address}'
+            raise UserError(f'{problem}: {first_line(error)}') from None
     try:
         yield
     finally:
@@ -49,8 +51,13 @@ def ray_cluster(address: str) -> Generator[None, None, None]:
             ray.shutdown()
 
 
-def worker_options() -> list[dict[str, int]]:
+def worker_options(use_gpus: bool = True) -> list[dict[str, int]]:
     """Return the resources of each worker: one per GPU, or one per four CPU cores of a machine.
+
+    A worker with a GPU sees no other one, so that its device is always 'cuda'.
+
+    Args:
+        use_gpus: whether the workers use GPUs, where there are some.
 
     Raises:
         UserError: if the cluster has no CPU cores.
@@ -61,6 +68,7 @@ def worker_options() -> list[dict[str, int]]:
     for node in ray.nodes():
         cores, gpus = (int(node['Resources'].get(name, 0)) for name in ('CPU', 'GPU'))
         if node['Alive'] and cores:
+            gpus *= use_gpus
             count = gpus or max(1, cores // _CORES)
             options += [dict(num_cpus=cores // count, num_gpus=int(gpus > 0))] * count
     if not options:
@@ -69,7 +77,7 @@ def worker_options() -> list[dict[str, int]]:
 
 
 def run_batches(
-    worker: type, arguments: tuple, batches: Iterable[list[Item]]
+    worker: type, arguments: tuple, batches: Iterable[list[Item]], options: list[dict[str, int]]
 ) -> Generator[tuple[list[Item], Any], None, None]:
     """Run batches of items on the workers, in any order.
 
@@ -80,6 +88,7 @@ def run_batches(
         worker: a class with a method `run`, which takes a batch and can be repeated.
         arguments: those of the constructor, which is called in each worker.
         batches: the batches, taken when a worker is free.
+        options: the `worker_options`.
 
     Yields:
         Each batch with what `run` returned, or None for a single item whose workers died.
@@ -99,14 +108,14 @@ def run_batches(
     fresh = ((batch, 0) for batch in batches)
     failed_starts = 0
 
-    def start(options: dict[str, int]) -> None:
-        actor = remote.options(**options).remote(*arguments)
-        actors[actor] = options
+    def start(resources: dict[str, int]) -> None:
+        actor = remote.options(**resources).remote(*arguments)
+        actors[actor] = resources
         running[actor.__ray_ready__.remote()] = actor, None
 
     try:
-        for options in worker_options():
-            start(options)
+        for resources in options:
+            start(resources)
         while True:
             while idle and (work := repeated.popleft() if repeated else next(fresh, None)):
                 actor = idle.pop()

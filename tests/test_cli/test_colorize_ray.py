@@ -15,6 +15,7 @@ from skimage.data import camera
 
 from dualattn_mm.apis import save_generator
 from dualattn_mm.cli.main import main
+from dualattn_mm.utils.ray_pool import ray_cluster, run_batches, worker_options
 
 ROOT = Path(__file__).resolve().parents[2]
 COUNT = 16
@@ -26,8 +27,8 @@ def found():
     return {name: (status.st_ino, status.st_mtime_ns) for name, status in results.items()}
 
 
-@pytest.fixture
-def cluster(monkeypatch):
+@pytest.fixture(scope='module')
+def cluster():
     """A Ray cluster whose head has no CPU, so that the worker runs on the other node."""
     cluster_utils = pytest.importorskip('ray.cluster_utils')
     from ray._private import services
@@ -43,15 +44,16 @@ def cluster(monkeypatch):
             kwargs['runtime_env_agent_port'] = free.getsockname()[1]
         return start_raylet(*args, **kwargs)
 
-    monkeypatch.setattr(services, 'start_raylet', start_without_agents)
-    monkeypatch.setenv('PYTHONPATH', str(ROOT))
-    monkeypatch.setenv('RAY_USAGE_STATS_ENABLED', '0')
-    for name in ('agent_register_timeout_ms', 'raylet_start_wait_time_s'):
-        monkeypatch.setenv(f'RAY_{name}', '300000' if name.endswith('ms') else '100')
-    head = dict(num_cpus=0, include_dashboard=False, no_monitor=True, include_log_monitor=False)
-    cluster = cluster_utils.Cluster(True, head_node_args=dict(head, object_store_memory=2**27))
-    yield cluster
-    cluster.shutdown()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(services, 'start_raylet', start_without_agents)
+        patch.setenv('PYTHONPATH', str(ROOT))
+        patch.setenv('RAY_USAGE_STATS_ENABLED', '0')
+        for name in ('agent_register_timeout_ms', 'raylet_start_wait_time_s'):
+            patch.setenv(f'RAY_{name}', '300000' if name.endswith('ms') else '100')
+        head = dict(num_cpus=0, include_dashboard=False, no_monitor=True, include_log_monitor=False)
+        cluster = cluster_utils.Cluster(True, head_node_args=dict(head, object_store_memory=2**27))
+        yield cluster
+        cluster.shutdown()
 
 
 @pytest.mark.slow
@@ -95,6 +97,40 @@ def test_a_killed_node_loses_nothing(cluster, tmp_path, monkeypatch, capsys, tin
         np.testing.assert_allclose(np.int16(result), np.int16(expected), atol=1)
 
 
+@pytest.mark.slow
+def test_workers_see_one_gpu_each(cluster):
+    class Devices:
+        def run(self, batch):
+            time.sleep(0.5)  # so that the other worker takes the next batch
+            return os.environ.get('CUDA_VISIBLE_DEVICES')
+
+    before = len(cluster.worker_nodes)
+    cluster.add_node(num_cpus=3, num_gpus=2, object_store_memory=2**27)  # Ray believes it
+    with ray_cluster(cluster.address):
+        with_gpus = [options for options in worker_options() if options['num_gpus']]
+        assert with_gpus == [dict(num_cpus=1, num_gpus=1)] * 2
+        assert len(worker_options(use_gpus=False)) == before + 1
+        seen = run_batches(Devices, (), [['a'], ['b']], with_gpus)
+        assert sorted(devices for _, devices in seen) == ['0', '1']
+
+
+def test_ray_that_does_not_start_is_one_line(tmp_path, monkeypatch, capsys):
+    ray = pytest.importorskip('ray')
+
+    def init(*_, **__):
+        raise Exception('The current node timed out')  # as Ray does
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(ray, 'init', init)
+    Image.new('L', (8, 8)).save('a.png')
+    assert main(['colorize', 'a.png', '--ray']) == 2
+    assert main(['colorize', 'a.png', '--ray', '10.0.0.1:1']) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        'error: Ray does not start on this machine: The current node timed out',
+        'error: no Ray cluster at 10.0.0.1:1: The current node timed out',
+    ]
+
+
 def test_ray_that_is_missing_is_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, 'ray', None)
@@ -108,7 +144,11 @@ def test_ray_that_is_missing_is_one_line(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize(
     ('options', 'message'),
-    [(['--frames'], '--frames needs'), (['--overwrite', '-o', '.'], 'is in the output folder')],
+    [
+        (['--frames'], '--frames needs'),
+        (['--overwrite', '-o', '.'], 'is in the output folder'),
+        (['--device', 'cuda:1'], '--ray uses all GPUs: replace --device cuda:1 by --device cuda'),
+    ],
 )
 def test_options_that_do_not_go_with_ray(tmp_path, monkeypatch, capsys, options, message):
     monkeypatch.chdir(tmp_path)
