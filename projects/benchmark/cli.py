@@ -16,7 +16,7 @@ from dualattn_mm.utils.arguments import natural
 from dualattn_mm.utils.atomic import atomic_write_bytes
 from dualattn_mm.utils.command import DONE, FAILED, INTERRUPTED, WRONG_USE
 
-from . import plots
+from . import gpu, plots
 from .machine import describe_machine
 from .measure import Effort, Results, measure
 from .peers import BEV_CASES, INSTALL, NETWORKS, Case, Network
@@ -32,7 +32,10 @@ def _squares(*sides: int) -> list[Case]:
 _DEFAULTS = {
     'cpu': dict(dtypes=['float32'], layouts=['contiguous'], sizes=_squares(224, 448), warmup=1),
     'cuda': dict(
-        dtypes=list(DTYPES), layouts=list(LAYOUTS), sizes=_squares(224, 448, 896, 1792), warmup=10
+        dtypes=['float32', 'tf32', 'bfloat16', 'float16'],
+        layouts=['contiguous', 'channels_last'],
+        sizes=_squares(224, 448, 896, 1792),
+        warmup=10,
     ),
 }
 # Batch sizes for inference and training. The size sweep uses the first one.
@@ -52,6 +55,8 @@ _ABOUT = {
     'colorizer': 'Colorizers, from an image to its color.',
     'bev': "Bird's-eye-view backbones with mmdet3d's SECONDFPN, on the map sizes of its configs.",
     'detector': 'Whole LiDAR detectors with our backbone and with SECOND, from points to boxes.',
+    'gpu': 'All of these on a GPU within eight minutes, the most important first, beside their '
+    'aims.',
 }
 _ON_MAPS = ('bev', 'detector')
 
@@ -87,9 +92,12 @@ def _parser() -> _Parser:
         'argument is wrong, 130 if interrupted (completed measurements are saved).',
         allow_abbrev=False,
     )
-    tasks = parser.add_subparsers(dest='task', required=True, metavar=f'{{{",".join(NETWORKS)}}}')
+    tasks = parser.add_subparsers(
+        dest='task', required=True, metavar=f'{{{",".join(NETWORKS)},gpu}}'
+    )
     for task in NETWORKS:
         _add_options(tasks.add_parser(task, help=_ABOUT[task], description=_ABOUT[task]), task)
+    gpu.add_options(tasks.add_parser('gpu', help=_ABOUT['gpu'], description=_ABOUT['gpu']))
     return parser
 
 
@@ -107,8 +115,9 @@ def _add_options(parser: argparse.ArgumentParser, task: str) -> None:
         '--dtypes',
         nargs='+',
         choices=DTYPES,
-        help='data types; other types than float32 use autocast (default: float32 on the CPU, all '
-        'on a GPU)',
+        help='data types; bfloat16 and float16 use autocast, and with -weights they convert the '
+        'weights (inference only); tf32 is float32 with TF32 (default: float32 on the CPU, also '
+        'tf32, bfloat16 and float16 on a GPU)',
     )
     if task == 'detector':
         add(
@@ -180,13 +189,14 @@ def _add_ways(parser: argparse.ArgumentParser) -> None:
         nargs='+',
         choices=EXECUTIONS,
         default=['eager'],
-        help='eager or compiled execution (default: eager)',
+        help='eager or compiled execution, or a CUDA graph (default: eager)',
     )
     add(
         '--layouts',
         nargs='+',
         choices=LAYOUTS,
-        help='memory format of input and weights (default: contiguous on the CPU, both on a GPU)',
+        help='memory format of input and weights (default: contiguous, on a GPU also '
+        'channels_last)',
     )
     numbers = dict(nargs='+', type=natural, metavar='N')
     add(
@@ -216,17 +226,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = Console()
     if not console.is_terminal:
         console = Console(width=110)
+    if args.task == 'gpu':
+        if not args.dry and not torch.cuda.is_available():
+            parser.error('torch finds no CUDA device: use --dry')
+        _make_folder(parser, args, 'gpu_dry' if args.dry else 'gpu')
+        return gpu.run(args, argv, _say)
     if args.list:
         console.print(_list(NETWORKS[args.task]))
         return DONE
     if args.device == 'cuda' and not torch.cuda.is_available():
         parser.error('torch finds no CUDA device: use --device cpu')
-    out = args.out or Path('outputs/benchmark') / args.task
+    if args.device == 'cpu' or not torch.cuda.is_available():
+        only = {'tf32', 'graph'} & {*(args.dtypes or ()), *args.executions}
+        if only:
+            parser.error(f'{only.pop()} needs a CUDA device')
+    _make_folder(parser, args, args.task)
+    return _run(args, argv, console, args.out)
+
+
+def _make_folder(parser: _Parser, args: argparse.Namespace, name: str) -> None:
+    args.out = args.out or Path('outputs/benchmark') / name
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        args.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        parser.error(f'cannot create the folder {out}: {error.strerror}')
-    return _run(args, argv, console, out)
+        parser.error(f'cannot create the folder {args.out}: {error.strerror}')
 
 
 def _list(networks: dict[str, Network]) -> Table:

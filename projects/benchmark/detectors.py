@@ -1,5 +1,7 @@
 """Whole mmdet3d LiDAR detectors for speed measurements."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from mmengine.config import Config
@@ -29,6 +31,19 @@ class PointsToBoxes(nn.Module):
         self.box_type, self.box_mode = get_box_type('LiDAR')
         with DefaultScope.overwrite_default_scope('mmdet3d'):
             self.detector = MODELS.build(config.model)
+        head = getattr(self.detector, 'pts_bbox_head', None) or self.detector.bbox_head
+        # Under autocast, too, boxes are decoded and compared in float32.
+        head.register_forward_hook(lambda head, args, output: _as_float32(output))
+
+    def compile_maps(self, **options: Any) -> None:
+        """Compile the backbone and the neck; everything else depends on the number of points.
+
+        Args:
+            options: arguments of torch.compile.
+        """
+        part = 'pts_' if hasattr(self.detector, 'pts_backbone') else ''
+        for name in (f'{part}backbone', f'{part}neck'):
+            setattr(self.detector, name, torch.compile(getattr(self.detector, name), **options))
 
     def read_points(self, path: str) -> Tensor:
         """Read a .bin file as (N, features).
@@ -46,3 +61,11 @@ class PointsToBoxes(nn.Module):
         about = dict(box_type_3d=self.box_type, box_mode_3d=self.box_mode)
         data = dict(inputs=dict(points=[points]), data_samples=[Det3DDataSample(metainfo=about)])
         return self.detector.test_step(data)
+
+
+def _as_float32(output: Any) -> Any:
+    if isinstance(output, Tensor):
+        return output.float()
+    if isinstance(output, dict):
+        return {key: _as_float32(value) for key, value in output.items()}
+    return type(output)(_as_float32(part) for part in output)

@@ -1,11 +1,15 @@
 """Measure networks in turns, in several rounds, with one setting at a time."""
 
+import contextlib
+import gc
 import math
+import signal
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from types import FrameType
+from typing import NoReturn, TypeVar
 
 import torch
 
@@ -13,7 +17,7 @@ from dualattn_mm.utils.errors import first_line
 
 from .memory import peak_memory
 from .peers import Network
-from .step import Setting, Step, count_macs, seconds_per_call
+from .step import Setting, Step, count_macs, seconds_per_call, tf32
 
 T = TypeVar('T')
 
@@ -60,11 +64,41 @@ class Effort:
         repeats: number of rounds, which is also the number of samples per network.
         warmup: number of calls before the first round, at least one.
         min_seconds: length of a sample; short calls are repeated to fill it.
+        count: whether to count the multiply-accumulates, which takes a second per network.
+        memory: whether to measure the peak memory, which takes seconds on a CPU; otherwise it is 0.
+        backend: the backend of torch.compile.
+        deadline: the time.monotonic() at which to stop; complete rounds are kept.
     """
 
     repeats: int
     warmup: int
     min_seconds: float
+    count: bool = True
+    memory: bool = True
+    backend: str = 'inductor'
+    deadline: float = math.inf
+
+
+@contextlib.contextmanager
+def time_limit(deadline: float) -> Iterator[None]:
+    """Raise TimeoutError in the block at `deadline`, a value of time.monotonic().
+
+    Use it in the main thread. A long call into a library ends first.
+    """
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        raise TimeoutError('the time of this section was over')
+
+    if deadline == math.inf:
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, stop)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, max(deadline - time.monotonic(), 1e-6))
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def turns(items: Sequence[T], repeats: int) -> list[list[T]]:
@@ -109,52 +143,64 @@ def measure(
             say(f'skipping {network.name} ({setting}): {reason}')
             return None
 
+    forget_networks(device)
+    with tf32(setting.dtype == 'tf32'):
+        running: list[tuple[Network, Measurement, Step]] = []
+        for network in networks:
+            ready = attempt(network, _prepare, network, setting, effort, device)
+            if ready:
+                running.append((network, *ready))
+        failed: list[Network] = []
+        mine: list[Measurement] = []
+        names = [network.name for network, *_ in running]
+        others = [m for m in results.measurements if m.setting != setting or m.network not in names]
+        for order in turns(running, effort.repeats):
+            if mine and time.monotonic() > effort.deadline:
+                break
+            samples = {}
+            for network, measurement, step in order:
+                if network in failed:
+                    continue
+                sample = attempt(network, seconds_per_call, step, measurement.calls, device)
+                if sample is None:
+                    failed.append(network)
+                else:
+                    samples[network.name] = sample
+            mine = [m for network, m, _ in running if network not in failed]
+            for measurement in mine:
+                measurement.seconds.append(samples[measurement.network])
+            results.measurements[:] = others + mine
+        return mine
+
+
+def forget_networks(device: torch.device) -> None:
+    """Free the memory and the compiled code of earlier networks."""
     torch.compiler.reset()  # otherwise torch stops compiling after a number of networks
     if device.type == 'cuda':
-        torch.cuda.empty_cache()  # earlier networks leave it fragmented
-    running: list[tuple[Network, Measurement, Step]] = []
-    for network in networks:
-        ready = attempt(network, _prepare, network, setting, effort, device)
-        if ready:
-            running.append((network, *ready))
-    failed: list[Network] = []
-    mine: list[Measurement] = []
-    for order in turns(running, effort.repeats):
-        samples = {}
-        for network, measurement, step in order:
-            if network in failed:
-                continue
-            sample = attempt(network, seconds_per_call, step, measurement.calls, device)
-            if sample is None:
-                failed.append(network)
-            else:
-                samples[network.name] = sample
-        mine = [m for network, m, _ in running if network not in failed]
-        for measurement in mine:
-            measurement.seconds.append(samples[measurement.network])
-        others = [m for m in results.measurements if m.setting != setting]
-        results.measurements[:] = others + mine
-    return mine
+        gc.collect()
+        torch.cuda.empty_cache()  # what it holds is fragmented
 
 
 def _prepare(
     network: Network, setting: Setting, effort: Effort, device: torch.device
 ) -> tuple[Measurement, Step]:
     """Build a network, warm it up and measure everything except the time."""
-    step = Step(network, setting, device)
-    start = time.perf_counter()
-    duration = seconds_per_call(step, 1, device)
-    first_call = time.perf_counter() - start
-    for _ in range(effort.warmup):
+    with time_limit(effort.deadline):
+        step = Step(network, setting, device, effort.backend)
+        start = time.perf_counter()
         duration = seconds_per_call(step, 1, device)
+        first_call = time.perf_counter() - start
+        for _ in range(effort.warmup):
+            duration = seconds_per_call(step, 1, device)
+        peak = peak_memory(step.run, device) if effort.memory else 0
     measurement = Measurement(
         network=network.name,
         against=network.against,
         setting=setting,
         parameters=step.parameters,
-        macs=count_macs(network, setting.case),
+        macs=count_macs(network, setting.case) if effort.count else None,
         first_call=first_call,
-        peak_memory=peak_memory(step, device),
+        peak_memory=peak,
         calls=max(1, math.ceil(effort.min_seconds / duration)),
     )
     return measurement, step

@@ -6,14 +6,16 @@ colorizers return color, and bird's-eye-view backbones are all followed by the s
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from importlib.util import find_spec
+from itertools import pairwise
 
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.hub import get_config
 from mmengine.registry import MODELS
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from dualattn_mm.models import DualAttention, DualAttentionBEV, MultiscalePyramidTransformer
 from dualattn_mm.utils.configs_dir import configs_dir
@@ -69,6 +71,7 @@ class Network:
         build: builds the network for a case, with random weights.
         large: whether to skip it on the CPU unless it is requested.
         make_input: makes an input of a given batch size.
+        layout: the memory format in which its authors or users run it on a GPU.
     """
 
     name: str
@@ -78,6 +81,7 @@ class Network:
     build: Callable[[Case], nn.Module]
     large: bool = False
     make_input: Callable[[nn.Module, Case, int], Tensor] = random_map
+    layout: str = 'contiguous'
 
     @property
     def installed(self) -> bool:
@@ -117,31 +121,59 @@ def _mmpretrain(backbone: str, case: Case) -> nn.Module:
 
 
 def _backbone(
-    name: str, build: Callable[[Case], nn.Module], about: str, size: str = 'tiny'
+    name: str,
+    build: Callable[[Case], nn.Module],
+    about: str,
+    size: str = 'tiny',
+    layout: str = 'contiguous',
 ) -> Network:
     package = name.split('_')[0]
     package = '' if package == 'dualattn' else package
-    return Network(name, package, f'dualattn_{size}', about, build, large=size != 'tiny')
+    large = size != 'tiny'
+    return Network(name, package, f'dualattn_{size}', about, build, large, layout=layout)
+
+
+def _family(size: str) -> tuple[Network, ...]:
+    """Return our network of a size and those of timm."""
+    return (
+        _backbone(f'dualattn_{size}', partial(_ours, size), 'DualAttention', size),
+        _backbone(
+            f'timm_davit_{size}',
+            partial(_timm, f'davit_{size}'),
+            'window and channel attention',
+            size,
+        ),
+        _backbone(
+            f'timm_swin_{size}',
+            partial(_timm, f'swin_{size}_patch4_window7_224', sized=True),
+            'shifted windows',
+            size,
+        ),
+        _backbone(
+            f'timm_maxvit_{size}',
+            partial(_timm, f'maxvit_{size}_tf_224', sized=True),
+            "windows and grids; timm's grow with the image, to 1/32 of its side",
+            size,
+            'channels_last',
+        ),
+        _backbone(
+            f'timm_convnext_{size}',
+            partial(_timm, f'convnext_{size}'),
+            'convolutions',
+            size,
+            'channels_last',
+        ),
+    )
 
 
 _BACKBONES = (
-    _backbone('dualattn_tiny', partial(_ours, 'tiny'), 'DualAttention'),
-    _backbone('timm_davit_tiny', partial(_timm, 'davit_tiny'), 'window and channel attention'),
-    _backbone('mmpretrain_davit_tiny', partial(_mmpretrain, 'DaViT'), 'the same of mmpretrain'),
+    *_family('tiny'),
+    _backbone('mmpretrain_davit_tiny', partial(_mmpretrain, 'DaViT'), "timm's davit in mmpretrain"),
     _backbone(
-        'timm_swin_tiny',
-        partial(_timm, 'swin_tiny_patch4_window7_224', sized=True),
-        'shifted windows',
+        'mmpretrain_swin_tiny',
+        partial(_mmpretrain, 'SwinTransformer'),
+        "timm's swin in mmpretrain",
     ),
-    _backbone(
-        'mmpretrain_swin_tiny', partial(_mmpretrain, 'SwinTransformer'), 'the same of mmpretrain'
-    ),
-    _backbone(
-        'timm_maxvit_tiny',
-        partial(_timm, 'maxvit_tiny_tf_224', sized=True),
-        "windows and grids; timm's grow with the image, to 1/32 of its side",
-    ),
-    _backbone('timm_convnext_tiny', partial(_timm, 'convnext_tiny'), 'convolutions'),
     _backbone(
         'timm_vit_small',
         partial(_timm, 'vit_small_patch16_224', sized=True, global_pool='avg'),
@@ -155,14 +187,8 @@ _BACKBONES = (
         partial(_ours, 'tiny', with_cp=True),
         large=True,
     ),
-    _backbone('dualattn_small', partial(_ours, 'small'), 'DualAttention', 'small'),
-    _backbone(
-        'timm_davit_small', partial(_timm, 'davit_small'), 'window and channel attention', 'small'
-    ),
-    _backbone('dualattn_base', partial(_ours, 'base'), 'DualAttention', 'base'),
-    _backbone(
-        'timm_davit_base', partial(_timm, 'davit_base'), 'window and channel attention', 'base'
-    ),
+    *_family('small'),
+    *_family('base'),
 )
 
 
@@ -244,6 +270,11 @@ BEV_CASES = {
 }
 
 
+@cache
+def _mmdet3d_model(config: str) -> ConfigDict:
+    return get_config(f'mmdet3d::{config}.py').model
+
+
 def _with_neck(case: Case, backbone: Callable[..., nn.Module] | None) -> nn.Module:
     """Build the neck of the config on `backbone` instead of SECOND; None keeps SECOND."""
     from mmdet3d.models.backbones import SECOND
@@ -252,7 +283,7 @@ def _with_neck(case: Case, backbone: Callable[..., nn.Module] | None) -> nn.Modu
     def build(make: Callable[..., nn.Module], arguments: ConfigDict) -> nn.Module:
         return make(**{key: value for key, value in arguments.items() if key != 'type'})
 
-    model = get_config(f'mmdet3d::{case.config}.py').model
+    model = _mmdet3d_model(case.config)
     part = 'pts_' if 'pts_backbone' in model else ''
     return nn.Sequential(
         build(backbone or SECOND, model[f'{part}backbone']),
@@ -260,21 +291,39 @@ def _with_neck(case: Case, backbone: Callable[..., nn.Module] | None) -> nn.Modu
     )
 
 
-_BEV = (
+def fold_batch_norm(module: nn.Module) -> nn.Module:
+    """Put each batch norm that follows a convolution in a Sequential into its weights."""
+    module.eval()
+    for parts in [m for m in module.modules() if isinstance(m, nn.Sequential)]:
+        for i, (conv, norm) in enumerate(pairwise(list(parts))):
+            if isinstance(norm, nn.BatchNorm2d) and isinstance(
+                conv, nn.Conv2d | nn.ConvTranspose2d
+            ):
+                parts[i] = fuse_conv_bn_eval(conv, norm, isinstance(conv, nn.ConvTranspose2d))
+                parts[i + 1] = nn.Identity()
+    return module
+
+
+def _folded(case: Case, backbone: Callable[..., nn.Module] | None) -> nn.Module:
+    return fold_batch_norm(_with_neck(case, backbone))
+
+
+_BEV = tuple(
     Network(
-        'dualattn_bev',
+        f'{name}{suffix}',
         'mmdet3d',
-        'dualattn_bev',
-        "DualAttentionBEV with SECOND's arguments, and the config's SECONDFPN",
-        lambda case: _with_neck(case, DualAttentionBEV),
-    ),
-    Network(
-        'second',
-        'mmdet3d',
-        'dualattn_bev',
-        "SECOND and SECONDFPN as in mmdet3d's config",
-        lambda case: _with_neck(case, None),
-    ),
+        f'dualattn_bev{suffix}',
+        about + how,
+        partial(build, backbone=backbone),
+    )
+    for suffix, how, build in (
+        ('', '', _with_neck),
+        ('_folded', ', batch norm folded into the convolutions (inference)', _folded),
+    )
+    for name, about, backbone in (
+        ('dualattn_bev', "DualAttentionBEV and SECONDFPN like SECOND's", DualAttentionBEV),
+        ('second', "SECOND and SECONDFPN as in mmdet3d's config", None),
+    )
 )
 
 # Our config for each case, and the config of the same detector with SECOND.
@@ -288,7 +337,8 @@ DETECTOR_CONFIGS = {
 
 def _detector(which: int, case: Case) -> nn.Module:
     name = DETECTOR_CONFIGS[case.name][which]
-    return PointsToBoxes(Config.fromfile(configs_dir() / 'mmdet3d' / f'{name}.py'))
+    with torch.device('cpu'):  # mmdet3d computes sizes with tensors, which must not be on a GPU
+        return PointsToBoxes(Config.fromfile(configs_dir() / 'mmdet3d' / f'{name}.py'))
 
 
 def _read_points(module: nn.Module, case: Case, batch_size: int) -> Tensor:

@@ -61,12 +61,12 @@ def cost_against_size(by_network: dict[str, list[Measurement]], title: str) -> b
     """Plot time and peak memory per pixel against the image size in two panels, as PNG."""
     figure = Figure(figsize=(12, 5.2), layout='constrained')
     figure.suptitle(title)
-    panels = (
-        ('time, milliseconds per million pixels', time_per_pixel),
-        ('peak memory, bytes per pixel', memory_per_pixel),
-    )
-    axes = figure.subplots(1, len(panels))
-    cases = {m.setting.case for ms in by_network.values() for m in ms}
+    all_ = [m for ms in by_network.values() for m in ms]
+    panels = [('time, milliseconds per million pixels', time_per_pixel)]
+    if all(m.peak_memory for m in all_):  # a dry run does not measure it
+        panels.append(('peak memory, bytes per pixel', memory_per_pixel))
+    axes = figure.subplots(1, len(panels), squeeze=False)[0]
+    cases = {m.setting.case for m in all_}
     ticks = {math.sqrt(case.pixels): case.name for case in cases}
     for ax, (label, cost) in zip(axes, panels, strict=True):
         for (name, ms), marker in zip(by_network.items(), cycle(_MARKERS), strict=False):

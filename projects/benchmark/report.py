@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.table import Table
@@ -14,9 +14,14 @@ from .step import Setting
 MIB = 2**20
 
 
+def ratios(samples: Sequence[float], reference: Sequence[float]) -> tuple[float, float, float]:
+    """Return the quartiles over the rounds of the time ratio of two networks in the same round."""
+    return quartiles([a / b for a, b in zip(samples, reference, strict=True)])
+
+
 def ratio(samples: Sequence[float], reference: Sequence[float]) -> float:
     """Return the median over the rounds of the time ratio of two networks in the same round."""
-    return statistics.median(a / b for a, b in zip(samples, reference, strict=True))
+    return ratios(samples, reference)[1]
 
 
 def quartiles(samples: Sequence[float]) -> tuple[float, float, float]:
@@ -50,6 +55,36 @@ def setting_table(measurements: Sequence[Measurement]) -> Table:
             *[f'{m.first_call:.1f}'] * compiled,
         )
     return table
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Make a Markdown table."""
+    lines = [head, ['---'] * len(head), *rows]
+    return '\n'.join('| ' + ' | '.join(line) + ' |' for line in lines) + '\n'
+
+
+def measurements_table(measurements: Sequence[Measurement]) -> str:
+    """Make a Markdown table of measurements with any settings, one row per measurement."""
+    times = {(m.setting, m.network): m.seconds for m in measurements}
+    head = ('input', 'run', 'network', 'ms per call', 'images/s', 'x ours', 'peak MiB', 'first s')
+    rows = []
+    for m in measurements:
+        s = m.setting
+        low, middle, high = (_short(1000 * q) for q in quartiles(m.seconds))
+        ours = times.get((s, m.against)) if m.network != m.against else None
+        rows.append(
+            (
+                f'{s.batch_size} x {s.case.name}',
+                f'{s.mode}, {s.dtype}, {s.execution}, {s.layout}',
+                m.network,
+                f'{middle} ({low} to {high})',
+                _short(s.batch_size / statistics.median(m.seconds)),
+                '{1:.2f} ({0:.2f} to {2:.2f})'.format(*ratios(m.seconds, ours)) if ours else '',
+                f'{m.peak_memory / MIB:.0f}',
+                f'{m.first_call:.1f}',
+            )
+        )
+    return markdown_table(head, rows)
 
 
 def _short(value: float) -> str:

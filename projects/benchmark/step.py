@@ -2,7 +2,7 @@
 
 import contextlib
 import timeit
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -11,13 +11,15 @@ from torch import Tensor
 
 from dualattn_mm.apis.complexity import complexity
 
+from .detectors import PointsToBoxes
 from .peers import Case, Network, in_channels
 
 MODES = ('infer', 'train')
-DTYPES = ('float32', 'bfloat16', 'float16')
-EXECUTIONS = ('eager', 'compile')
-LAYOUTS = ('contiguous', 'channels_last')
+DTYPES = ('float32', 'tf32', 'bfloat16', 'float16', 'bfloat16-weights', 'float16-weights')
+EXECUTIONS = ('eager', 'compile', 'graph')
+LAYOUTS = ('contiguous', 'channels_last', 'usual')
 _SEED = 0
+_CALLS_BEFORE_CAPTURE = 3  # libraries choose their kernels and allocate their buffers
 
 
 @dataclass(frozen=True)
@@ -27,10 +29,11 @@ class Setting:
     Args:
         case: the size of the input.
         mode: 'infer' or 'train'.
-        dtype: 'float32', or the type of autocast.
-        execution: 'eager' or 'compile'.
+        dtype: 'float32' (without TF32), 'tf32' (float32 with TF32 in products and convolutions),
+            the type of autocast, or '...-weights', which converts weights and input instead.
+        execution: 'eager', 'compile', or 'graph' (a CUDA graph, inference only).
         layout: memory format of the input and the weights; 'contiguous' does not change the
-            weights.
+            weights, 'usual' is the one of the network.
         batch_size: images per call.
     """
 
@@ -54,24 +57,50 @@ class Step:
     'infer' is a forward pass in evaluation and inference mode. 'train' is a forward pass, a loss
     that is the mean square of the outputs, a backward pass, an AdamW step and a reset of the
     gradients.
+
+    Args:
+        network: the network.
+        setting: how to run it.
+        device: the device.
+        backend: the backend of torch.compile.
+
+    Raises:
+        ValueError: if torch has no autocast to the type, or the setting is for inference only.
     """
 
-    def __init__(self, network: Network, setting: Setting, device: torch.device) -> None:
-        self.dtype = getattr(torch, setting.dtype)
+    def __init__(
+        self, network: Network, setting: Setting, device: torch.device, backend: str = 'inductor'
+    ) -> None:
+        name, _, weights = setting.dtype.partition('-')
+        self.dtype = torch.float32 if name == 'tf32' else getattr(torch, name)
         self.device = device
+        self.autocast = self.dtype != torch.float32 and not weights
+        self.train = setting.mode == 'train'
+        if self.train and (weights or setting.execution == 'graph'):
+            raise ValueError(f'{setting.dtype}, {setting.execution} is for inference only')
         self._check_autocast()
         torch.manual_seed(_SEED)
-        module = network.build(setting.case).to(device)
-        self.input = network.make_input(module, setting.case, setting.batch_size).to(device)
-        if setting.layout == 'channels_last':
+        with device:  # random numbers of a GPU take a fraction of the time
+            module = network.build(setting.case)
+            self.input = network.make_input(module, setting.case, setting.batch_size).to(device)
+        module = module.to(device).train(self.train)
+        if weights:
+            module, self.input = module.to(self.dtype), self.input.to(self.dtype)
+        layout = network.layout if setting.layout == 'usual' else setting.layout
+        if layout == 'channels_last':
             module = module.to(memory_format=torch.channels_last)
             self.input = self.input.contiguous(memory_format=torch.channels_last)
-        self.module = module.train(setting.mode == 'train')
+        self.module = module
         self.parameters = sum(p.numel() for p in module.parameters())
-        self.forward: Callable[[Tensor], object] = self.module
+        self.forward: Callable[[Tensor], object] = module
         if setting.execution == 'compile':
-            self.forward = torch.compile(self.module, dynamic=False)
-        self.train = setting.mode == 'train'
+            if isinstance(module, PointsToBoxes):
+                module.compile_maps(dynamic=False, backend=backend)
+            else:
+                self.forward = torch.compile(module, dynamic=False, backend=backend)
+        self.graph: torch.cuda.CUDAGraph | None = None
+        if setting.execution == 'graph' and device.type == 'cuda':
+            self._capture()
         if self.train:
             self.optimizer = torch.optim.AdamW(module.parameters(), lr=1e-4)
             self.scaler = None
@@ -80,6 +109,13 @@ class Step:
                 self.scaler = torch.amp.GradScaler(device.type, init_scale=1.0)
 
     def __call__(self) -> None:
+        if self.graph:
+            self.graph.replay()
+        else:
+            self.run()
+
+    def run(self) -> None:
+        """Run the network once, without the CUDA graph."""
         if not self.train:
             with torch.inference_mode(), self._autocast():
                 self.forward(self.input)
@@ -96,8 +132,20 @@ class Step:
             self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
 
+    def _capture(self) -> None:
+        stream = torch.cuda.Stream(self.device)
+        stream.wait_stream(torch.cuda.current_stream(self.device))
+        with torch.cuda.stream(stream):
+            for _ in range(_CALLS_BEFORE_CAPTURE):
+                self.run()
+        torch.cuda.current_stream(self.device).wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self.run()
+        self.graph = graph
+
     def _autocast(self) -> contextlib.AbstractContextManager:
-        if self.dtype == torch.float32:
+        if not self.autocast:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, self.dtype)
 
@@ -105,8 +153,22 @@ class Step:
         """Raise an error if torch has no autocast to a type; it only warns and uses float32."""
         one = torch.ones(1, 1, device=self.device)
         with self._autocast():
-            if (one @ one).dtype != self.dtype:
+            if self.autocast and (one @ one).dtype != self.dtype:
                 raise ValueError(f'torch has no autocast to {self.dtype} on {self.device.type}')
+
+
+@contextlib.contextmanager
+def tf32(allowed: bool) -> Iterator[None]:
+    """Allow or forbid TF32 in the matrix products and convolutions of a GPU within the block."""
+    switches = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    before = [switch.allow_tf32 for switch in switches]
+    try:
+        for switch in switches:
+            switch.allow_tf32 = allowed
+        yield
+    finally:
+        for switch, value in zip(switches, before, strict=True):
+            switch.allow_tf32 = value
 
 
 def _tensors(output: Tensor | Iterable) -> list[Tensor]:

@@ -129,7 +129,7 @@ def test_bev(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(BEV_CASES, 'kitti', Case('kitti', 16, 16, BEV_CASES['kitti'].config))
     assert run('bev', *QUICK, '--maps', 'kitti', '-o', tmp_path) == 0
     names = [m['network'] for m in read(tmp_path)['measurements']]
-    assert names == ['dualattn_bev', 'second'] * 2
+    assert names == list(NETWORKS['bev']) * 2
 
 
 def test_detector(tmp_path, capsys, monkeypatch):
@@ -168,6 +168,9 @@ def test_script_lists_networks(run_script):
         (['bev', '--side', '64'], '--side'),
         (['bev', '--maps', 'waymo'], 'kitti'),
         (['detector', '--maps', 'kitti'], '--points'),
+        (['backbone', '--device', 'cpu', '--dtypes', 'tf32'], 'tf32 needs a CUDA device'),
+        (['backbone', '--device', 'cpu', '--executions', 'graph'], 'graph needs a CUDA device'),
+        (['gpu', '--seconds', '0'], 'is not a positive integer'),
     ],
 )
 def test_wrong_use_is_reported_in_one_line(capsys, args, named):

@@ -4,8 +4,16 @@ from functools import partial
 
 import pytest
 import torch
+from torch import nn
 
-from projects.benchmark.peers import BEV_CASES, INSTALL, NETWORKS, Case, in_channels
+from projects.benchmark.peers import (
+    BEV_CASES,
+    INSTALL,
+    NETWORKS,
+    Case,
+    fold_batch_norm,
+    in_channels,
+)
 from projects.benchmark.step import count_macs
 
 # At 224 x 224, 256 x 256 and on KITTI's map. Ours have the norm of the last stage alone.
@@ -17,6 +25,12 @@ PARAMETERS = {
     'timm_davit_tiny': 27_591_168,
     'timm_davit_small': 48_976_896,
     'timm_davit_base': 86_929_408,
+    'timm_swin_small': 48_837_258,
+    'timm_swin_base': 86_743_224,
+    'timm_maxvit_small': 68_158_956,
+    'timm_maxvit_base': 118_698_708,
+    'timm_convnext_small': 49_454_688,
+    'timm_convnext_base': 87_566_464,
     'mmpretrain_davit_tiny': 27_591_168,
     'timm_swin_tiny': 27_519_354,
     'mmpretrain_swin_tiny': 27_519_354,
@@ -29,6 +43,8 @@ PARAMETERS = {
     'ddcolor_large': 227_875_476,
     'dualattn_bev': 2_885_632,
     'second': 4_576_768,
+    'dualattn_bev_folded': 2_884_736,
+    'second_folded': 4_573_952,
 }
 CASES = {'backbone': Case.square(224), 'colorizer': Case.square(256), 'bev': BEV_CASES['kitti']}
 # Whole detectors are counted where their configs are tested.
@@ -93,6 +109,20 @@ def test_bev_networks_give_the_same_map(name):
         outputs_for(built('bev', network, case), case) for network in ('dualattn_bev', 'second')
     )
     assert [m.shape for m in ours[0]] == [m.shape for m in peer[0]]
+
+
+def test_folded_batch_norm_keeps_the_output():
+    layers = [nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU()]
+    layers += [nn.ConvTranspose2d(4, 5, 2, stride=2, bias=False), nn.BatchNorm2d(5)]
+    module = nn.Sequential(nn.Sequential(*layers), nn.BatchNorm2d(5))
+    for norm in (layers[1], layers[4], module[1]):
+        for values in (norm.weight.data, norm.bias.data, norm.running_mean, norm.running_var):
+            values.uniform_(0.5, 2)
+    image = torch.rand(2, 3, 6, 8)
+    expected = module.eval()(image)
+    folded = fold_batch_norm(module)
+    assert [m for m in folded.modules() if isinstance(m, nn.BatchNorm2d)] == [module[1]]
+    assert torch.allclose(folded(image), expected, atol=1e-5)
 
 
 def test_macs():

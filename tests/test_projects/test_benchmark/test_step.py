@@ -9,7 +9,7 @@ from torch import nn
 
 from projects.benchmark.memory import peak_memory
 from projects.benchmark.peers import Case, Network
-from projects.benchmark.step import Setting, Step, count_macs
+from projects.benchmark.step import Setting, Step, count_macs, tf32
 
 
 def network(make):
@@ -38,7 +38,7 @@ class Probe(nn.Module):
 
 @pytest.mark.parametrize('mode', ['infer', 'train'])
 @pytest.mark.parametrize('layout', ['contiguous', 'channels_last'])
-@pytest.mark.parametrize('dtype', ['float32', 'bfloat16', 'float16'])
+@pytest.mark.parametrize('dtype', ['float32', 'tf32', 'bfloat16', 'float16'])
 def test_call_follows_the_setting(mode, layout, dtype, cpu):
     case = Case('c', 8, 6)
     step = Step(network(Probe), Setting(case, mode, dtype, 'eager', layout, 2), cpu)
@@ -49,12 +49,38 @@ def test_call_follows_the_setting(mode, layout, dtype, cpu):
         shape=(2, 3, 8, 6),
         nhwc=nhwc,
         weight_nhwc=nhwc,
-        dtype=getattr(torch, dtype),
+        dtype=torch.float32 if dtype == 'tf32' else getattr(torch, dtype),
         training=train,
         inference=not train,
     )
     assert torch.equal(step.module.conv.weight, before) != train
     assert step.module.conv.weight.grad is None
+
+
+def test_weights_can_be_converted_instead_of_autocast(setting, cpu):
+    setting = replace(setting, dtype='bfloat16-weights', layout='usual')
+    step = Step(replace(network(Probe), layout='channels_last'), setting, cpu)
+    step()
+    assert step.module.conv.weight.dtype == step.input.dtype == torch.bfloat16
+    assert step.module.seen['dtype'] == torch.bfloat16
+    assert step.module.seen['nhwc'] and step.module.seen['weight_nhwc']
+    with pytest.raises(ValueError, match='bfloat16-weights, eager is for inference only'):
+        Step(network(Probe), replace(setting, mode='train'), cpu)
+
+
+def test_cuda_graph_is_for_inference_only(setting, cpu):
+    setting = replace(setting, mode='train', execution='graph')
+    with pytest.raises(ValueError, match='float32, graph is for inference only'):
+        Step(network(Probe), setting, cpu)
+
+
+@pytest.mark.parametrize('allowed', [True, False])
+def test_tf32_is_switched_and_restored(allowed):
+    switches = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    before = [switch.allow_tf32 for switch in switches]
+    with tf32(allowed):
+        assert [switch.allow_tf32 for switch in switches] == [allowed, allowed]
+    assert [switch.allow_tf32 for switch in switches] == before
 
 
 def test_training_minimizes_the_mean_square(setting, cpu):
