@@ -4,11 +4,14 @@ Like is compared with like: backbones return one averaged vector per image and h
 colorizers return color, and bird's-eye-view backbones are all followed by the same SECONDFPN.
 """
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
+from importlib import import_module
 from importlib.util import find_spec
 from itertools import pairwise
+from types import ModuleType
 
 import torch
 from mmengine.config import Config, ConfigDict
@@ -195,14 +198,22 @@ _BACKBONES = (
 # ---- colorizers ----
 
 
+@cache
+def _modelscope_ddcolor() -> ModuleType:
+    """Import DDColor's own files alone: the packages above them import half of modelscope."""
+    [folder] = find_spec('modelscope').submodule_search_locations
+    package = ModuleType('modelscope_ddcolor')
+    package.__path__ = [f'{folder}/models/cv/image_colorization/ddcolor']
+    sys.modules[package.__name__] = package
+    return import_module('modelscope_ddcolor.ddcolor')
+
+
 class _DDColor(nn.Module):
     """DDColor without the maps that its hooks would keep in memory after a call."""
 
     def __init__(self, encoder: str) -> None:
         super().__init__()
-        from modelscope.models.cv.image_colorization.ddcolor.ddcolor import DDColor
-
-        self.network = DDColor(encoder)
+        self.network = _modelscope_ddcolor().DDColor(encoder)
         self._drop_maps()
 
     def forward(self, rgb: Tensor) -> Tensor:

@@ -38,6 +38,9 @@ def dry(tmp_path_factory):
                     return one_convolution(name, case)
 
                 patch.setitem(networks, name, replace(network, build=build, make_input=random_map))
+        # A part of the panels, because all of them take longer than everything else.
+        plot = gpu.plots.throughput
+        patch.setattr(gpu.plots, 'throughput', lambda found, title: plot(found[:2], title))
         assert cli.main(['gpu', '--dry', '-o', str(out)]) == 0
     return out
 
@@ -148,7 +151,7 @@ def test_complete_rounds_are_kept_at_the_deadline(setting, tiny, cpu, monkeypatc
 
 def test_sections_that_do_not_fit_are_skipped(tmp_path):
     said = []
-    about = dict(started='today', machine=dict(gpu='none'))
+    about = dict(started='today', machine=dict(cpu='none'))
     run = gpu.Run(tmp_path, dry=False, seconds=0, about=about, say=said.append)
     run.measure_all(gpu.PLAN)
     run.save()
@@ -205,4 +208,4 @@ def test_frames_have_the_size_and_extent_of_their_dataset(points, number, values
 def test_frame_like_kittis_is_ahead_of_the_car():
     points = torch.from_numpy(kitti_frame())
     angle = torch.atan2(points[:, 1], points[:, 0]).rad2deg()
-    assert angle.abs().max() <= 40
+    assert angle.abs().max() < 40.01

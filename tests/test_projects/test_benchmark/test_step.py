@@ -63,7 +63,8 @@ def test_weights_can_be_converted_instead_of_autocast(setting, cpu):
     step()
     assert step.module.conv.weight.dtype == step.input.dtype == torch.bfloat16
     assert step.module.seen['dtype'] == torch.bfloat16
-    assert step.module.seen['nhwc'] and step.module.seen['weight_nhwc']
+    assert step.module.seen['nhwc']
+    assert step.module.seen['weight_nhwc']
     with pytest.raises(ValueError, match='bfloat16-weights, eager is for inference only'):
         Step(network(Probe), replace(setting, mode='train'), cpu)
 
