@@ -35,6 +35,11 @@ class PointsToBoxes(nn.Module):
         # Under autocast, too, boxes are decoded and compared in float32.
         head.register_forward_hook(lambda head, args, output: _as_float32(output))
 
+    def to(self, *args: Any, **options: Any) -> 'PointsToBoxes':
+        """Move the detector; mmengine's method also has its preprocessor move the points."""
+        self.detector.to(*args, **options)
+        return super().to(*args, **options)
+
     def compile_maps(self, **options: Any) -> None:
         """Compile the backbone and the neck; everything else depends on the number of points.
 

@@ -32,7 +32,7 @@ from .report import markdown_table, measurements_table
 from .step import Setting
 
 SECONDS = 480
-_FOR_PLOTS = 12.0  # seconds at the end
+_AROUND = 25.0  # seconds for imports before and plots after the measurements
 _EFFORT = Effort(repeats=7, warmup=3, min_seconds=0.04, count=False)
 _DRY_EFFORT = Effort(repeats=2, warmup=1, min_seconds=0, count=False, memory=False, backend='eager')
 _DRY_SCALE, _DRY_MULTIPLE, _DRY_BATCH = 7, 32, 2
@@ -299,7 +299,7 @@ class Run:
         self.device = torch.device('cpu' if dry else 'cuda')
         self.effort = _DRY_EFFORT if dry else _EFFORT
         self.start = time.monotonic()
-        self.end = math.inf if dry else self.start + seconds - _FOR_PLOTS
+        self.end = math.inf if dry else self.start + seconds - _AROUND
         self.results = {subject: Results() for subject in SUBJECTS}
         self.compiled: list[dict[str, Any]] = []
         self.skipped: list[str] = []
@@ -310,7 +310,7 @@ class Run:
         share = 0.0
         compiling = [section for section in plan if section.compiled]
         for section in plan:
-            if section.compiled and not self.compiled:
+            if section in compiling[:1]:
                 share += _COMPILING
                 self._compile(compiling, self._deadline(share / total))
             share += section.seconds

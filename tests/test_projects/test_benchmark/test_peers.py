@@ -4,8 +4,10 @@ from functools import partial
 
 import pytest
 import torch
+from mmengine.model import BaseModel
 from torch import nn
 
+from projects.benchmark.detectors import PointsToBoxes
 from projects.benchmark.peers import (
     BEV_CASES,
     INSTALL,
@@ -123,6 +125,19 @@ def test_folded_batch_norm_keeps_the_output():
     folded = fold_batch_norm(module)
     assert [m for m in folded.modules() if isinstance(m, nn.BatchNorm2d)] == [module[1]]
     assert torch.allclose(folded(image), expected, atol=1e-5)
+
+
+def test_detector_moves_its_points():
+    """nn.Module.to alone does not tell mmengine's preprocessor where to."""
+
+    class Detector(BaseModel):
+        def forward(self, inputs):
+            raise NotImplementedError
+
+    module = PointsToBoxes.__new__(PointsToBoxes)
+    nn.Module.__init__(module)
+    module.detector = Detector()
+    assert module.to('meta').detector.data_preprocessor.device.type == 'meta'
 
 
 def test_macs():
