@@ -127,9 +127,10 @@ def test_colorizer(tmp_path, capsys):
 def test_bev(tmp_path, capsys, monkeypatch):
     pytest.importorskip('mmdet3d')
     monkeypatch.setitem(BEV_CASES, 'kitti', Case('kitti', 16, 16, BEV_CASES['kitti'].config))
-    assert run('bev', *QUICK, '--maps', 'kitti', '-o', tmp_path) == 0
+    options = ['--models', 'dualattn_bev', 'second', '--maps', 'kitti', '-o', tmp_path]
+    assert run('bev', *QUICK, *options) == 0
     names = [m['network'] for m in read(tmp_path)['measurements']]
-    assert names == list(NETWORKS['bev']) * 2
+    assert names == ['dualattn_bev', 'second'] * 2
 
 
 def test_detector(tmp_path, capsys, monkeypatch):
