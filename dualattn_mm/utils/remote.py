@@ -127,9 +127,10 @@ def upload(local: Path, path: Path) -> None:
         if url_of(path).partition(':')[0] in _OBJECT_STORES:
             files.put_file(str(local), name)
             return
-        folder = name.rpartition('/')[0]
-        files.makedirs(folder, exist_ok=True)
-        temporary = f'{folder}/.colorize-{uuid.uuid4().hex}.tmp'
+        folder, slash, _ = name.rpartition('/')
+        if folder:
+            files.makedirs(folder, exist_ok=True)
+        temporary = f'{folder}{slash}.colorize-{uuid.uuid4().hex}.tmp'
         try:
             files.put_file(str(local), temporary)
             files.mv(temporary, name)

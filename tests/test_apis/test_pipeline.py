@@ -344,6 +344,19 @@ def test_absent_cuda(weights, monkeypatch):
         ColorizationPipeline(weights, device='cuda')
 
 
+def test_apple_gpu_is_given_the_network(weights, monkeypatch):
+    given = []
+
+    def load(weights, config, device):
+        given.append(device)
+        return nn.Identity()
+
+    monkeypatch.setattr(torch.backends.mps, 'is_available', lambda: True)
+    monkeypatch.setattr('dualattn_mm.apis.pipeline.load_generator', load)
+    ColorizationPipeline(weights, device='mps', size=32)
+    assert given == [torch.device('mps')]
+
+
 @pytest.mark.parametrize('value', [-0.1, float('nan'), float('inf'), '1'])
 def test_wrong_saturation(pipe, value):
     with pytest.raises(ColorizeError, match='saturation'):
