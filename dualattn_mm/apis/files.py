@@ -98,11 +98,13 @@ class Plan:
         paths = list(chain.from_iterable(paths for _, paths in self.sources.clusters()))
         if len(paths) > 1:
             raise ColorizeError(
-                f'{output} is a single file, but there are {len(paths)} photos: name a folder'
+                f'{url_of(output)} is one file, but there are {len(paths)} photos: name a folder'
             )
         for path in paths:
             if is_film(path) != film:
-                raise ColorizeError(f'{output} and {path} must both be films or both be photos')
+                raise ColorizeError(
+                    f'{url_of(output)} and {url_of(path)} must both be films or both be photos'
+                )
             self._check_input(output, [path])
 
     def _check_folders(self) -> None:
@@ -167,7 +169,9 @@ class Plan:
             self._check_input(path, others)
             other = claimed.setdefault(os.path.normcase(path.name), source)
             if other != source:
-                raise ColorizeError(f'{other} has the same result {path}: rename one of them')
+                raise ColorizeError(
+                    f'{url_of(other)} has the same result {url_of(path)}: rename one of them'
+                )
         output, compare = self._unless_present(target), self._unless_present(beside)
         if not (output or compare):
             self.skipped += 1

@@ -151,5 +151,6 @@ def _check_apart(sources: Sources, output: Path) -> None:
             real = Path(os.path.realpath(parent))
             if place in (real, *real.parents):
                 raise ColorizeError(
-                    f'{parent} is in the output folder {output}: change -o or omit --overwrite'
+                    f'{parent} is in the output folder {url_of(output)}: change -o or '
+                    'omit --overwrite'
                 )

@@ -102,7 +102,7 @@ def test_unreadable_film_costs_no_other_file(here, run):
     [
         (['in/sub/film.mp4', '-o', 'a.png'], 'a.png and in/sub/film.mp4 must both be films'),
         (['in/photo.png', '-o', 'a.mp4'], 'a.mp4 and in/photo.png must both be films'),
-        (['in', '-o', 'a.mp4'], 'a.mp4 is a single file, but there are 2'),
+        (['in', '-o', 'a.mp4'], 'a.mp4 is one file, but there are 2'),
         (['in/sub/film.mp4', '-o', 'in/sub'], 'is an input and would be overwritten'),
         (['in/sub/film.mp4', '--smooth', '1'], 'smooth must be a number from 0 to below 1'),
     ],
