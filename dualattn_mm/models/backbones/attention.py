@@ -337,13 +337,6 @@ class FeedForward(nn.Module):
         self.fc2 = nn.Linear(hidden, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        tokens = x.flatten(0, -2)
-        if not runs_in_pieces(x) or len(tokens) * self.fc1.out_features < LARGE_MAP:
-            return self._forward(x)
-        pieces = tokens.split(TOKENS_PER_THREAD * torch.get_num_threads())
-        return torch.cat([self._forward(piece) for piece in pieces]).view(x.shape)
-
-    def _forward(self, x: Tensor) -> Tensor:
         return recomputed(self._activate_and_project, self.fc1(x))
 
     def _activate_and_project(self, x: Tensor) -> Tensor:
@@ -401,7 +394,19 @@ class HalfBlock(nn.Module):
 
     def _forward(self, x: Tensor) -> Tensor:
         x = x + self.drop_path(self.attn(self.norm1(x)))
-        return x + self.drop_path(self.ffn(self.norm2(x)))
+        if not self._in_pieces(x):
+            return x + self.drop_path(self.ffn(self.norm2(x)))
+        # The sum above is used nowhere else, so it can be overwritten.
+        tokens = x.flatten(0, -2)
+        for piece in tokens.split(TOKENS_PER_THREAD * torch.get_num_threads()):
+            piece.add_(self.ffn(self.norm2(piece)))
+        return tokens.view(x.shape)
+
+    def _in_pieces(self, x: Tensor) -> bool:
+        """Return whether the hidden map of the feed-forward network is too large to stay whole."""
+        if self.training or not runs_in_pieces(x):
+            return False
+        return x[..., 0].numel() * self.ffn.fc1.out_features >= LARGE_MAP
 
 
 class DualBlock(nn.Sequential):

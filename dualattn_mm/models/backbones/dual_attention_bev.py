@@ -112,9 +112,11 @@ class DualAttentionBEV(BaseModule):
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Map (B, in_channels, H, W) to one (B, out_channels[i], h_i, w_i) per stage."""
         # On a GPU, only the blocks use channels_last: cuDNN's batch norm, here and in the neck,
-        # takes three times as long in it. On a CPU, convolutions are faster in channels_last.
+        # takes three times as long in it. On a CPU, the input keeps its layout, because the map
+        # after the first convolution is smaller to convert.
         layout = torch.contiguous_format if x.is_cuda else torch.channels_last
-        x = x.contiguous(memory_format=layout)
+        if x.is_cuda:
+            x = x.contiguous()
         outs = []
         for stage in self.stages:
             entry, blocks = stage.children()

@@ -13,6 +13,7 @@ from dualattn_mm.models.backbones.attention import (
     ChannelAttention,
     DilatedAttention,
     FeedForward,
+    HalfBlock,
     LayerNorm,
     dilated_partition,
     dilated_reverse,
@@ -149,17 +150,19 @@ def test_images_of_a_batch_do_not_mix(kind, perturb):
     torch.testing.assert_close(nchw(attn, x), alone, rtol=1e-5, atol=1e-5)
 
 
-def test_feed_forward_in_pieces(monkeypatch):
+@pytest.mark.parametrize('layout', [torch.contiguous_format, torch.channels_last])
+def test_feed_forward_in_pieces(monkeypatch, perturb, layout):
     """Without gradients a large map is done in pieces; with them at once."""
-    ffn = FeedForward(8, 4)
-    x = torch.randn(2, 9, 5, 8)
-    whole = ffn(x).detach()
+    block = perturb(HalfBlock(8, torch.nn.Identity())).eval()
+    x = torch.randn(2, 9, 5, 8).contiguous(memory_format=layout)
+    kept, whole = x.clone(), block(x).detach()
     monkeypatch.setattr(attention, 'LARGE_MAP', 100)
     monkeypatch.setattr(attention, 'TOKENS_PER_THREAD', 7)
     sizes = []
-    ffn.fc1.register_forward_hook(lambda module, args, output: sizes.append(len(args[0])))
+    block.ffn.fc1.register_forward_hook(lambda module, args, output: sizes.append(len(args[0])))
     with torch.no_grad():
-        torch.testing.assert_close(ffn(x), whole)
+        torch.testing.assert_close(block(x), whole)
+    assert torch.equal(x, kept), 'the input is not overwritten'
     step = 7 * torch.get_num_threads()
     assert sizes == [len(part) for part in torch.arange(90).split(step)]
     assert len(sizes) > 1
@@ -217,10 +220,10 @@ def test_weights_of_channel_attention_are_never_denormal(monkeypatch):
 
 def test_large_maps_need_little_memory():
     """The hidden map of this one alone would be 48 MiB."""
-    ffn = FeedForward(96, 4)
+    block = HalfBlock(96, torch.nn.Identity()).eval()
     x = torch.randn(1, 2**15, 96)
     with torch.inference_mode():
-        assert peak_memory(lambda: ffn(x), x.device) < 32 * 2**20
+        assert peak_memory(lambda: block(x), x.device) < 32 * 2**20
 
 
 @pytest.mark.parametrize('scale', ['channel', 'group', 'tokens'])
