@@ -147,12 +147,18 @@ class FilmReader:
         with self._open() as container:
             stream = container.streams[self.stream.index]
             for place in sampled_frames(length):
-                with contextlib.suppress(self._av.FFmpegError):  # damaged frames do not count
+                with contextlib.suppress(self._av.FFmpegError):  # a part that cannot be read
                     container.seek(start + place, stream=stream)
-                    for frame in container.decode(stream):
-                        if frame.pts is None or frame.pts >= start + place:
-                            yield frame
-                            break
+                    if frame := self._first_from(start + place, container.demux(stream)):
+                        yield frame
+
+    def _first_from(self, pts: int, packets: Iterator[Any]) -> Any:
+        for packet in packets:
+            with contextlib.suppress(self._av.FFmpegError):  # a damaged frame
+                for frame in packet.decode():
+                    if frame.pts is None or frame.pts >= pts:
+                        return frame
+        return None
 
     def _seconds(self) -> float | None:
         if self.stream.duration is not None and self.stream.time_base is not None:
