@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from lidar import CONFIGS, kitti_options
+from lidar import CONFIGS, WITHOUT_VAL, kitti_options
 from PIL import Image
 
 from dualattn_mm.engine.run import evaluate, train
@@ -21,7 +21,6 @@ pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).resolve().parents[2]
 SECOND = str(CONFIGS / 'second_dualattn_kitti.py')
-WITHOUT_VAL = dict(val_cfg=None, val_dataloader=None, val_evaluator=None)
 
 
 @pytest.fixture

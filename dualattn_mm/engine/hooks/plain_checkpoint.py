@@ -42,6 +42,20 @@ def _from_plain(value: Any) -> Any:
     return HistoryBuffer(plain['log'].tolist(), plain['count'].tolist(), plain['max_length'])
 
 
+def _keep_steps_on_cpu(value: Any) -> None:
+    """Move the step counters of optimizers to the CPU, where torch creates them.
+
+    mmengine loads a checkpoint onto the GPU, and torch leaves the counters there. Every step of
+    Adam would then wait for the GPU once per parameter.
+    """
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key == 'step' and isinstance(inner, torch.Tensor):
+                value[key] = inner.cpu()
+            else:
+                _keep_steps_on_cpu(inner)
+
+
 def _without_wrappers(state: dict[str, Any], model: nn.Module) -> dict[str, Any]:
     """Name weights as in a single process: `generator.x` instead of `generator.module.x`.
 
@@ -62,7 +76,7 @@ class PlainCheckpointHook(Hook):
 
     mmengine stores its log as HistoryBuffer objects, which torch >= 2.6 rejects by default, and
     allowing them would permit arbitrary code execution. This hook stores their numbers instead and
-    rebuilds them when training resumes.
+    rebuilds them when training resumes. It also keeps the step counters of optimizers on the CPU.
     """
 
     # After all hooks that modify the checkpoint (EMAHook is NORMAL, CheckpointHook VERY_LOW).
@@ -78,6 +92,7 @@ class PlainCheckpointHook(Hook):
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         # mmengine would execute a config stored under this key.
         checkpoint.get('meta', {}).pop('config', None)
+        _keep_steps_on_cpu(checkpoint.get('optimizer'))
         hub = checkpoint.get('message_hub')
         if hub:
             hub['log_scalars'] = {k: _from_plain(v) for k, v in hub['log_scalars'].items()}

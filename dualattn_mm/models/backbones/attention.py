@@ -6,6 +6,7 @@ copies are needed between them.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import repeat
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +20,9 @@ LARGE_MAP = 2**23
 TOKENS_PER_THREAD = 1024
 # Bands of a map are larger, because one row at each end is projected twice.
 BAND_TOKENS_PER_THREAD = 8 * TOKENS_PER_THREAD
+# CUDA's kernels for attention cannot process 65,536 windows or more at once, and count the elements
+# of a call, padded to 128 tokens, in 32 bits.
+MOST_WINDOWS = 2**15
 # Weights that sum to 1 are negligible below this value. A CPU takes a hundred times as long to
 # multiply by denormal float32 numbers (below 1e-38).
 NEGLIGIBLE = 1e-30
@@ -237,7 +241,15 @@ class DilatedAttention(_Attention):
             .permute(2, 0, 3, 1, 4)
             .unbind(0)
         )
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2)
+        if torch.jit.is_tracing() or is_compiling() or len(q) <= MOST_WINDOWS:
+            return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2)
+        calls = zip(
+            *(x.split(MOST_WINDOWS) for x in (q, k, v)),
+            repeat(None) if mask is None else mask.split(MOST_WINDOWS),
+            strict=False,
+        )
+        parts = [F.scaled_dot_product_attention(*given).transpose(1, 2) for given in calls]
+        return torch.cat(parts)
 
     def _key_mask(self, height: int, width: int, device: torch.device) -> Tensor:
         """Return a mask that is True for keys inside the map: (windows, 1, 1, G * G)."""

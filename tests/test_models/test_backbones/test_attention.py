@@ -69,6 +69,25 @@ def test_dilated_attention_is_equation_5_and_6(height, width, window_size, separ
     torch.testing.assert_close(nchw(attn, x), expected)
 
 
+@pytest.mark.parametrize(('height', 'width'), [(31, 31), (56, 56)])
+def test_windows_in_several_calls(height, width, perturb, monkeypatch):
+    """On CUDA, one call cannot process them all."""
+    attn = perturb(DilatedAttention(8, 7, 4))
+    x = torch.randn(2, height, width, 8)
+    expected, calls = attn(x), []
+    one = torch.nn.functional.scaled_dot_product_attention
+
+    def counted(q, *args, **kwargs):
+        calls.append(len(q))
+        return one(q, *args, **kwargs)
+
+    monkeypatch.setattr(torch.nn.functional, 'scaled_dot_product_attention', counted)
+    monkeypatch.setattr(attention, 'MOST_WINDOWS', 12)
+    torch.testing.assert_close(attn(x), expected)
+    assert sum(calls) == 2 * -(-height // 7) * -(-width // 7)
+    assert set(calls[:-1]) == {12}
+
+
 @pytest.mark.parametrize('fill', [3e4, -3e4])
 @pytest.mark.parametrize(('height', 'width'), [(1, 1), (5, 3), (9, 26), (31, 31)])
 def test_padded_content_has_no_influence(height, width, fill, perturb, monkeypatch):

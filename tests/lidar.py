@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
-CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / 'mmdet3d'
+CONFIGS = Path(__file__).resolve().parents[1] / 'configs' / 'mmdet3d'
+WITHOUT_VAL = dict(val_cfg=None, val_dataloader=None, val_evaluator=None)
 
 
 def shrink(model, cells):

@@ -1,0 +1,102 @@
+"""Losses and what prepares batches for them, on a GPU against the CPU."""
+
+import copy
+
+import pytest
+import torch
+from gpu_networks import assert_within
+from mmengine.structures import BaseDataElement
+
+from dualattn_mm.models import (
+    ColorizationBatchCrop,
+    FeatureDistillation,
+    RebalancedColorLoss,
+    VGG19PerceptualLoss,
+)
+from dualattn_mm.models.data_preprocessors.colorization_batch_crop import crop_and_resize
+from dualattn_mm.utils.color_space import lab_to_rgb, rgb_to_lab
+
+pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures('full_precision')]
+
+
+def rebalanced(folder):
+    ab = 60 * torch.randn(2, 2, 16, 16)
+    return RebalancedColorLoss(neutral_weight=0.5).train(), (ab, 40 * torch.randn_like(ab))
+
+
+def perceptual(folder):
+    from torchvision.models import vgg19
+
+    network = vgg19()
+    torch.save({k: v for k, v in network.state_dict().items() if 'features' in k}, folder / 'v.pth')
+    return VGG19PerceptualLoss(weights=str(folder / 'v.pth')), torch.rand(2, 2, 3, 32, 32).unbind(0)
+
+
+def distillation(folder):
+    timm = pytest.importorskip('timm')
+    teacher = timm.create_model('lcnet_035')
+    torch.save(teacher.state_dict(), folder / 'teacher.pth')
+    loss = FeatureDistillation(str(folder / 'teacher.pth'), (16,), 'lcnet_035').train()
+    return Distilled(loss), (torch.randn(2, 16, 6, 6), torch.rand(2, 3, 96, 96))
+
+
+class Distilled(torch.nn.Module):
+    def __init__(self, loss):
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, map_, images):
+        return self.loss([map_], self.loss.targets(images))
+
+
+@pytest.mark.parametrize('make', [rebalanced, perceptual, distillation])
+@pytest.mark.parametrize('dtype', [None, torch.bfloat16], ids=str)
+def test_losses_equal_the_cpu_s(make, dtype, device, tmp_path):
+    """The perceptual and the rebalanced loss are computed in float32, also under autocast."""
+    loss, given = make(tmp_path)
+    losses = copy.deepcopy(loss).to(device), loss
+    results = []
+    for loss, where in zip(losses, (device, torch.device('cpu')), strict=True):
+        first, *others = (x.to(where) for x in given)
+        first.requires_grad_()
+        halved = dtype is not None and where == device
+        with torch.autocast(where.type, dtype, enabled=halved):
+            value = loss(first, *others)
+        value.backward()
+        buffers = {k: v for k, v in loss.named_buffers() if v.is_floating_point()}
+        results.append({'loss': value.detach(), 'gradient': first.grad, **buffers})
+    found, expected = results
+    tolerance = 5e-2 if dtype is not None and make is distillation else 1e-4
+    assert_within(found, {k: v.double() for k, v in expected.items()}, tolerance)
+
+
+def test_crops_equal_the_cpu_s(device):
+    images = torch.rand(3, 3, 40, 40)
+    boxes = tuple(torch.tensor(v) for v in ([0.0, 3, 9], [1.0, 0, 4], [40.0, 20, 7], [30.0, 40, 9]))
+    flips = torch.tensor([True, False, True])
+    expected = crop_and_resize(images, boxes, flips, 16)
+    there = tuple(box.to(device) for box in boxes)
+    found = crop_and_resize(images.to(device), there, flips.to(device), 16)
+    assert_within(dict(crops=found), dict(crops=expected.double()), 1e-4)
+
+
+def test_batches_are_cropped_where_the_model_is(device):
+    crop = ColorizationBatchCrop(size=24).to(device)
+    photos = [torch.full((3, 40, 40), 51 * i, dtype=torch.uint8) for i in range(4)]
+    samples = [BaseDataElement(gt_img=photo) for photo in photos]
+    batch = crop(dict(inputs=photos, data_samples=samples), training=True)
+    assert batch['inputs'].device.type == batch['data_samples'][0].gt_img.device.type == device.type
+    expected = torch.arange(4).view(4, 1, 1, 1).expand(4, 3, 24, 24) / 5
+    torch.testing.assert_close(batch['inputs'].cpu(), expected)
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16], ids=str)
+def test_colors_are_converted_in_float32_under_autocast(device, dtype):
+    rgb = torch.rand(2, 3, 20, 20)
+    expected = rgb_to_lab(rgb)
+    with torch.autocast(device.type, dtype):
+        lab = rgb_to_lab(rgb.to(device))
+        back = lab_to_rgb(lab)
+    assert lab.dtype == back.dtype == torch.float32
+    torch.testing.assert_close(lab.cpu(), expected, rtol=0, atol=1e-3)
+    torch.testing.assert_close(back.cpu(), rgb, rtol=0, atol=1e-4)
