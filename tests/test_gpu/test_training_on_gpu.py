@@ -238,7 +238,7 @@ def test_classifier(openmmlab, launcher, device, tmp_path):
 
 
 def test_mask_rcnn(openmmlab, launcher, options, device, tmp_path):
-    """Two steps and the validation. A rehearsal is in float32: mmcv's NMS has no other on the CPU."""
+    """Two steps and the validation; in float32 on the CPU, where mmcv's NMS has nothing else."""
     openmmlab['mmdet']  # skips where it is missing
     config = configs_dir() / 'mmdet' / 'mask_rcnn_dualattn_t.py'
     chosen = options() | {'train_cfg.max_epochs': 1, 'visualizer.name': tmp_path.name}
