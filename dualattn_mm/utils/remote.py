@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 from .errors import ColorizeError, first_line
 from .libraries import library
 
-_URL = re.compile('([a-z][a-z0-9+.-]+):/(.*)', re.DOTALL)  # a single letter is a drive of Windows
+_URL = re.compile(r'[a-z][a-z0-9+.-]+:[/\\]')  # a single letter is a drive of Windows
 # In an object store, a file appears when it is complete. Elsewhere it is renamed in the end.
 _OBJECT_STORES = {'abfs', 'abfss', 'az', 'gcs', 'gs', 'hf', 'memory', 'oci', 'oss', 's3', 's3a'}
 
@@ -29,12 +29,12 @@ def local_name(text: str) -> str:
 
 def is_remote(path: str | Path) -> bool:
     """Return whether a path is a URL."""
-    return _URL.match(Path(path).as_posix()) is not None
+    return _URL.match(str(path)) is not None
 
 
 def url_of(path: str | Path) -> str:
     """Return the URL of a remote file; the path of a local one is unchanged."""
-    return _URL.sub(r'\1://\2', Path(path).as_posix(), count=1) if is_remote(path) else str(path)
+    return Path(path).as_posix().replace(':/', '://', 1) if is_remote(path) else str(path)
 
 
 @contextlib.contextmanager
