@@ -4,7 +4,15 @@ import copy
 
 import pytest
 import torch
-from gpu_networks import BEV, ENCODER, assert_norm_within, assert_within, build, maps_and_gradients
+from gpu_networks import (
+    BEV,
+    ENCODER,
+    NEEDS,
+    assert_norm_within,
+    assert_within,
+    build,
+    maps_and_gradients,
+)
 from tiny import GENERATOR
 
 import dualattn_mm  # noqa: F401  registers the networks
@@ -28,8 +36,7 @@ COMPILED = {
 
 @pytest.mark.parametrize('name', COMPILED)
 def test_compiled_equals_eager(device, name):
-    if name == 'bev':
-        pytest.importorskip('mmcv')
+    pytest.importorskip(NEEDS.get(name, 'torch'))
     config, shape = COMPILED[name]
     network, x = build(config).to(device), torch.randn(shape, device=device)
     # Without a GPU, without the C++ that inductor would write, which takes a minute to compile.

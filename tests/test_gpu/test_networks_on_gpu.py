@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from gpu_networks import (
+    NEEDS,
     NETWORKS,
     assert_norm_within,
     assert_within,
@@ -14,6 +15,7 @@ from gpu_networks import (
 )
 
 import dualattn_mm  # noqa: F401  registers the networks
+import projects.colorformer.color_memory
 import projects.colorformer.encoder_blocks  # noqa: F401
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures('full_precision')]
@@ -23,8 +25,7 @@ pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures('full_precision')]
 def case(request):
     """A network on the CPU, its input, and outputs and gradients in float64."""
     config, shape = NETWORKS[request.param]
-    if request.param == 'bev':
-        pytest.importorskip('mmcv')
+    pytest.importorskip(NEEDS.get(request.param, 'torch'))
     network = build(config)
     x = torch.randn(shape, generator=torch.Generator().manual_seed(2))
     if shape[1] == 1:
