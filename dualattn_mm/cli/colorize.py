@@ -35,7 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=local_name,
         metavar='INPUT',
         help='image file (JPEG, PNG, WebP, TIFF, BMP, GIF or JPEG 2000; AVIF with Pillow >= 11.3; '
-        'HEIC with pillow-heif), video (MP4, MOV, MKV, AVI or WebM), folder or glob pattern. '
+        'HEIC with pillow-heif), video (MP4, MOV, MKV, AVI or WebM), folder or glob pattern, or '
+        'the URL of one, such as s3://bucket/photos. '
         'Folders are searched with all subfolders that are not hidden, and a result keeps its path '
         "below the folder. In a pattern, '**' matches any number of folders, and a result keeps "
         'its path from the first wildcard on. All frames of GIF, PNG and WebP animations are '
