@@ -16,22 +16,24 @@ for folder; do
     [[ $wheel == */mmpretrain-* ]] || wheels+=("$wheel") # its networks are not measured there
   done
 done
-mkdir "$out" || die "$out cannot be created: pass a folder that does not exist yet"
+mkdir "$out" 2>/dev/null || die "$out cannot be created: pass a folder that does not exist yet"
+trap '[[ $? == 0 ]] || rm -rf -- "$out"' EXIT
 
 platforms=()
 for system in linux manylinux1 manylinux2014 manylinux_2_{17..39}; do
   platforms+=("--platform=${system}_x86_64")
 done
-python3 -m pip install --quiet --no-index --no-deps --no-compile --target "$out/site" \
+python3 -m pip install --quiet --no-index --no-deps --no-compile --target "$out/packages" \
   --python-version "${PYTHON_VERSION:-3.12}" --implementation cp --only-binary=:all: \
-  "${platforms[@]}" "${wheels[@]}"
+  "${platforms[@]}" "${wheels[@]}" || die 'pip cannot install the wheels, see above'
 # Of modelscope (32 MB) only DDColor is needed; of ours everything but the weights.
-rm -rf "$out"/site/{bin,tests,yapftests,mmcv/ops/csrc}
-[[ ! -d $out/site/modelscope ]] ||
-  find "$out/site/modelscope" -type f -not -path '*/ddcolor/*' -delete
+rm -rf "$out"/packages/{bin,tests,yapftests,mmcv/ops/csrc}
+[[ ! -d $out/packages/modelscope ]] ||
+  find "$out/packages/modelscope" -type f -not -path '*/ddcolor/*' -delete
 (cd "$root" && git ls-files -z dualattn_mm configs projects ':!dualattn_mm/assets' |
   tar --create --null --files-from=- --file=-) | tar --extract --directory "$out"
+git -C "$root" describe --always --dirty --abbrev=12 >"$out/COMMIT"
 
 mib=$(find "$out" -type f -printf '%s\n' | awk '{sum += $1} END {printf "%.1f", sum / 2^20}')
 echo "$out has $mib MiB. Copy it to the other machine, and run there:"
-echo "cd $(basename "$out") && PYTHONPATH=site python3 projects/benchmark/run.py gpu --out RESULTS"
+echo "cd $(basename "$out") && PYTHONPATH=packages python3 projects/benchmark/run.py gpu --out RESULTS"

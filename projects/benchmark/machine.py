@@ -49,8 +49,13 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """Return the commit of this checkout, marked if files have changed; None outside a checkout."""
+    """Return the commit of this checkout, marked if files have changed; None outside a checkout.
+
+    The folder that carry.sh makes has it in a file.
+    """
     root = Path(__file__).resolve().parents[2]
+    if (root / 'COMMIT').is_file():
+        return (root / 'COMMIT').read_text().strip()
     if not (root / '.git').exists():
         return None
     command = ['git', '-C', str(root), 'describe', '--always', '--dirty', '--abbrev=12']

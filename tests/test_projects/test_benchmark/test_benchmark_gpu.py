@@ -2,8 +2,13 @@
 
 import json
 import math
+import os
+import subprocess
+import sys
 import time
+import zipfile
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -17,6 +22,7 @@ from projects.benchmark.frames import kitti_frame, nuscenes_frame
 from projects.benchmark.measure import Effort, Measurement, Results, measure, time_limit
 from projects.benchmark.peers import NETWORKS, Case, random_map
 
+ROOT = Path(__file__).parents[3]
 BROKEN = 'timm_swin_tiny'
 
 
@@ -209,3 +215,45 @@ def test_frame_like_kittis_is_ahead_of_the_car():
     points = torch.from_numpy(kitti_frame())
     angle = torch.atan2(points[:, 1], points[:, 0]).rad2deg()
     assert angle.abs().max() < 40.01
+
+
+# ---- the folder for a machine without internet ----
+
+CARRY = ROOT / 'projects' / 'benchmark' / 'carry.sh'
+
+
+def carry(*arguments):
+    command = ['bash', CARRY, *arguments]
+    path = f'{Path(sys.executable).parent}:{os.environ["PATH"]}'
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ | {'PATH': path})
+
+
+@pytest.mark.skipif(not (ROOT / '.git').exists(), reason='it copies the files that git knows')
+def test_folder_has_packages_code_and_commit(tmp_path):
+    wheel = tmp_path / 'wheels' / 'carried-1.0-py3-none-any.whl'
+    wheel.parent.mkdir()
+    with zipfile.ZipFile(wheel, 'w') as file:
+        file.writestr('carried.py', '')
+        file.writestr('carried-1.0.dist-info/METADATA', 'Name: carried\nVersion: 1.0\n')
+        file.writestr('carried-1.0.dist-info/WHEEL', 'Wheel-Version: 1.0\nTag: py3-none-any\n')
+        file.writestr('carried-1.0.dist-info/RECORD', '')
+    out = tmp_path / 'out'
+    done = carry(out, wheel.parent)
+    assert done.returncode == 0, done.stderr
+    assert f'{out} has ' in done.stdout
+    assert (out / 'packages' / 'carried.py').is_file()
+    assert (out / 'projects' / 'benchmark' / 'run.py').is_file()
+    assert (out / 'dualattn_mm' / '__init__.py').is_file()
+    assert not (out / 'dualattn_mm' / 'assets').exists()
+    assert (out / 'COMMIT').read_text().strip()
+
+
+@pytest.mark.parametrize('arguments', [[], ['out', '.'], ['.', '..']])
+def test_wrong_folders_are_reported_in_one_line(tmp_path, monkeypatch, arguments):
+    (tmp_path / 'x.whl').touch()
+    (tmp_path / 'here').mkdir()
+    monkeypatch.chdir(tmp_path / 'here')
+    done = carry(*arguments)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith('error: ')
+    assert list(Path().iterdir()) == []
