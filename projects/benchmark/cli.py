@@ -229,6 +229,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.task == 'gpu':
         if not args.dry and not torch.cuda.is_available():
             parser.error('torch finds no CUDA device: use --dry')
+        for file in filter(None, (args.kitti, args.nuscenes)):
+            if not Path(file).is_file():
+                parser.error(f'the frame {file} does not exist')
         _make_folder(parser, args, 'gpu_dry' if args.dry else 'gpu')
         return gpu.run(args, argv, _say)
     if args.list:

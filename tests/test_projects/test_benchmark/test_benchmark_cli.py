@@ -172,6 +172,7 @@ def test_script_lists_networks(run_script):
         (['backbone', '--device', 'cpu', '--dtypes', 'tf32'], 'tf32 needs a CUDA device'),
         (['backbone', '--device', 'cpu', '--executions', 'graph'], 'graph needs a CUDA device'),
         (['gpu', '--seconds', '0'], 'is not a positive integer'),
+        (['gpu', '--dry', '--kitti', 'no.bin'], 'the frame no.bin does not exist'),
     ],
 )
 def test_wrong_use_is_reported_in_one_line(capsys, args, named):
