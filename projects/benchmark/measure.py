@@ -20,6 +20,8 @@ from .peers import Network
 from .step import Setting, Step, count_macs, seconds_per_call, tf32
 
 T = TypeVar('T')
+_AGAIN = 5.0  # seconds
+_SCARCE = 0.5  # of the memory of the GPU
 
 
 @dataclass
@@ -94,9 +96,11 @@ def time_limit(deadline: float) -> Iterator[None]:
         return
     before = signal.signal(signal.SIGALRM, stop)
     try:
-        signal.setitimer(signal.ITIMER_REAL, max(deadline - time.monotonic(), 1e-6))
+        # Again and again, because Python drops an error that is raised in a destructor.
+        signal.setitimer(signal.ITIMER_REAL, max(deadline - time.monotonic(), 1e-6), _AGAIN)
         yield
     finally:
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
 
@@ -161,7 +165,7 @@ def measure(
             for network, measurement, step in order:
                 if network in failed:
                     continue
-                sample = attempt(network, seconds_per_call, step, measurement.calls, device)
+                sample = attempt(network, _sample, step, measurement.calls, device)
                 if sample is None:
                     failed.append(network)
                 else:
@@ -179,6 +183,17 @@ def forget_networks(device: torch.device) -> None:
     if device.type == 'cuda':
         gc.collect()
         torch.cuda.empty_cache()  # what it holds is fragmented
+
+
+def _sample(step: Step, calls: int, device: torch.device) -> float:
+    """Return the mean time of some calls."""
+    if device.type == 'cuda':
+        total = torch.cuda.get_device_properties(device).total_memory
+        if torch.cuda.memory_reserved(device) > _SCARCE * total:
+            # Otherwise torch would do this within the sample, for the memory of other networks.
+            torch.cuda.empty_cache()
+            step()
+    return seconds_per_call(step, calls, device)
 
 
 def _prepare(
