@@ -20,6 +20,7 @@ from .guard import UPLOAD_PATH, Guard
 from .limits import Refused, busy
 from .service import Service, store, stored_name
 
+_WATCHABLE = ('.mp4', '.m4v', '.mov', '.webm')  # what browsers play
 _KEEP_SECONDS = 3600
 _TIDY_SECONDS = 300
 # All uploads and results on disk, as a multiple of the largest upload.
@@ -157,6 +158,7 @@ class _Result:
 
 def _blocks(service: Service, files: _Files) -> Any:
     import gradio as gr
+    from gradio.data_classes import FileData
 
     async def colorize(
         paths: list[str],
@@ -185,9 +187,11 @@ def _blocks(service: Service, files: _Files) -> Any:
 
     async def _shown(results: list[_Result], notes: list[str]) -> tuple:
         photos = [result for result in results if result.previews]
-        films = len(results) - len(photos)
-        if films:
-            notes.append(f'{films} film{"s"[: films != 1]} colorized: download to watch.')
+        films = [result.path for result in results if not result.previews]
+        watchable = [str(path) for path in films if path.suffix in _WATCHABLE][:1]
+        if len(films) > len(watchable):
+            count = len(films) - len(watchable)
+            notes.append(f'{count} more film{"s"[: count != 1]} colorized: download to watch.')
         if results:
             path = results[0].path if len(results) == 1 else await run_in_threadpool(_zip, results)
             label = (
@@ -206,6 +210,7 @@ def _blocks(service: Service, files: _Files) -> Any:
                 visible=len(photos) > 1,
                 selected_index=None,
             ),
+            gr.Video(watchable[0] if watchable else None, visible=bool(watchable)),
             download,
             gr.Markdown('\n\n'.join(notes), visible=bool(notes)),
         )
@@ -260,6 +265,11 @@ def _blocks(service: Service, files: _Files) -> Any:
             buttons=['fullscreen'],
             max_height=640,
         )
+        film = gr.Video(
+            label='The film in color', interactive=False, visible=False, buttons=[], height=480
+        )
+        # Gradio's would convert a film that it does not know with ffmpeg, without any limits.
+        film.postprocess = lambda path: path and FileData(path=path)
         download = gr.DownloadButton(visible=False, variant='primary')
         gallery = gr.Gallery(
             label='Choose one to compare',
@@ -280,7 +290,7 @@ def _blocks(service: Service, files: _Files) -> Any:
             )
         )
         previews = gr.State([])
-        outputs = [previews, slider, gallery, download, notes]
+        outputs = [previews, slider, gallery, film, download, notes]
         events = dict(api_visibility='private', concurrency_limit=limits.requests)
         for trigger in (start.click, saturation.release):
             trigger(colorize, [chosen, saturation], outputs, show_progress_on=[chosen], **events)

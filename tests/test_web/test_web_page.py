@@ -224,6 +224,27 @@ def test_one_photo_in_the_browser(page, worker):
 
 
 @pytest.mark.slow
+def test_a_film_is_played_in_the_browser(page):
+    av = pytest.importorskip('av', reason="needs the extra 'video'")
+    buffer = io.BytesIO()
+    with av.open(buffer, 'w', format='mp4') as output:
+        stream = output.add_stream('libx264', rate=25, width=64, height=48, pix_fmt='yuv420p')
+        for value in range(60, 180, 12):
+            gray = np.full((48, 64), value, np.uint8)
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(gray, 'gray')))
+        output.mux(stream.encode(None))
+    choose(page, ('My film.mp4', buffer.getvalue()))
+    button(page, 'Colorize').click()
+    page.wait_for_function("document.querySelector('video')?.videoWidth == 64")
+    page.evaluate("document.querySelector('video').play()")
+    page.wait_for_function("document.querySelector('video').currentTime > 0")
+    name, data = download(page, 'Download the result')
+    assert name == 'My film.mp4'
+    with av.open(io.BytesIO(data)) as film:
+        assert len(list(film.decode(video=0))) == 10
+
+
+@pytest.mark.slow
 def test_many_photos_in_the_browser(page, worker):
     files = [('a.png', png(seed=1)), ('b.png', png(seed=2)), ('bad.png', b'no image')]
     choose(page, *files)
