@@ -228,8 +228,8 @@ def test_a_film_is_played_in_the_browser(page):
     av = pytest.importorskip('av', reason="needs the extra 'video'")
     buffer = io.BytesIO()
     with av.open(buffer, 'w', format='mp4') as output:
-        stream = output.add_stream('libx264', rate=25, width=64, height=48, pix_fmt='yuv420p')
-        for value in range(60, 180, 12):
+        stream = output.add_stream('libx264', rate=2, width=64, height=48, pix_fmt='yuv420p')
+        for value in (60, 90, 120):
             gray = np.full((48, 64), value, np.uint8)
             output.mux(stream.encode(av.VideoFrame.from_ndarray(gray, 'gray')))
         output.mux(stream.encode(None))
@@ -241,7 +241,7 @@ def test_a_film_is_played_in_the_browser(page):
     name, data = download(page, 'Download the result')
     assert name == 'My film.mp4'
     with av.open(io.BytesIO(data)) as film:
-        assert len(list(film.decode(video=0))) == 10
+        assert len(list(film.decode(video=0))) == 3
 
 
 @pytest.mark.slow
