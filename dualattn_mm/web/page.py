@@ -189,9 +189,8 @@ def _blocks(service: Service, files: _Files) -> Any:
         photos = [result for result in results if result.previews]
         films = [result.path for result in results if not result.previews]
         watchable = [str(path) for path in films if path.suffix in _WATCHABLE][:1]
-        if len(films) > len(watchable):
-            count = len(films) - len(watchable)
-            notes.append(f'{count} more film{"s"[: count != 1]} colorized: download to watch.')
+        if others := len(films) - len(watchable):
+            notes.append(f'Films that can only be watched after the download: {others}')
         if results:
             path = results[0].path if len(results) == 1 else await run_in_threadpool(_zip, results)
             label = (
