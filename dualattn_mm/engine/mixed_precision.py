@@ -8,7 +8,11 @@ from mmengine.registry import OPTIM_WRAPPERS
 
 
 @OPTIM_WRAPPERS.register_module('AmpOnGpuOptimWrapper')
-def amp_on_gpu(dtype: str | None = None, **arguments: Any) -> OptimWrapper:
+def amp_on_gpu(
+    dtype: str | None = None,
+    loss_scale: str | float | dict[str, Any] = 'dynamic',
+    **arguments: Any,
+) -> OptimWrapper:
     """Return mmengine's AmpOptimWrapper if there is a GPU, otherwise its OptimWrapper in float32.
 
     AmpOptimWrapper cannot be built without a GPU. To train in float32 on a GPU, use
@@ -16,8 +20,9 @@ def amp_on_gpu(dtype: str | None = None, **arguments: Any) -> OptimWrapper:
 
     Args:
         dtype: dtype of autocast; the default is torch's choice, float16.
+        loss_scale: as in AmpOptimWrapper; it has no meaning in float32.
         arguments: arguments of both wrappers.
     """
     if is_cuda_available():
-        return AmpOptimWrapper(loss_scale='dynamic', dtype=dtype, **arguments)
+        return AmpOptimWrapper(loss_scale=loss_scale, dtype=dtype, **arguments)
     return OptimWrapper(**arguments)

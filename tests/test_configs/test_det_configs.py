@@ -195,8 +195,9 @@ def test_mixed_precision_with_a_gpu_alone(monkeypatch, gpu, kind):
         monkeypatch.setattr(f'{module}.is_cuda_available', lambda: gpu)
     optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))])
     cfg = dict(type='AmpOnGpuOptimWrapper', optimizer=optimizer, accumulative_counts=2)
-    wrapper = OPTIM_WRAPPERS.build(dict(cfg, dtype='bfloat16'))
+    wrapper = OPTIM_WRAPPERS.build(dict(cfg, dtype='bfloat16', loss_scale=8.0))
     assert type(wrapper) is kind
+    assert getattr(wrapper, '_scale_update_param', None) == (8.0 if gpu else None)
     assert getattr(wrapper, 'cast_dtype', None) == (torch.bfloat16 if gpu else None)
     wrapper = OPTIM_WRAPPERS.build(cfg)
     assert wrapper._accumulative_counts == 2
