@@ -73,4 +73,6 @@ def _as_float32(output: Any) -> Any:
         return output.float()
     if isinstance(output, dict):
         return {key: _as_float32(value) for key, value in output.items()}
-    return type(output)(_as_float32(part) for part in output)
+    if isinstance(output, list | tuple):
+        return type(output)(_as_float32(part) for part in output)
+    return output

@@ -34,7 +34,7 @@ from .step import Setting
 SECONDS = 480
 _AROUND = 25.0  # seconds for imports before and plots after the measurements
 _EFFORT = Effort(repeats=7, warmup=3, min_seconds=0.04, count=False)
-_DRY_EFFORT = Effort(repeats=2, warmup=1, min_seconds=0, count=False, memory=False, backend='eager')
+_DRY_EFFORT = Effort(repeats=1, warmup=0, min_seconds=0, count=False, memory=False, backend='eager')
 _DRY_SCALE, _DRY_MULTIPLE, _DRY_BATCH = 7, 32, 2
 
 # The title and the task of each table. Results are kept by these subjects.

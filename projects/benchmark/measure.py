@@ -64,7 +64,7 @@ class Effort:
 
     Args:
         repeats: number of rounds, which is also the number of samples per network.
-        warmup: number of calls before the first round, at least one.
+        warmup: number of calls after the first one and before the first round.
         min_seconds: length of a sample; short calls are repeated to fill it.
         count: whether to count the multiply-accumulates, which takes a second per network.
         memory: whether to measure the peak memory, which takes seconds on a CPU; otherwise it is 0.
