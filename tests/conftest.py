@@ -43,10 +43,12 @@ def pytest_collection_modifyitems(config, items):
 
     pytest-xdist gives the first part of the list to one process, and the others take over what is
     left at the end. So what is left is short, and as a rule one process imports the libraries.
+    Set-ups of environments, which mostly wait for the disk, come before all others.
     """
     if hasattr(config, 'workerinput'):
         marks = ('slow', 'integration')
         items.sort(key=lambda item: [item.get_closest_marker(name) is None for name in marks])
+        items.sort(key=lambda item: item.path.stem != 'test_env_sh')
 
 
 @pytest.fixture(autouse=True)
