@@ -98,10 +98,13 @@ def test_a_killed_node_loses_nothing(cluster, tmp_path, monkeypatch, capsys, tin
 
 
 @pytest.mark.slow
-def test_workers_see_one_gpu_each(cluster):
+def test_workers_see_one_gpu_each(cluster, tmp_path):
     class Devices:
         def run(self, batch):
-            time.sleep(0.5)  # so that the other worker takes the next batch
+            Path(tmp_path, *batch).touch()
+            limit = time.monotonic() + 60
+            while len(list(tmp_path.iterdir())) < 2 and time.monotonic() < limit:
+                time.sleep(0.01)  # until the other worker has the other batch
             return os.environ.get('CUDA_VISIBLE_DEVICES')
 
     before = len(cluster.worker_nodes)
