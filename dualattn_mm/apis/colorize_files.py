@@ -17,12 +17,7 @@ from ..utils.colorfulness import has_colors, sampled_frames
 from ..utils.deep_image import DEEP_FORMATS
 from ..utils.encoding import left_out, save_options
 from ..utils.errors import ColorizeError, InColorError, writing
-from ..utils.image_io import (
-    output_format,
-    read_image,
-    read_with_options,
-    write_image,
-)
+from ..utils.image_io import output_format, read_image, read_with_options, write_image
 from ..utils.pixels import quiet
 from ..utils.remote import local_copy, url_of
 from ..utils.terminal import printable
@@ -142,7 +137,8 @@ class FileColorizer:
 
     def _has_colors(self, path: Path) -> bool:
         try:
-            return has_colors(read_image(path, self.pipe.max_pixels))
+            with local_copy(path) as copy:
+                return has_colors(read_image(copy, self.pipe.max_pixels))
         except ColorizeError:  # reported when it is its turn
             return False
 

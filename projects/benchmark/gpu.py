@@ -274,7 +274,8 @@ def shrunk(section: Section) -> Section:
     if section.subject == 'detector':
         # Detectors keep the size of their maps. Most CPUs take minutes for a map in float16.
         kept = [s for s in section.settings if s.case.name == 'kitti']
-        kept = [replace(s, dtype=s.dtype.replace('float16', 'bfloat16')) for s in kept]
+        dtypes = {'float16': 'bfloat16'}
+        kept = [replace(s, dtype=dtypes.get(s.dtype, s.dtype)) for s in kept]
         return replace(section, settings=tuple(kept))
     return replace(section, settings=tuple(shrink(setting) for setting in section.settings))
 

@@ -8,6 +8,7 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 from PIL import Image
+from skimage.data import astronaut
 
 from dualattn_mm.cli.main import main
 from dualattn_mm.utils.remote import upload
@@ -100,6 +101,19 @@ def test_results_in_the_folder_that_is_searched_are_no_inputs(run):
         _, out, _ = run('memory://in/**/*.[jp][pn]g', '-o', 'memory://in/colorized')
         assert out.startswith(done)
     assert names('memory://in/colorized') == ['a.jpg', 'sub/scan.png']
+
+
+def test_remote_frames_in_color_are_left_alone(run):
+    """Turned and with 16 bits, so that the pixels are read from the file itself."""
+    tifffile = pytest.importorskip('tifffile')
+    os.mkdir('in')
+    photo = astronaut()[::8, ::8].astype(np.uint16) * 257
+    for name in ('1.tif', '2.tif'):
+        tifffile.imwrite(f'in/{name}', photo, photometric='rgb', extratags=[(274, 3, 1, 6, True)])
+    copy_to('in', 'memory://in')
+    status, out, _ = run('memory://in', '-o', 'out', '--frames')
+    assert status == 0
+    assert out.startswith('0 done, 0 skipped, 0 failed, 2 left in color')
 
 
 @pytest.mark.parametrize('output', ['memory://new.png', 'new.png'])
