@@ -12,6 +12,7 @@ with warnings.catch_warnings():
     from .losses import (
         FeatureDistillation,
         RebalancedColorLoss,
+        TeacherPerceptualLoss,
         VGG19PerceptualLoss,
         WassersteinCritic,
         WassersteinLoss,
@@ -28,6 +29,7 @@ __all__ = [
     'MultiscalePyramidTransformer',
     'PixelShuffleNeck',
     'RebalancedColorLoss',
+    'TeacherPerceptualLoss',
     'VGG19PerceptualLoss',
     'WassersteinCritic',
     'WassersteinLoss',

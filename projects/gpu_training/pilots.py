@@ -28,6 +28,11 @@ VARIANTS = {
     'uniform 1': ('model.color.uniform=1.0',),
     'neutral 0.5': ('model.color.neutral_weight=0.5',),
     'neutral 1': ('model.color.neutral_weight=1.0',),
+    'perceptual': (
+        'model.perceptual.type=TeacherPerceptualLoss',
+        'model.perceptual.weights=data/efficientnet-lite0-57934424.pth',
+        'model.perceptual.loss_weight=5',
+    ),
     'one size': ('model.train_sizes=[160]',),
     'no teacher': ('model.distillation=None',),
     'half the teacher': ('model.distillation.share=0.5',),

@@ -11,11 +11,13 @@ from dualattn_mm.models import (
     ColorizationBatchCrop,
     FeatureDistillation,
     RebalancedColorLoss,
+    TeacherPerceptualLoss,
     VGG19PerceptualLoss,
 )
 from dualattn_mm.models.data_preprocessors.colorization_batch_crop import crop_and_resize
 from dualattn_mm.utils.color_space import lab_to_rgb, rgb_to_lab
 
+TEACHER = 'lcnet_035'  # the smallest that timm has
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures('full_precision')]
 
 
@@ -32,11 +34,19 @@ def perceptual(folder):
     return VGG19PerceptualLoss(weights=str(folder / 'v.pth')), torch.rand(2, 2, 3, 32, 32).unbind(0)
 
 
-def distillation(folder):
+def teacher_file(folder):
     timm = pytest.importorskip('timm')
-    teacher = timm.create_model('lcnet_035')
-    torch.save(teacher.state_dict(), folder / 'teacher.pth')
-    loss = FeatureDistillation(str(folder / 'teacher.pth'), (16,), 'lcnet_035').train()
+    torch.save(timm.create_model(TEACHER).state_dict(), folder / 'teacher.pth')
+    return str(folder / 'teacher.pth')
+
+
+def teacher_perceptual(folder):
+    loss = TeacherPerceptualLoss(teacher_file(folder), TEACHER)
+    return loss, torch.rand(2, 2, 3, 64, 64).unbind(0)
+
+
+def distillation(folder):
+    loss = FeatureDistillation(teacher_file(folder), (16,), TEACHER).train()
     return Distilled(loss), (torch.randn(2, 16, 6, 6), torch.rand(2, 3, 96, 96))
 
 
@@ -49,7 +59,7 @@ class Distilled(torch.nn.Module):
         return self.loss([map_], self.loss.targets(images))
 
 
-@pytest.mark.parametrize('make', [rebalanced, perceptual, distillation])
+@pytest.mark.parametrize('make', [rebalanced, perceptual, teacher_perceptual, distillation])
 @pytest.mark.parametrize('dtype', [None, torch.bfloat16], ids=str)
 def test_losses_equal_the_cpu_s(make, dtype, device, tmp_path):
     """The perceptual and the rebalanced loss are computed in float32, also under autocast."""

@@ -4,10 +4,12 @@ from .critic import WassersteinCritic, WassersteinLoss
 from .distillation import FeatureDistillation
 from .perceptual_loss import VGG19PerceptualLoss
 from .rebalanced_loss import RebalancedColorLoss
+from .teacher_perceptual_loss import TeacherPerceptualLoss
 
 __all__ = [
     'FeatureDistillation',
     'RebalancedColorLoss',
+    'TeacherPerceptualLoss',
     'VGG19PerceptualLoss',
     'WassersteinCritic',
     'WassersteinLoss',

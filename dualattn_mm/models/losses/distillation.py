@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -10,9 +9,8 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from ...utils.checkpoint_file import load_frozen, read_weights
 from ...utils.checks import require, require_natural
-from ...utils.errors import UserError
+from .timm_teacher import TimmTeacher
 
 
 @MODELS.register_module()
@@ -51,35 +49,17 @@ class FeatureDistillation(BaseModule):
         share: float = 1.0,
     ) -> None:
         super().__init__()
-        try:
-            import timm
-        except ImportError as error:
-            raise UserError(
-                f'the distillation needs timm ({error}): pip install -r '
-                'requirements/distillation.txt'
-            ) from None
         require(loss_weight >= 0, 'loss_weight', loss_weight, 'a number of at least 0')
         require_natural(shrink=shrink)
         require(0 < share <= 1, 'share', share, 'a number in (0, 1]')
-        # timm would download models named hf_hub:USER/MODEL, and read folders.
-        known = isinstance(teacher, str) and ':' not in teacher and timm.is_model(teacher)
-        require(known, 'teacher', teacher, 'the name of a timm model')
-        self.weights = weights
-        self.teacher = teacher
         self.loss_weight = loss_weight
         self.shrink = shrink
         self.share = share
-        with torch.device('meta'):  # no memory and no initialization; the file has all values
-            # Any, because timm models have attributes that nn.Module does not declare.
-            network: Any = timm.create_model(teacher)
-        # In tuples, so that torch does not register them as submodules.
-        self._teacher: tuple[Any] = (network,)
-        self._read = False
-        channels = network.num_features
+        # A plain object, so that torch does not register its network as a submodule.
+        self.teacher = TimmTeacher(teacher, weights, 'the distillation')
+        channels = self.teacher.network.num_features
         self.projections = nn.ModuleList(nn.Conv2d(c, channels, 1) for c in in_channels)
         self.standardize = nn.BatchNorm2d(channels, affine=False)
-        self.register_buffer('mean', torch.tensor(network.pretrained_cfg['mean']), persistent=False)
-        self.register_buffer('std', torch.tensor(network.pretrained_cfg['std']), persistent=False)
 
     def init_weights(self) -> None:
         """Load the teacher. mmengine calls this before training, so errors are reported early.
@@ -89,19 +69,7 @@ class FeatureDistillation(BaseModule):
             UserError: if the file does not contain the weights of the teacher.
         """
         super().init_weights()
-        self._read_teacher()
-
-    def _read_teacher(self) -> Any:
-        [teacher] = self._teacher
-        if not self._read:
-            state = read_weights(self.weights, self.teacher, 'the distillation')
-            own = teacher.state_dict()
-            if not own.keys() & state.keys() and len(own) == len(state):
-                state = dict(zip(own, state.values(), strict=True))
-            load_frozen(teacher, state, self.weights, self.teacher)
-            teacher.to(memory_format=torch.channels_last)
-            self._read = True
-        return teacher
+        self.teacher.read()
 
     @torch.no_grad()
     def targets(self, images: Tensor) -> Tensor:
@@ -113,11 +81,8 @@ class FeatureDistillation(BaseModule):
         Returns:
             Its last map for the first `share` of the images, (n, C, h, w), standardized by channel.
         """
-        teacher = self._read_teacher().to(images.device)
         images = images[: math.ceil(self.share * len(images))]
-        x = (images - self.mean[:, None, None]) / self.std[:, None, None]
-        x = x.contiguous(memory_format=torch.channels_last)
-        return self.standardize(teacher.forward_features(x).float())
+        return self.standardize(self.teacher.last_map(images).float())
 
     def forward(self, maps: Sequence[Tensor], targets: Tensor) -> Tensor:
         """Compare the maps of the encoder with the targets.
