@@ -104,13 +104,20 @@ class FileColorizer:
         start = time.perf_counter()
         if self._smoother is not None and not self.recolor:
             self._find_colored_frames(plan)
-        ahead, jobs = itertools.tee(plan.jobs(self.report))
+        planned = plan.jobs(self.report)
+        ahead, jobs = itertools.tee(planned)
         outcomes = overlap(
-            ahead, self._read, self._predict, self._write, self.pipe.batch_size, lambda j: j.pixels
+            ahead,
+            self._read,
+            self._predict,
+            self._write,
+            self.pipe.batch_size,
+            lambda job: job.pixels,
+            plan.remote,
         )
         # disable=None shows the bar only on a terminal.
         bar = tqdm(total=plan.total, unit='image', disable=None)
-        with bar, quiet(), closing(outcomes):
+        with bar, quiet(), closing(planned), closing(outcomes):
             for job, outcome in zip(jobs, outcomes, strict=True):
                 self._count(job, outcome)
                 bar.total = plan.total

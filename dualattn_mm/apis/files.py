@@ -2,11 +2,12 @@
 
 import mimetypes
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 from ..utils.errors import ColorizeError
 from ..utils.films import FILM_SUFFIXES, is_film
@@ -20,9 +21,13 @@ from ..utils.image_io import (
 )
 from ..utils.pixels import MAX_PIXELS
 from ..utils.remote import exists, is_remote, url_of
+from .overlap import MOST_THREADS, ahead
 from .sources import Sources
 
 COMPARE_SUFFIX = '.compare.png'
+# A file, the folder for its result relative to the output folder, and all files, with this one, of
+# which two could have the same result.
+_File = tuple[Path, Path, list[Path]]
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,20 @@ class Job:
     more_pages: bool
     output: Path | None
     compare: Path | None
+
+
+class _Look(NamedTuple):
+    """What was found of a file.
+
+    first: whether it is the first of those that could have the same result.
+    results: the files that it would give.
+    work: its job; for a film, the file to write; None if all results exist; or what is wrong.
+    """
+
+    source: Path
+    first: bool
+    results: list[Path]
+    work: Job | Path | ColorizeError | None
 
 
 class Plan:
@@ -62,6 +81,7 @@ class Plan:
         films: (source, output) of videos, animated images and files of which all pages are
             colorized, complete after the last job.
         skipped: number of files whose results existed, complete after the last job.
+        remote: whether some of the files or the results are in a place that fsspec serves.
 
     Raises:
         ColorizeError: if the results would replace the inputs, or `output` is a single file for
@@ -87,6 +107,8 @@ class Plan:
         film = is_film(output) and not os.path.isdir(output)
         self._file = output if film or format_of_file else None
         self.folder = output.parent if self._file else output
+        parents = (parent for parts in sources.names.values() for parent, _ in parts)
+        self.remote = is_remote(output) or any(map(is_remote, parents))
         self.total, self.skipped = sources.count, 0
         self.films: list[tuple[Path, Path]] = []
         if self._file:
@@ -120,43 +142,64 @@ class Plan:
                             path = Path(self.folder, folder, name)
                             self._check_input(path, [path])
 
-    def jobs(self, report: Callable[[Path, object], None]) -> Iterator[Job]:
+    def jobs(self, report: Callable[[Path, object], None]) -> Generator[Job, None, None]:
         """Yield the jobs in order. Each header is read when its job is taken.
+
+        In a distant place, threads read the next headers meanwhile.
 
         Args:
             report: called with the path and the reason for each file that fails: its header cannot
                 be read, its result would have the name of another one or would replace an input.
         """
+        if self.remote and self._overwrite:
+            _ = self._inputs  # found once, before the threads need it
+        files = self._files()
+        found = ahead(self._look, files, MOST_THREADS) if self.remote else map(self._look, files)
+        claimed: dict[str, Path] = {}
+        for look in found:
+            if look.first:
+                claimed = {}
+            work = look.work
+            for path in look.results:
+                other = claimed.setdefault(os.path.normcase(path.name), look.source)
+                if other != look.source:
+                    work = ColorizeError(
+                        f'{url_of(other)} has the same result {url_of(path)}: rename one of them'
+                    )
+            if isinstance(work, Job):
+                yield work
+                continue
+            self.total -= 1
+            if isinstance(work, ColorizeError):
+                report(look.source, work)
+            elif work is None:
+                self.skipped += 1
+            else:
+                self.films.append((look.source, work))
+
+    def _files(self) -> Iterator[_File]:
         for folder, paths in self.sources.clusters():
-            claimed: dict[str, Path] = {}
-            for path in paths:
-                try:
-                    job = self._job(path, folder, paths, claimed)
-                except ColorizeError as error:
-                    report(path, error)
-                    job = None
-                if job:
-                    yield job
-                else:
-                    self.total -= 1
+            yield from ((path, folder, paths) for path in paths)
 
-    def _job(
-        self, source: Path, folder: Path, others: list[Path], claimed: dict[str, Path]
-    ) -> Job | None:
-        """Return the job of a file; None if there is none, or it is a film.
+    def _look(self, file: _File) -> _Look:
+        """Look at a file and at what exists of its results; threads call this at once."""
+        source, folder, others = file
+        try:
+            return _Look(source, source is others[0], *self._results(source, folder, others))
+        except ColorizeError as error:
+            return _Look(source, source is others[0], [], error)
 
-        Args:
-            source: the file.
-            folder: the folder for its result, relative to the output folder.
-            others: all files, with this one, of which two could have the same result.
-            claimed: the results of those before this one.
-        """
+    def _results(
+        self, source: Path, folder: Path, others: list[Path]
+    ) -> tuple[list[Path], Job | Path | None]:
+        """Return the results of a file, and what to do for them, as in `_Look`."""
         target = self._file or Path(self.folder, folder, source.name)
-        skip = len(others) == 1 and not (self._overwrite or self._compare or self._format)
-        if skip and exists(target) and not self._is_input(target, others):
-            # No other file can have this result, so the format in the header does not matter.
-            self.skipped += 1
-            return None
+        free = None
+        if len(others) == 1 and not (self._overwrite or self._compare or self._format):
+            if exists(target) and not self._is_input(target, others):
+                # No other file can have this result, so the format in the header does not matter.
+                return [], None
+            free = target
         header = None if is_film(source) else read_header(source, self._max_pixels)
         if header and not self._file:
             stored_as = (not header.animated and self._format) or header.format
@@ -165,22 +208,17 @@ class Plan:
         if self._compare and header and not (header.animated or self._has_all_pages(header)):
             # Append to the whole name, because a.jpg and a.png can be in the same folder.
             beside = target.with_name(target.name + COMPARE_SUFFIX)
-        for path in filter(None, (target, beside)):
+        results = [path for path in (target, beside) if path]
+        for path in results:
             self._check_input(path, others)
-            other = claimed.setdefault(os.path.normcase(path.name), source)
-            if other != source:
-                raise ColorizeError(
-                    f'{url_of(other)} has the same result {url_of(path)}: rename one of them'
-                )
-        output, compare = self._unless_present(target), self._unless_present(beside)
+        output = target if target == free else self._unless_present(target)
+        compare = self._unless_present(beside)
         if not (output or compare):
-            self.skipped += 1
-        elif header is None or header.animated or self._has_all_pages(header):
-            self.films.append((source, target))
-        else:
-            format_ = self._format or header.format
-            return Job(source, format_, header.pixels, header.more_pages, output, compare)
-        return None
+            return results, None
+        if header is None or header.animated or self._has_all_pages(header):
+            return results, target
+        format_ = self._format or header.format
+        return results, Job(source, format_, header.pixels, header.more_pages, output, compare)
 
     def _has_all_pages(self, header: Header) -> bool:
         """Return whether the result will have all pages of a file."""

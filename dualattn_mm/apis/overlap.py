@@ -19,7 +19,29 @@ Saved = TypeVar('Saved')
 BATCH_PIXELS = 2**25
 # The most pixels of all images in memory, about 2 GB. A larger image is processed alone.
 FLIGHT_PIXELS = 2**27
-_MOST_WORKERS = 16
+# As many threads for files in a distant place, where they wait most of the time.
+MOST_THREADS = 16
+
+
+def ahead(
+    function: Callable[[Item], Result], items: Iterable[Item], threads: int
+) -> Generator[Result, None, None]:
+    """Yield what a function returns for each item, in order, while threads call it for later items.
+
+    Items are taken up to twice the number of threads ahead. When the generator ends or is closed,
+    no thread is left.
+    """
+    with ThreadPoolExecutor(threads, 'colorize') as pool:
+        waiting: deque[Future[Result]] = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > 2 * threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def overlap(
@@ -29,6 +51,7 @@ def overlap(
     save: Callable[[Loaded, Result], Saved],
     batch_size: int,
     pixels: Callable[[Item], int],
+    distant: bool = False,
 ) -> Generator[Future[Saved], None, None]:
     """Process one batch while threads load the next batch and save the previous one.
 
@@ -48,6 +71,7 @@ def overlap(
         save: called with a loaded item and its result, from several threads at once.
         batch_size: the largest number of items in a batch.
         pixels: returns the size of an item; a batch has at most `BATCH_PIXELS`, or one item.
+        distant: whether `load` and `save` mostly wait, so that more threads than cores call them.
 
     Yields:
         A completed future for each item, in order. Its `result()` returns the value of `save`, or
@@ -56,12 +80,8 @@ def overlap(
         before it.
     """
     batches = _batches(items, batch_size, pixels)
-    pool = ThreadPoolExecutor(
-        min(_MOST_WORKERS, os.cpu_count() or 1),
-        'colorize',
-        _use_one_core,
-        (torch.get_num_threads(),),
-    )
+    threads = MOST_THREADS if distant else min(MOST_THREADS, os.cpu_count() or 1)
+    pool = ThreadPoolExecutor(threads, 'colorize', _use_one_core, (torch.get_num_threads(),))
 
     def start(batch: _Batch[Item]) -> list[Future[Loaded]]:
         if batch.error is not None:

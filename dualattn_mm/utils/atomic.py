@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from .errors import ColorizeError, first_line
-from .remote import exists, is_remote, kind_of, upload
+from .remote import check_place, exists, is_remote, upload
 
 _STALE = 3600  # seconds; a file that is being written changes more often
 
@@ -97,13 +97,13 @@ def _remove_stale(folder: Path, hour: int) -> None:
 def check_writable(outdir: Path) -> None:
     """Create the output folder and check that files can be written there.
 
-    Of a remote folder, only check that it can be reached: it exists as soon as it has a file.
+    Of a remote folder, only check its place: the folder exists as soon as it has a file.
 
     Raises:
         ColorizeError: if the folder cannot be created or written to.
     """
     if is_remote(outdir):
-        kind_of(outdir)
+        check_place(outdir)
         return
     probe = outdir / f'.colorize-{os.getpid()}.tmp'
     try:

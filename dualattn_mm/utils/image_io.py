@@ -107,7 +107,7 @@ def read_header(path: Path, max_pixels: int = MAX_PIXELS) -> Header:
 
 def _has_more_pages(image: Image.Image) -> bool:
     if image.format != 'TIFF':
-        return image.format != 'MPO' and getattr(image, 'n_frames', 1) > 1
+        return image.format != 'MPO' and getattr(image, 'is_animated', False)
     try:
         image.seek(1)  # counting all pages can take long
         return True

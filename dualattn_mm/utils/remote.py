@@ -19,6 +19,8 @@ _URL = re.compile(r'[a-z][a-z0-9+.-]+:[/\\]')  # a single letter is a drive of W
 # In an object store, a file appears when it is complete. Elsewhere it is renamed in the end.
 _OBJECT_STORES = {'abfs', 'abfss', 'az', 'gcs', 'gs', 'hf', 'memory', 'oci', 'oss', 's3', 's3a'}
 
+_WITH_BUCKETS = {'gcs:', 'gs:', 's3:', 's3a:'}
+_BLOCK = 2**16  # bytes that are read at once, enough for most headers
 _UNREADABLE = 'cannot be read'
 
 
@@ -66,6 +68,18 @@ def kind_of(path: Path) -> str | None:
             return None
 
 
+def check_place(folder: Path) -> None:
+    """Check that files can appear in a remote folder, which does not need to exist.
+
+    Raises:
+        ColorizeError: if the place cannot be reached, or the bucket does not exist.
+    """
+    bucket = Path(*folder.parts[:2])
+    known = kind_of(folder) or folder.parts[0] not in _WITH_BUCKETS
+    if not (known or kind_of(bucket)):
+        raise ColorizeError(f'the bucket {url_of(bucket)} does not exist')
+
+
 def exists(path: Path) -> bool:
     """Return whether a file or a link exists, or a remote file."""
     return kind_of(path) is not None if is_remote(path) else os.path.lexists(path)
@@ -97,7 +111,7 @@ def open_binary(path: Path) -> BinaryIO:
     if not is_remote(path):
         return path.open('rb')
     with _driver(path, _UNREADABLE) as (files, name):
-        return files.open(name, 'rb')
+        return files.open(name, 'rb', block_size=_BLOCK)
 
 
 @contextlib.contextmanager

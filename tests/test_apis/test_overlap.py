@@ -10,7 +10,7 @@ import torch
 from processes import PATIENCE
 
 from dualattn_mm.apis import overlap as module
-from dualattn_mm.apis.overlap import overlap
+from dualattn_mm.apis.overlap import ahead, overlap
 
 
 class Loaded:
@@ -18,11 +18,11 @@ class Loaded:
         self.item = item
 
 
-def run(items, load=Loaded, work=None, save=None, batch_size=2, pixels=lambda _: 1):
+def run(items, load=Loaded, work=None, save=None, batch_size=2, pixels=lambda _: 1, distant=False):
     """Run `overlap` with stages that pass the item on."""
     work = work or (lambda batch: [loaded.item for loaded in batch])
     save = save or (lambda loaded, result: result)
-    return overlap(items, load, work, save, batch_size, pixels)
+    return overlap(items, load, work, save, batch_size, pixels, distant)
 
 
 def results(outcomes):
@@ -38,6 +38,38 @@ def _no_thread_is_left():
     yield
     gc.collect()
     assert threads() == []
+
+
+def test_ahead_calls_later_items_meanwhile_in_order():
+    started = [threading.Event() for _ in range(9)]
+
+    def function(item):
+        started[item].set()
+        if item % 2 == 0:
+            assert started[min(item + 1, 8)].wait(PATIENCE)
+        return item
+
+    assert list(ahead(function, range(9), threads=2)) == list(range(9))
+
+
+def test_ahead_takes_few_items_and_ends_when_it_is_closed():
+    taken = []
+    found = ahead(str, (taken.append(item) or item for item in range(100)), threads=2)
+    assert next(found) == '0'
+    found.close()
+    assert len(taken) == 5
+
+
+def test_distant_items_are_loaded_at_once_on_any_number_of_cores(monkeypatch):
+    monkeypatch.setattr(module.os, 'cpu_count', lambda: 1)
+    together = threading.Barrier(8)
+
+    def load(item):
+        together.wait(PATIENCE)
+        return Loaded(item)
+
+    outcomes = run(range(8), load, batch_size=8, distant=True)
+    assert results(outcomes) == list(range(8))
 
 
 def test_loading_and_saving_go_on_while_the_network_works():

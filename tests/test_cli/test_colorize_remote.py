@@ -1,5 +1,6 @@
 import os
 import sys
+import threading
 from pathlib import Path
 
 import fsspec
@@ -8,6 +9,7 @@ import pytest
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 from PIL import Image
+from processes import PATIENCE
 from skimage.data import astronaut
 
 from dualattn_mm.cli.main import main
@@ -166,6 +168,39 @@ def test_a_place_that_cannot_be_read_is_one_line(run, monkeypatch, url, message)
     assert (status, out) == (2, '')
     assert err.startswith(f'error: {message}')
     assert err.count('\n') == 1
+
+
+def test_a_missing_bucket_is_found_before_anything_is_colorized(run, monkeypatch):
+    make_photos()
+    monkeypatch.setattr('dualattn_mm.utils.remote._WITH_BUCKETS', {'memory:'})
+    status, out, err = run('in/a.jpg', '-o', 'memory://missing/out')
+    assert (status, out) == (2, '')
+    assert err == 'error: the bucket memory://missing does not exist\n'
+    MemoryFileSystem().mkdir('/bucket')
+    assert run('in/a.jpg', '-o', 'memory://bucket/out')[0] == 0
+    assert names('memory://bucket') == ['out/a.jpg']
+
+
+def test_headers_in_a_distant_place_are_read_at_once(run, monkeypatch):
+    for name in range(4):
+        os.makedirs('in', exist_ok=True)
+        Image.linear_gradient('L').resize((24, 20)).save(f'in/{name}.jpg')
+    Path('in/2.jpg').write_text('no image')
+    copy_to('in', 'memory://in')
+    together, opened = threading.Barrier(4), MemoryFileSystem._open
+
+    def open_together(self, path, mode='rb', **options):
+        if mode == 'rb' and path not in seen:
+            seen.add(path)
+            together.wait(PATIENCE)
+        return opened(self, path, mode, **options)
+
+    seen = set()
+    monkeypatch.setattr(MemoryFileSystem, '_open', open_together)
+    status, out, err = run('memory://in', '-o', 'out')
+    assert (status, len(seen)) == (1, 4)
+    assert out.startswith('3 done, 0 skipped, 1 failed')
+    assert err.startswith('memory://in/2.jpg: not a JPEG')
 
 
 def test_a_broken_connection_leaves_nothing_half_written(run, monkeypatch):
