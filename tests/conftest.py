@@ -11,6 +11,7 @@ import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from itertools import chain, islice
 from unittest.mock import patch
 
 import numpy as np
@@ -38,22 +39,48 @@ def pytest_itemcollected(item):
         item.add_marker(pytest.mark.skip(reason='PyTorch finds no CUDA GPU'))
 
 
-def pytest_collection_modifyitems(config, items):
-    """Sort the tests for several processes: slow tests first, then those that import the libraries.
+def _kind(item):
+    """Return which head of a part an item belongs to; None for the others."""
+    if item.path.stem == 'test_env_sh':
+        return 0  # set-ups of environments mostly wait for the disk
+    if item.get_closest_marker('integration'):
+        return 1
+    return 2 if item.get_closest_marker('slow') else None
 
-    pytest-xdist gives the first part of the list to one process, and the others take over what is
-    left at the end. So what is left is short, and as a rule one process imports the libraries.
-    Set-ups of environments, which mostly wait for the disk, come before all others.
+
+@pytest.hookimpl(trylast=True)  # after the items that -m leaves out are gone
+def pytest_collection_modifyitems(config, items):
+    """Sort the tests for several processes, to each of which pytest-xdist gives an equal part.
+
+    Every part starts with tests of one kind, so as a rule one process alone imports the libraries.
+    A process without work takes over the end of another part, where the tests are short.
     """
-    if hasattr(config, 'workerinput'):
-        marks = ('slow', 'integration')
-        items.sort(key=lambda item: [item.get_closest_marker(name) is None for name in marks])
-        items.sort(key=lambda item: item.path.stem != 'test_env_sh')
+    processes = getattr(config, 'workerinput', {}).get('workercount', 1)
+    if processes == 1:
+        return
+    kinds = [[item for item in items if _kind(item) == kind] for kind in range(3)]
+    others = iter([item for item in items if _kind(item) is None])
+    left = len(items)
+    items.clear()
+    for i in range(processes):
+        size = left // (processes - i)
+        left -= size
+        head = list(chain.from_iterable(kinds[i::processes]))
+        items += head
+        items += islice(others, max(0, size - len(head)))
+    items += others
 
 
 @pytest.fixture(autouse=True)
 def _seed():
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True, scope='module')
+def _little_is_searched_for_garbage():
+    """mmengine collects garbage for every data set, and our benchmark for every sample."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope='session')
@@ -64,7 +91,6 @@ def _no_time_is_lost():
         ast.parse(text)
         return text, False
 
-    gc.freeze()  # mmengine looks for garbage in every data set that it makes
     # OneDL's mmengine imports it in the function that calls it.
     formats = 'mmengine.config.config' if hasattr(config, 'FormatCode') else 'yapf.yapflib.yapf_api'
     with (

@@ -1,5 +1,6 @@
 """Helpers for processes in tests: timeouts and ports."""
 
+import importlib
 import multiprocessing
 import os
 import runpy
@@ -20,6 +21,9 @@ from typing import Any, BinaryIO
 
 from torch import multiprocessing as torch_multiprocessing
 
+# What every training imports, some of it late: 5 s for each process that does it anew.
+PRELOADED = ['mmengine.runner', 'dualattn_mm.engine.run', 'torchvision.transforms.v2', 'mmcv.ops']
+PRELOADED += ['matplotlib.backends.backend_agg']
 # Seconds after which a process counts as stuck. It is long, because the machine may be busy.
 PATIENCE = 900
 
@@ -50,18 +54,29 @@ def finish(process: subprocess.Popen, status: int = 0) -> str:
     return output
 
 
-def in_processes(number: int, function: Callable, *args: object) -> None:
+def in_processes(
+    number: int, function: Callable, *args: object, libraries: Sequence[str] = ()
+) -> None:
     """Call `function(rank, *args)` in several new processes, and raise the error of any of them.
 
-    They are forked from a process that imports PyTorch and mmengine once for all calls.
+    They are forked from a process that imports PyTorch and mmengine once for all calls. Pass
+    `libraries` to import these as well, once for all processes of this call.
     """
     _forkserver()
+    if libraries:
+        number, function, args = 1, _in_forks, (number, function, args, libraries)
     torch_multiprocessing.start_processes(function, args, nprocs=number, start_method='forkserver')
+
+
+def _in_forks(_: int, number: int, function: Callable, args: tuple, libraries: list) -> None:
+    for name in libraries:
+        importlib.import_module(name)
+    torch_multiprocessing.start_processes(function, args, nprocs=number, start_method='fork')
 
 
 def _forkserver() -> ForkServerContext:
     context = multiprocessing.get_context('forkserver')
-    context.set_forkserver_preload(['mmengine.runner', 'dualattn_mm.engine.run'])
+    context.set_forkserver_preload(PRELOADED)
     return context
 
 
@@ -71,13 +86,16 @@ def ranks(number: int, port: str) -> list[dict[str, str]]:
     return [dict(common, RANK=str(rank), LOCAL_RANK=str(rank)) for rank in range(number)]
 
 
-def dualattn_in_processes(environments: list[dict[str, str]], folder: Path, *argv: object) -> str:
+def dualattn_in_processes(
+    environments: list[dict[str, str]], folder: Path, *argv: object, libraries: Sequence[str] = ()
+) -> str:
     """Run the command `dualattn` with `argv` in `folder`, in a process for each environment.
 
     Unlike tools/dist_*.sh, this does not import PyTorch in each process. Returns all output.
     """
     words = list(map(str, argv))
-    in_processes(len(environments), _run_dualattn, environments, folder, words)
+    arguments = environments, folder, words
+    in_processes(len(environments), _run_dualattn, *arguments, libraries=libraries)
     outputs = [folder / f'output{rank}.txt' for rank in range(len(environments))]
     return ''.join(path.read_text() for path in outputs)
 

@@ -1,19 +1,23 @@
-"""A small colorization network for tests."""
+"""A small colorization network for tests.
+
+It has few tensors, because trainings of few steps mostly save and load them.
+"""
 
 GENERATOR = dict(
     type='MultiscalePyramidTransformer',
     encoder=dict(
         type='DualAttention',
         in_channels=1,
-        arch=dict(embed_dims=(8, 8, 16, 16), depths=(1, 1, 1, 1), stem_channels=4),
+        arch=dict(embed_dims=(8, 16), depths=(1, 1), stem_channels=4),
         window_size=2,
         head_dim=8,
         group_dim=8,
         order=('fca', 'sda'),
+        out_indices=(0, 1),
     ),
-    neck=dict(type='PixelShuffleNeck', in_channels=(8, 8, 16, 16), out_channels=(16, 16, 16)),
+    neck=dict(type='PixelShuffleNeck', in_channels=(8, 16), out_channels=(16,)),
     head=dict(
-        type='ColorAttention', in_channels=16, num_layers=2, num_heads=2, feedforward_channels=32
+        type='ColorAttention', in_channels=16, num_layers=1, num_heads=2, feedforward_channels=32
     ),
     num_queries=8,
 )

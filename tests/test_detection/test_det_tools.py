@@ -22,6 +22,7 @@ from dualattn_mm.utils.checkpoint_file import READS_TRAINING_LOGS, read_checkpoi
 
 ROOT = Path(__file__).resolve().parents[2]
 MASK_RCNN = str(ROOT / 'configs' / 'mmdet' / 'mask_rcnn_dualattn_t.py')
+LIBRARIES = ['mmdet.datasets', 'mmdet.engine', 'mmdet.evaluation', 'mmdet.models']
 AUGMENTED = str(ROOT / 'configs' / 'mmdet' / 'mask_rcnn_dualattn_t_tta.py')
 
 
@@ -167,7 +168,9 @@ def test_cascade_in_two_processes(options, tmp_path):
     command = ['train', ROOT / 'configs' / 'mmdet' / 'cascade_dualattn_s.py']
     command += ['--launcher', 'pytorch', '--work-dir', 'run', '--cfg-options']
     chosen = [*cascade(options()), 'train_cfg.max_epochs=1', 'default_hooks.logger.interval=1']
-    output = dualattn_in_processes(ranks(2, free_port()), tmp_path, *command, *chosen)
+    output = dualattn_in_processes(
+        ranks(2, free_port()), tmp_path, *command, *chosen, libraries=LIBRARIES
+    )
     assert 'no GPU: 2 processes on the CPU (gloo)' in output
     scalars = last_scalars(tmp_path / 'run')
     assert np.isfinite([row['loss'] for row in scalars if 'loss' in row]).all()

@@ -15,8 +15,6 @@ from dualattn_mm.utils.command import run_command
 from dualattn_mm.utils.errors import UserError
 from tools.visualize_bev import draw_detections
 
-pytest.importorskip('spconv')
-
 pytestmark = pytest.mark.integration
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,12 +22,8 @@ SECOND = str(CONFIGS / 'second_dualattn_kitti.py')
 
 
 @pytest.fixture
-def trained(kitti, tmp_path, monkeypatch):
+def trained(kitti, tmp_path, uncompiled):
     """A work_dir after one epoch of two steps, with sampled ground truths."""
-    from mmdet3d.datasets.transforms import data_augment_utils
-
-    collide = data_augment_utils.box_collision_test.py_func  # compiling it takes long
-    monkeypatch.setattr(data_augment_utils, 'box_collision_test', collide)
     folder = tmp_path / 'run'
     more = {
         'train_cfg.max_epochs': 1,

@@ -12,8 +12,6 @@ from mmengine.config import Config
 from mmengine.registry import METRICS, DefaultScope
 from nuscenes_tables import SCENES, lidar_boxes, write_tables
 
-pytest.importorskip('nuscenes')
-
 pytestmark = pytest.mark.integration
 
 PRESENT = ('car', 'pedestrian', 'traffic_cone')
@@ -21,6 +19,7 @@ PRESENT = ('car', 'pedestrian', 'traffic_cone')
 
 @pytest.fixture(scope='module')
 def nuscenes(tmp_path_factory, openmmlab):
+    pytest.importorskip('nuscenes')
     root = tmp_path_factory.mktemp('nuscenes')
     infos = dict(metainfo={}, data_list=write_tables(root))
     (root / 'infos.json').write_text(json.dumps(infos))

@@ -1,5 +1,6 @@
 """What is changed in numpy, spconv and numba, and where nothing is."""
 
+import importlib
 import os
 import sys
 import types
@@ -8,10 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from dualattn_mm.engine import mmdet3d_compat
+
+@pytest.fixture
+def mmdet3d_compat():
+    """The module, which imports mmdet3d where it is installed (4 s)."""
+    return importlib.import_module('dualattn_mm.engine.mmdet3d_compat')
 
 
-def test_numpy_long_is_there_and_stays_if_it_was(monkeypatch):
+def test_numpy_long_is_there_and_stays_if_it_was(mmdet3d_compat, monkeypatch):
     assert np.array([1], dtype=np.long).dtype == np.int64
     monkeypatch.setattr(np, 'long', np.int32)
     mmdet3d_compat.restore_numpy_long()
@@ -22,7 +27,7 @@ def test_numpy_long_is_there_and_stays_if_it_was(monkeypatch):
 
 
 @pytest.fixture
-def spconv_ops(monkeypatch):
+def spconv_ops(mmdet3d_compat, monkeypatch):
     """A stand-in for spconv's module with its functions, of which two tell their threads."""
     ops = types.ModuleType('spconv.pytorch.ops')
     ops.get_current_stream = stock = lambda: 7
@@ -44,7 +49,9 @@ def two_threads():
 
 
 @pytest.mark.parametrize('gpu', [False, True])
-def test_spconv_is_changed_without_a_gpu_alone(spconv_ops, monkeypatch, two_threads, gpu):
+def test_spconv_is_changed_without_a_gpu_alone(
+    mmdet3d_compat, spconv_ops, monkeypatch, two_threads, gpu
+):
     ops, stock = spconv_ops
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: gpu)
     mmdet3d_compat.correct_spconv_without_gpu()
@@ -55,7 +62,7 @@ def test_spconv_is_changed_without_a_gpu_alone(spconv_ops, monkeypatch, two_thre
     assert torch.get_num_threads() == 2
 
 
-def test_nothing_to_do_without_spconv(monkeypatch):
+def test_nothing_to_do_without_spconv(mmdet3d_compat, monkeypatch):
     monkeypatch.setattr(mmdet3d_compat.importlib.util, 'find_spec', lambda name: None)
     monkeypatch.setitem(sys.modules, 'spconv', None)
     mmdet3d_compat.correct_spconv_without_gpu()
@@ -78,7 +85,7 @@ def numba_config(monkeypatch):
     return config
 
 
-def test_numba_simulates_a_gpu_where_there_is_none(numba_config, monkeypatch):
+def test_numba_simulates_a_gpu_where_there_is_none(mmdet3d_compat, numba_config, monkeypatch):
     mmdet3d_compat.let_numba_simulate_gpu()
     assert numba_config.read == ['1']
     monkeypatch.setenv('NUMBA_ENABLE_CUDASIM', '0')  # the user's word
@@ -87,7 +94,7 @@ def test_numba_simulates_a_gpu_where_there_is_none(numba_config, monkeypatch):
 
 
 @pytest.mark.parametrize('reason', ['a GPU', 'too late'])
-def test_numba_is_left_alone(numba_config, monkeypatch, reason):
+def test_numba_is_left_alone(mmdet3d_compat, numba_config, monkeypatch, reason):
     if reason == 'a GPU':
         monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
     else:
@@ -97,6 +104,7 @@ def test_numba_is_left_alone(numba_config, monkeypatch, reason):
     assert 'NUMBA_ENABLE_CUDASIM' not in os.environ
 
 
+@pytest.mark.usefixtures('mmdet3d_compat')
 @pytest.mark.parametrize('kind', ['SubMConv3d', 'SparseConv3d'])
 def test_sparse_convolutions_are_dense_ones(two_threads, kind):
     spconv = pytest.importorskip('spconv.pytorch')

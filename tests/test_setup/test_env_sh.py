@@ -24,6 +24,30 @@ def wheels(tmp_path_factory):
     return folder
 
 
+def script(path: Path, code: str) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f'#!/bin/sh\n{code}\n')
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture(scope='module')
+def python_that_copies(tmp_path_factory, wheels):
+    """A Python whose `-m venv` copies an environment with uv; pip takes 10 s to make one."""
+    folder = tmp_path_factory.mktemp('python')
+    subprocess.run([sys.executable, '-m', 'venv', folder / 'venv'], check=True)
+    pip = [folder / 'venv' / 'bin' / 'python', '-m', 'pip', 'install', '--no-index', '-f', wheels]
+    subprocess.run([*pip, '-r', ROOT / 'requirements' / 'uv.txt'], check=True)
+    return script(
+        folder / 'python',
+        f'case "$*" in\n'
+        f'  "-m venv "*) exec cp -R "{folder}/venv/." "$3" ;;\n'
+        f'  *sys.executable*) echo {VERSION} "$0" ;;\n'
+        f'  *) exec "{sys.executable}" "$@" ;;\n'
+        f'esac',
+    )
+
+
 class Clone:
     """A small clone with the set-up and requirements of the project and its own environment."""
 
@@ -109,6 +133,11 @@ def clone(tmp_path, wheels):
 
 
 @pytest.fixture
+def quick_venv(clone, python_that_copies):
+    clone.environment['PYTHON'] = str(python_that_copies)
+
+
+@pytest.fixture
 def server(clone, wheels):
     """Serve the index over HTTP; the server can stop in the middle of a file."""
     with served(wheels) as (address, state):
@@ -123,13 +152,6 @@ def server(clone, wheels):
 def test_env_sh_wrong_argument(clone, args):
     done = clone.run(*args)
     assert (done.returncode, done.stdout, done.stderr) == (2, '', USAGE)
-
-
-def script(path: Path, code: str) -> Path:
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(f'#!/bin/sh\n{code}\n')
-    path.chmod(0o755)
-    return path
 
 
 @pytest.mark.parametrize(
@@ -226,6 +248,7 @@ def test_env_sh_core_then_full_then_nothing_to_do(clone):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures('quick_venv')
 @pytest.mark.parametrize('sign', [signal.SIGINT, signal.SIGKILL])
 def test_env_sh_stopped_while_downloading_is_not_taken_for_done(clone, server, sign):
     server.on_hold = 'mmengine'
@@ -255,6 +278,7 @@ def test_env_sh_stopped_while_downloading_is_not_taken_for_done(clone, server, s
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures('quick_venv')
 def test_env_sh_builds_mmcv_where_no_wheel_fits(clone):
     hold = clone.folder / 'hold'
     links = clone.folder / 'sdist'
@@ -295,6 +319,7 @@ def test_env_sh_builds_mmcv_where_no_wheel_fits(clone):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures('quick_venv')
 def test_env_sh_twice_at_once_installs_once(clone, server):
     server.on_hold = 'mmengine'
     processes = [clone.start('core') for _ in range(2)]

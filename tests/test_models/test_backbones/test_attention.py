@@ -5,7 +5,6 @@ import copy
 import naive
 import pytest
 import torch
-from timm.models.maxxvit import grid_partition, grid_reverse
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from dualattn_mm.models.backbones import attention
@@ -50,6 +49,8 @@ def test_windows_are_strided_slices(height, width, g):
 @pytest.mark.parametrize(('height', 'width', 'g'), DIVIDING)
 def test_windows_are_those_of_timm(height, width, g):
     x = torch.randn(2, height, width, 3)
+    from timm.models.maxxvit import grid_partition, grid_reverse
+
     theirs = grid_partition(x, [g, g])
     ours = dilated_partition(x, g)
     assert torch.equal(ours.reshape(-1, g, g, 3), theirs)

@@ -49,12 +49,15 @@ def map_and_gradients(network, x):
 @pytest.mark.parametrize('mode', ['train', 'eval'])
 @pytest.mark.slow
 def test_network_compiles_to_one_graph(mode):
-    """Every kind of stage and layer, with stochastic depth; a graph break is an error."""
-    model = getattr(small(drop_path_rate=0.2), mode)()
+    """Every kind of stage and layer, with stochastic depth; a graph break is an error.
+
+    Some of the stages need padding to whole windows, or before they halve the size.
+    """
+    arch = dict(embed_dims=(8, 16, 16), depths=(1, 2, 1), stem_channels=6)
+    model = getattr(small(arch=arch, out_indices=(0, 1, 2), drop_path_rate=0.2), mode)()
     torch._dynamo.reset()
     traced = torch.compile(model, fullgraph=True, backend='eager', dynamic=False)
-    for side in (64, 47):
-        assert len(traced(torch.randn(2, 3, side, side))) == 4
+    assert len(traced(torch.randn(2, 3, 24, 47))) == 3
 
 
 @pytest.mark.slow
