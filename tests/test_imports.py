@@ -9,6 +9,7 @@ import pytest
 from processes import PATIENCE
 
 ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.slow  # two processes import PyTorch
 
 # Runs in a process in which the task libraries cannot be imported.
 PROBE = """

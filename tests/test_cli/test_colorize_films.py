@@ -114,6 +114,7 @@ def test_wrong_use(here, run, words, message):
     assert not (here / 'colorized').exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('number', 'status'), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)]
 )

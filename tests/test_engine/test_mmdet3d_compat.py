@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+pytestmark = pytest.mark.integration
+
 
 @pytest.fixture
 def mmdet3d_compat():

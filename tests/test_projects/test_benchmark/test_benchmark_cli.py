@@ -124,6 +124,7 @@ def test_colorizer(tmp_path, capsys):
     assert {m['setting']['mode'] for m in read(tmp_path)['measurements']} == {'infer', 'train'}
 
 
+@pytest.mark.integration
 def test_bev(tmp_path, capsys, monkeypatch):
     pytest.importorskip('mmdet3d')
     monkeypatch.setitem(BEV_CASES, 'kitti', Case('kitti', 16, 16, BEV_CASES['kitti'].config))
@@ -133,6 +134,7 @@ def test_bev(tmp_path, capsys, monkeypatch):
     assert names == ['dualattn_bev', 'second'] * 2
 
 
+@pytest.mark.integration
 def test_detector(tmp_path, capsys, monkeypatch):
     pytest.importorskip('mmdet3d')
     pytest.importorskip('spconv')

@@ -117,6 +117,7 @@ def test_report_compares_the_order_of_the_rows():
     assert 'One color for everything: 21.50 dB; the best row, FCA-SDA: 23.00 dB.' in text
 
 
+@pytest.mark.slow
 def test_step_is_timed_for_each_network():
     configs = {
         name: Config(
