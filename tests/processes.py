@@ -68,7 +68,9 @@ def in_processes(
     torch_multiprocessing.start_processes(function, args, nprocs=number, start_method='forkserver')
 
 
-def _in_forks(_: int, number: int, function: Callable, args: tuple, libraries: list) -> None:
+def _in_forks(
+    _: int, number: int, function: Callable, args: tuple, libraries: Sequence[str]
+) -> None:
     for name in libraries:
         importlib.import_module(name)
     torch_multiprocessing.start_processes(function, args, nprocs=number, start_method='fork')
@@ -87,14 +89,19 @@ def ranks(number: int, port: str) -> list[dict[str, str]]:
 
 
 def dualattn_in_processes(
-    environments: list[dict[str, str]], folder: Path, *argv: object, libraries: Sequence[str] = ()
+    environments: list[dict[str, str]],
+    folder: Path,
+    *argv: object,
+    libraries: Sequence[str] = (),
+    status: int = 0,
 ) -> str:
     """Run the command `dualattn` with `argv` in `folder`, in a process for each environment.
 
-    Unlike tools/dist_*.sh, this does not import PyTorch in each process. Returns all output.
+    Unlike tools/dist_*.sh, this does not import PyTorch in each process. All must end with
+    `status`. Returns all output.
     """
     words = list(map(str, argv))
-    arguments = environments, folder, words
+    arguments = environments, folder, words, status
     in_processes(len(environments), _run_dualattn, *arguments, libraries=libraries)
     outputs = [folder / f'output{rank}.txt' for rank in range(len(environments))]
     return ''.join(path.read_text() for path in outputs)
@@ -148,11 +155,13 @@ def _run_script(argv: list[str], log: str) -> None:
     runpy.run_path(argv[0], run_name='__main__')
 
 
-def _run_dualattn(rank: int, environments: list, folder: Path, argv: list[str]) -> None:
+def _run_dualattn(
+    rank: int, environments: list, folder: Path, argv: list[str], expected: int
+) -> None:
     from dualattn_mm.cli.main import main
 
     os.environ |= environments[rank]
     os.chdir(folder)
     with open(f'output{rank}.txt', 'w') as out, redirect_stdout(out), redirect_stderr(out):
         status = main(argv)
-    assert status == 0, Path(f'output{rank}.txt').read_text()
+    assert status == expected, Path(f'output{rank}.txt').read_text()

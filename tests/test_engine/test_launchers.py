@@ -1,6 +1,7 @@
 """tools/dist_train.sh and dist_test.sh: wrong use, a process that ends early, several machines."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from processes import PATIENCE, finish, free_port, wait_until
+from processes import FORKED, PATIENCE, finish, free_port, wait_until
 
 from dualattn_mm.engine.run import train
 from dualattn_mm.utils.parent import LAUNCHER
@@ -132,6 +133,24 @@ def test_a_killed_process_is_named_and_the_others_are_stopped(config, tmp_path, 
     end = errors.splitlines()[-1]
     assert end == 'error: process 1 ended with SIGKILL; the others were stopped'
     assert not Path(f'/proc/{first}').exists()
+
+
+@pytest.mark.slow
+def test_the_status_of_a_failed_process_is_named(config, tmp_path):
+    (tmp_path / 'script.py').write_text('raise SystemExit(2)')
+    tool = str(TOOLS / 'dist_run.py')
+    argv = [tool, '2', str(tmp_path / 'script.py'), str(config)]
+    launch, said = tmp_path / 'launch.py', tmp_path / 'said'
+    launch.write_text(
+        'import os, runpy, sys\n'
+        f'os.environ["PORT"], sys.argv = "{free_port()}", {argv}\n'
+        f'runpy.run_path({tool!r}, run_name="__main__")\n'
+    )
+    with said.open('wb') as log:
+        status = FORKED.run([sys.executable, launch], check=False, stdout=log).returncode
+    assert status == 1
+    end = said.read_text().splitlines()[-1]
+    assert re.fullmatch('error: process [01] ended with status 2; the others were stopped', end)
 
 
 @pytest.mark.slow

@@ -143,10 +143,14 @@ test_evaluator = dict(type='ColorizationCF')
 def test_damaged_weights_in_several_processes(config, tmp_path, start):
     config.write_text(config.read_text() + TESTING)
     (tmp_path / 'weights.pth').write_bytes(b'PK' + bytes(100))
-    command = ['bash', TOOLS / 'dist_test.sh', config, 'weights.pth', 2]
-    output = finish(start(*command, PORT=free_port()), 1)
+    words = [config, 'weights.pth']
+    command = ['bash', TOOLS / 'dist_test.sh', *words, 2, '--out', 'x.json']
+    shown = finish(start(*command, PYTHON='echo'))
+    expected = [TOOLS / 'dist_run.py', 2, TOOLS / 'test.py', *words, '--out', 'x.json']
+    assert shown.split() == list(map(str, expected))
+    words += ['--launcher', 'pytorch']
+    output = dualattn_in_processes(ranks(2, free_port()), tmp_path, 'test', *words, status=2)
     assert 'weights.pth: it is damaged' in output
-    assert 'ended with status 2; the others were stopped' in output
     assert 'Traceback' not in output
 
 
