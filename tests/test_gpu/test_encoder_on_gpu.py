@@ -22,14 +22,9 @@ pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures('full_precision')]
 
 # Two stages, because compiling takes seconds for each.
 TWO_STAGES = dict(embed_dims=(8, 16), depths=(1, 1), stem_channels=4)
-COLORIZER = dict(
-    GENERATOR,
-    encoder=dict(GENERATOR['encoder'], arch=TWO_STAGES, out_indices=(0, 1)),
-    neck=dict(type='PixelShuffleNeck', in_channels=(8, 16), out_channels=(16,)),
-)
 COMPILED = {
     'encoder': (dict(ENCODER, arch=TWO_STAGES, out_indices=(0, 1)), (2, 3, 42, 60)),
-    'colorizer': (COLORIZER, (2, 1, 32, 64)),
+    'colorizer': (GENERATOR, (2, 1, 32, 64)),
     'bev': (dict(BEV, out_channels=(32,), layer_nums=(5,), layer_strides=(2,)), (2, 6, 32, 30)),
 }
 
