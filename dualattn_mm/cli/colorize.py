@@ -132,7 +132,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--crf',
         type=float,
         help='encoder quality; a lower value is better (default: 17 for H.264, 20 for HEVC, '
-        '24 for VP9 and AV1)',
+        '24 for VP9 and AV1; 6 less if the input has at least one bit per pixel)',
     )
     add(
         '--preset',

@@ -87,6 +87,16 @@ class FilmReader:
         return self.stream.frames or (round(seconds * rate) if rate and seconds else None)
 
     @property
+    def bits_per_pixel(self) -> float:
+        """Return how many bits store a pixel of the video, about; 0 if the file does not state it.
+
+        MKV does not state the size of a single stream, so that all of them count.
+        """
+        rate = (self.stream.average_rate or 0) * self.stream.width * self.stream.height
+        bits = self.stream.bit_rate or self._container.bit_rate or 0
+        return float(bits / rate) if rate else 0.0
+
+    @property
     def metadata(self) -> dict[str, str]:
         """Return the metadata of the file."""
         return self._container.metadata

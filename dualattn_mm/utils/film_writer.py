@@ -30,6 +30,9 @@ _ENCODERS = {
     'av1': _Encoder('libsvtav1', 24, 63, {'preset': '8'}),
     'ffv1': _Encoder('ffv1'),
 }
+# An input with at least this many bits per pixel has noise or detail that the default would smooth.
+_RICH = 1
+_BETTER = 6  # about twice the bits
 # Tags that describe the original file and are wrong for the new one.
 _STALE_TAGS = ('encoder', 'major_brand', 'minor_version', 'compatible_brands', 'duration')
 _STALE_STATISTICS = ('bps', 'number_of_', '_statistics')
@@ -46,7 +49,8 @@ class FilmOptions:
     """The encoder settings of a video.
 
     Attributes:
-        crf: the quality in the units of the encoder (lower is better); None is a high quality.
+        crf: the quality in the units of the encoder (lower is better); None is a high quality, and
+            a higher one for an input with many bits per pixel.
         preset: the speed preset of the encoder, a name or a number; None is the default.
     """
 
@@ -92,6 +96,7 @@ class FilmWriter:
             self._stream = self._add_video(encoder, film, options, container)
             self._format = self._stream.pix_fmt
             self.left_out: list[str] = []
+            self._converted: set[int] = set()
             self._copies = {s.index: self._copy_of(s, film, container) for s in film.others}
             try:
                 self._output.start_encoding()
@@ -151,9 +156,27 @@ class FilmWriter:
                 continue
             if packet.dts is None and is_cover(packet.stream):
                 packet.pts = packet.dts = 0
+            if packet.dts is not None and packet.stream.index in self._converted:
+                packet = self._as_text(packet, stream)
             if packet.dts is not None:
                 packet.stream = stream
                 self._output.mux(packet)
+
+    def _as_text(self, packet: Any, stream: Any) -> Any:
+        """Return a packet of subtitles in the format of a stream; an empty one if it has no text."""
+        try:
+            text = packet.stream.codec_context.decode2(packet)
+        except self._av.FFmpegError:  # the text is not in UTF-8
+            text = None
+            damaged = f'a part of {packet.stream.type} {packet.stream.name}'
+            if damaged not in self.left_out:
+                self.left_out.append(damaged)
+        if not text:
+            return self._av.Packet()
+        new = stream.codec_context.encode_subtitle(text)
+        new.time_base, new.duration = packet.time_base, packet.duration
+        new.pts, new.dts = packet.pts, packet.dts
+        return new
 
     def _add_video(
         self, encoder: _Encoder, film: FilmReader, options: FilmOptions, container: str
@@ -164,7 +187,9 @@ class FilmWriter:
         self.encoding = encoding_of(first, self._av.VideoFormat(format_).components[0].bits)
         settings = dict(encoder.options)
         if encoder.crf is not None:
-            crf = encoder.crf if options.crf is None else options.crf
+            crf = options.crf
+            if crf is None:
+                crf = encoder.crf - (_BETTER if film.bits_per_pixel >= _RICH else 0)
             if not 0 <= crf <= encoder.worst:
                 raise ColorizeError(
                     f'crf of {encoder.name} must be from 0 to {encoder.worst}, got {crf:g}'
@@ -211,8 +236,19 @@ class FilmWriter:
             stream = self._output.add_stream_from_template(source, opaque=True)
         except (ValueError, self._av.FFmpegError):
             name = getattr(source, 'name', None)  # FFmpeg does not know all codecs
+            if container in _TEXT_OF and _is_text(source):
+                return self._conversion_of(source, _TEXT_OF[container])
             self.left_out.append(f'{source.type} {name}' if name else source.type)
             return None
+        _copy_description(source, stream)
+        return stream
+
+    def _conversion_of(self, source: Any, codec: str) -> Any:
+        source.codec_context.open(strict=False)  # which makes the header
+        stream = self._output.add_stream(codec)
+        stream.codec_context.subtitle_header = source.codec_context.subtitle_header
+        stream.time_base = stream.codec_context.time_base = source.time_base
+        self._converted.add(source.index)
         _copy_description(source, stream)
         return stream
 
@@ -228,6 +264,9 @@ class FilmWriter:
             trial.start_encoding()
 
 
+# Codecs of subtitles that are text with little more, and that of each container.
+_TEXTS = ('subrip', 'mov_text', 'webvtt')
+_TEXT_OF = {'mp4': 'mov_text', 'mov': 'mov_text', 'matroska': 'subrip'}
 _NO_DATA = ('avi', 'webm')  # neither data nor attachments
 # Formats with the same first plane.
 _SAME_LUMA = {
@@ -237,6 +276,12 @@ _SAME_LUMA = {
     'yuv420p10le': ('gray10le',),
     'yuv444p10le': ('gray10le',),
 }
+
+
+def _is_text(stream: Any) -> bool:
+    """Return whether a stream has subtitles of `_TEXTS`."""
+    context = stream.codec_context if stream.type == 'subtitle' else None
+    return context is not None and context.codec.canonical_name in _TEXTS
 
 
 def _choose_format(frame: Any, formats: list[str], encoder: str) -> str:

@@ -21,6 +21,26 @@ LIMITED, FULL = 1, 2
 BT709, BT601 = 1, 6
 
 
+def subtitled(path, lines):
+    """Make a clip with SubRip subtitles: one line of bytes every 200 ms, for 100 ms."""
+    kept = {}
+
+    def change(output, _):
+        kept['text'] = output.add_mux_stream('subrip')
+        kept['text'].metadata['language'] = 'deu'
+        output.add_attachment('font.ttf', 'font/ttf', b'a font')
+
+    def after(output):
+        for index, line in enumerate(lines):
+            packet = av.Packet(line)
+            packet.stream, packet.time_base = kept['text'], Fraction(1, 1000)
+            packet.pts = packet.dts = 200 * index
+            packet.duration = 100
+            output.mux(packet)
+
+    return make_clip(path, change=change, after=after)
+
+
 @pytest.fixture
 def pipe(uniform_color):
     return ColorizationPipeline.from_generator(uniform_color(), size=32, batch_size=4)
@@ -226,23 +246,7 @@ def test_everything_else_is_copied(tmp_path, pipe, name, codec, sound):
 
 
 def test_subtitles_and_attachments_are_copied(tmp_path, pipe):
-    kept = {}
-
-    def change(output, stream):
-        text = output.add_mux_stream('subrip')
-        text.metadata['language'] = 'deu'
-        kept['text'] = text
-        output.add_attachment('font.ttf', 'font/ttf', b'a font')
-
-    def after(output):
-        for start in (0, 200):
-            packet = av.Packet(f'line at {start}'.encode())
-            packet.stream, packet.time_base = kept['text'], Fraction(1, 1000)
-            packet.pts = packet.dts = start
-            packet.duration = 100
-            output.mux(packet)
-
-    source = make_clip(tmp_path / 'a.mkv', change=change, after=after)
+    source = subtitled(tmp_path / 'a.mkv', [b'line at 0', b'line at 200'])
     assert not colorize_film(pipe, source, tmp_path / 'b.mkv').remark
     assert packets(tmp_path / 'b.mkv', 'subtitles') == packets(source, 'subtitles') != []
     with av.open(str(tmp_path / 'b.mkv')) as film:
@@ -296,6 +300,29 @@ def test_playlists_of_other_files_are_not_opened(tmp_path, pipe):
         (tmp_path / 'list.mp4').write_text(text)
         with pytest.raises(ColorizeError, match='cannot be read'):
             colorize_film(pipe, tmp_path / 'list.mp4', tmp_path / 'out.mp4')
+
+
+def test_text_of_subtitles_is_converted_for_another_container(tmp_path, pipe):
+    lines = ['first <i>line</i> é'.encode(), 'Latin-1: é'.encode('latin-1'), b'two\nlines']
+    source = subtitled(tmp_path / 'a.mkv', lines)
+    result = colorize_film(pipe, source, tmp_path / 'b.mp4')
+    assert result.remark == (
+        'streams that .mp4 cannot hold: 2 (attachment font.ttf, a part of subtitle srt)'
+    )
+    with av.open(str(tmp_path / 'b.mp4')) as film:
+        (text,) = film.streams.subtitles
+        assert (text.codec_context.codec.canonical_name, text.language) == ('mov_text', 'deu')
+    assert not colorize_film(pipe, tmp_path / 'b.mp4', tmp_path / 'c.mkv', recolor=True).remark
+    expected = [(lines[0], 0), (lines[2], Fraction(400, 1000))]
+    assert packets(tmp_path / 'c.mkv', 'subtitles') == expected
+
+
+@pytest.mark.parametrize(('codec', 'crf'), [('rawvideo', 11), ('libx264', 17)])
+def test_quality_is_higher_for_an_input_with_many_bits(tmp_path, pipe, codec, crf):
+    source = make_clip(tmp_path / 'a.mkv', codec, crf='30')
+    colorize_film(pipe, source, tmp_path / 'b.mkv')
+    colorize_film(pipe, source, tmp_path / 'c.mkv', options=FilmOptions(crf))
+    assert packets(tmp_path / 'b.mkv', 'video') == packets(tmp_path / 'c.mkv', 'video')
 
 
 def test_streams_that_do_not_fit_are_reported(tmp_path, pipe):
