@@ -163,7 +163,7 @@ class FilmWriter:
                 self._output.mux(packet)
 
     def _as_text(self, packet: Any, stream: Any) -> Any:
-        """Return a packet of subtitles in the format of a stream; an empty one if it has no text."""
+        """Return a packet of subtitles in the format of a stream; an empty one without text."""
         try:
             text = packet.stream.codec_context.decode2(packet)
         except self._av.FFmpegError:  # the text is not in UTF-8
