@@ -7,9 +7,8 @@ import pytest
 
 from dualattn_mm.apis import ColorizationPipeline
 from dualattn_mm.utils.errors import UserError
-from dualattn_mm.web.limits import Limits
-from dualattn_mm.web.service import Service
-from dualattn_mm.web.upload import colorize_upload, status_of
+
+# What needs the extra is imported by the fixtures: the tests are skipped where it is missing.
 
 
 class InProcess:
@@ -23,6 +22,8 @@ class InProcess:
         self.tasks.append(json.loads(json.dumps(task)))
         if self.refusal:
             raise self.refusal
+        from dualattn_mm.web.upload import colorize_upload, status_of
+
         source, folder = Path(task.pop('source')), Path(task.pop('folder'))
         try:
             return colorize_upload(self.pipe, source, folder, max_frames=3, **task)
@@ -38,5 +39,8 @@ def worker(uniform_color):
 
 @pytest.fixture
 def service(worker, tmp_path):
+    from dualattn_mm.web.limits import Limits
+    from dualattn_mm.web.service import Service
+
     limits = Limits(bytes=200_000, pixels=5000, frames=3, requests=2, seconds=60)
     return Service(worker, limits, tmp_path)

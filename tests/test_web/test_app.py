@@ -7,8 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fastapi.testclient import TestClient
 from PIL import Image
+
+pytest.importorskip('fastapi', reason="needs the extra 'web'")
+from fastapi.testclient import TestClient
 
 from dualattn_mm.web.app import create_app
 from dualattn_mm.web.limits import Limits, Refused

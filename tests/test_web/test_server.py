@@ -20,6 +20,8 @@ from skimage.data import chelsea
 
 from dualattn_mm.apis import ColorizationPipeline
 from dualattn_mm.cli.main import main
+
+pytest.importorskip('fastapi', reason="needs the extra 'web'")
 from dualattn_mm.web import service
 
 ROOT = Path(__file__).resolve().parents[2]

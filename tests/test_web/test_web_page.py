@@ -14,14 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fastapi.testclient import TestClient
 from PIL import Image
-
-from dualattn_mm.web.app import create_app
 
 pytest.importorskip('gradio', reason='Gradio is not installed (bash tools/env.sh web)')
 import uvicorn
+from fastapi.testclient import TestClient
 
+from dualattn_mm.web.app import create_app
 from dualattn_mm.web.page import add_page
 
 BROWSER = shutil.which('chromium') or shutil.which('chromium-browser')

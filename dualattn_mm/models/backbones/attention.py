@@ -6,12 +6,22 @@ copies are needed between them.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import repeat
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
+
+from .windows import (
+    attend,
+    attention_of_any_size,
+    dilated_partition,
+    dilated_reverse,
+    has_free_size,
+    is_compiling,
+    key_mask,
+    padding,
+)
 
 # Maps with at least this many elements are processed in pieces on a CPU, so that a piece fits in
 # the cache. They take 32 MiB in float32; above this size, glibc also requests new memory from the
@@ -20,27 +30,11 @@ LARGE_MAP = 2**23
 TOKENS_PER_THREAD = 1024
 # Bands of a map are larger, because one row at each end is projected twice.
 BAND_TOKENS_PER_THREAD = 8 * TOKENS_PER_THREAD
-# CUDA's kernels for attention cannot process 65,536 windows or more at once, and count the elements
-# of a call, padded to 128 tokens, in 32 bits.
-MOST_WINDOWS = 2**15
 # Weights that sum to 1 are negligible below this value. A CPU takes a hundred times as long to
 # multiply by denormal float32 numbers (below 1e-38).
 NEGLIGIBLE = 1e-30
 ATTENTION_KINDS = ('sda', 'fca', 'da', 'ca')
 FCA_SCALES = ('channel', 'group', 'tokens')
-# Compilers of torch < 2.7 cannot be asked what they know of a size.
-_HAS_DYNAMIC_SIZES = hasattr(torch.compiler, 'is_exporting')
-# torch 2.1 and 2.2 have only the private one.
-is_compiling = getattr(torch.compiler, 'is_compiling', None) or torch._utils.is_compiling
-
-
-def padding(size: int, divisor: int) -> int:
-    """Return how much a size lacks to the next multiple of `divisor`.
-
-    It is -size % divisor, in a form that a compiler with dynamic sizes simplifies: the padded size
-    becomes a product, and a chain of halvings a single division.
-    """
-    return ((size - 1) // divisor + 1) * divisor - size
 
 
 def conv_nhwc(conv: nn.Module, x: Tensor) -> Tensor:
@@ -55,19 +49,6 @@ def gelu_of_temporary(x: Tensor) -> Tensor:
     by 5%.
     """
     return F.gelu(x) if torch.is_grad_enabled() else torch.ops.aten.gelu_(x)
-
-
-def known_zero(size: int) -> bool:
-    """Return whether a size is 0, but False where a graph is made that has to serve other sizes.
-
-    An `if` on the size itself would bind the graph to the answer.
-    """
-    if is_compiling() and _HAS_DYNAMIC_SIZES:
-        # A compiler has imported it, with sympy; for all others that takes half a second.
-        from torch.fx.experimental.symbolic_shapes import statically_known_true
-
-        return statically_known_true(size == 0)
-    return size == 0 and not torch.jit.is_tracing()
 
 
 def recomputed(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -110,30 +91,6 @@ class LayerNorm(nn.LayerNorm):
         with torch.autocast(x.device.type, enabled=False):
             weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)
             return F.layer_norm(x, self.normalized_shape, weight, bias, self.eps)
-
-
-def dilated_partition(x: Tensor, window_size: int) -> Tensor:
-    """Split a map into dilated windows (the grid partition of Sec. III-C, eq. 5).
-
-    Args:
-        x: (B, H, W, C) with H and W multiples of `window_size`.
-        window_size: G, tokens per side of a window.
-
-    Returns:
-        (B, H/G * W/G, G * G, C); window (a, b) holds the pixels `x[:, a::H/G, b::W/G]`.
-    """
-    batch, height, width, channels = x.shape
-    g = window_size
-    x = x.view(batch, g, height // g, g, width // g, channels)
-    return x.permute(0, 2, 4, 1, 3, 5).reshape(batch, -1, g * g, channels)
-
-
-def dilated_reverse(windows: Tensor, window_size: int, height: int, width: int) -> Tensor:
-    """Undo `dilated_partition`: (B, windows, G * G, C) to (B, H, W, C)."""
-    batch, _, _, channels = windows.shape
-    g = window_size
-    x = windows.view(batch, height // g, width // g, g, g, channels)
-    return x.permute(0, 3, 1, 4, 2, 5).reshape(batch, height, width, channels)
 
 
 class _Attention(nn.Module):
@@ -192,35 +149,25 @@ class DilatedAttention(_Attention):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, H, W, C) to (B, H, W, C)."""
-        batch, height, width, _ = x.shape
+        _, height, width, _ = x.shape
         g = self.window_size
-        pad_h, pad_w = padding(height, g), padding(width, g)
-        padded = not (known_zero(pad_h) and known_zero(pad_w))
-        mask = self._key_mask(height, width, x.device).repeat(batch, 1, 1, 1) if padded else None
+        if has_free_size(x):
+            return self.proj(attention_of_any_size(self.project_qkv(x), g, self.head_dim))
         # Nested calls, so that each large map is freed as soon as the next one is computed.
-        out = self._attend(self._windows(x, pad_h, pad_w), mask)
-        out = out.reshape(batch, -1, g * g, x.shape[-1])
-        out = dilated_reverse(out, g, height + pad_h, width + pad_w)
-        if padded:
-            # Not by slices, whose length a compiler would have to prove. The linear layer would
-            # copy as well, but only if needed, and a graph would be bound to that.
-            out = out.narrow(1, 0, height).narrow(2, 0, width)
-            out = out.clone(memory_format=torch.contiguous_format)
-        return self.proj(out)
+        out = attend(self._windows(x), key_mask(x, g), self.head_dim)
+        return self.proj(dilated_reverse(out, g, height, width))
 
-    def _windows(self, x: Tensor, pad_h: int, pad_w: int) -> Tensor:
+    def _windows(self, x: Tensor) -> Tensor:
         """Map (B, H, W, C) to q, k and v in windows: (B, windows, G * G, 3C)."""
         if self.in_bands(x):
-            return self._windows_by_bands(x, pad_h, pad_w)
-        qkv = self.project_qkv(x)
-        if not (known_zero(pad_h) and known_zero(pad_w)):
-            qkv = F.pad(qkv, (0, 0, 0, pad_w, 0, pad_h))
-        return dilated_partition(qkv, self.window_size)
+            return self._windows_by_bands(x)
+        return dilated_partition(self.project_qkv(x), self.window_size)
 
-    def _windows_by_bands(self, x: Tensor, pad_h: int, pad_w: int) -> Tensor:
+    def _windows_by_bands(self, x: Tensor) -> Tensor:
         """Do the same in bands; a band holds the same row of all windows."""
         batch, height, width, _ = x.shape
         g = self.window_size
+        pad_h, pad_w = padding(height, g), padding(width, g)
         down, right = (height + pad_h) // g, (width + pad_w) // g
         windows = x
         for i, band in enumerate(self.qkv_bands(x, down)):
@@ -231,33 +178,6 @@ class DilatedAttention(_Attention):
             windows[:, :, :, i] = band.view(batch, down, g, right, -1).transpose(2, 3)
         windows[:, :, :, i + 1 :] = 0  # only padding
         return windows.view(batch, down * right, g * g, -1)
-
-    def _attend(self, windows: Tensor, mask: Tensor | None) -> Tensor:
-        """Map (B, windows, G * G, 3C) to (B * windows, G * G, heads, head_dim)."""
-        # These are views: the fused attention accepts strided heads and returns the same strides.
-        q, k, v = (
-            windows.flatten(0, 1)
-            .unflatten(-1, (3, -1, self.head_dim))
-            .permute(2, 0, 3, 1, 4)
-            .unbind(0)
-        )
-        if torch.jit.is_tracing() or is_compiling() or len(q) <= MOST_WINDOWS:
-            return F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2)
-        calls = zip(
-            *(x.split(MOST_WINDOWS) for x in (q, k, v)),
-            repeat(None) if mask is None else mask.split(MOST_WINDOWS),
-            strict=False,
-        )
-        parts = [F.scaled_dot_product_attention(*given).transpose(1, 2) for given in calls]
-        return torch.cat(parts)
-
-    def _key_mask(self, height: int, width: int, device: torch.device) -> Tensor:
-        """Return a mask that is True for keys inside the map: (windows, 1, 1, G * G)."""
-        g = self.window_size
-        rows = torch.arange(height + padding(height, g), device=device) < height
-        cols = torch.arange(width + padding(width, g), device=device) < width
-        on_map = (rows[:, None] & cols)[None, :, :, None]
-        return dilated_partition(on_map, g).reshape(-1, 1, 1, g * g)
 
 
 class ChannelAttention(_Attention):

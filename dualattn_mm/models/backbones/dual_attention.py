@@ -26,10 +26,10 @@ from .attention import (
     conv_nhwc,
     gelu_of_temporary,
     init_weights,
-    padding,
     recomputed,
 )
 from .pretrained import require_pretrained_fits
+from .windows import has_free_size, padding
 
 
 class Stem(nn.Module):
@@ -66,7 +66,10 @@ class PatchConv2d(nn.Conv2d):
         """Map (B, C, H, W), both sides divisible by the stride, to (B, C', H/s, W/s)."""
         batch, channels, height, width = x.shape
         s = self.stride[0]
-        x = x.permute(0, 2, 3, 1).view(batch, height // s, s, width // s, s, channels)
+        x = x.permute(0, 2, 3, 1)
+        if has_free_size(x):
+            return super().forward(x.permute(0, 3, 1, 2))
+        x = x.view(batch, height // s, s, width // s, s, channels)
         x = x.transpose(2, 3).reshape(batch, height // s, width // s, -1)
         weight = self.weight.permute(0, 2, 3, 1).flatten(1)
         return F.linear(x, weight, self.bias).permute(0, 3, 1, 2)

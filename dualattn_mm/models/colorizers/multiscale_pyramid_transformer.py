@@ -10,7 +10,7 @@ from mmengine.registry import MODELS
 from torch import Tensor
 
 from ...utils.checks import require, require_natural
-from ..backbones.attention import padding
+from ..backbones.windows import padding
 from ..hub import HubMixin
 from .gray_input import GrayInput
 

@@ -64,7 +64,7 @@ def test_network_compiles_to_one_graph(mode):
 @pytest.mark.skipif(not hasattr(torch.compiler, 'is_exporting'), reason='torch < 2.7')
 @torch.no_grad()
 def test_one_graph_serves_many_sizes(perturb):
-    """Whether windows need padding or not, and in batches of different sizes."""
+    """Whether windows need padding or not, also for a single one, in batches of different sizes."""
     from torch._dynamo.testing import CompileCounter  # takes seconds to import
 
     arch = dict(embed_dims=(8,), depths=(1,), stem_channels=4)
@@ -72,7 +72,7 @@ def test_one_graph_serves_many_sizes(perturb):
     torch._dynamo.reset()
     counter = CompileCounter()
     compiled = torch.compile(model, fullgraph=True, dynamic=True, backend=counter)
-    for shape in (2, 3, 51, 97), (3, 3, 48, 96), (2, 3, 64, 64):
+    for shape in (2, 3, 51, 97), (3, 3, 48, 96), (2, 3, 64, 64), (2, 3, 12, 12):
         x = torch.randn(shape)
         torch.testing.assert_close(compiled(x), model(x))
     assert counter.frame_count == 1
