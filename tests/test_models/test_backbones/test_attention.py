@@ -163,6 +163,38 @@ def test_softmax_of_channel_attention_is_float32(half):
     assert out.dtype == half
 
 
+class Conversions(TorchDispatchMode):
+    """Notes the shape of every tensor that is converted to another type."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        if func is torch.ops.aten._to_copy.default and args[0].dtype != out.dtype:
+            self.seen.append(tuple(args[0].shape))
+        return out
+
+
+@pytest.mark.parametrize('training', [True, False], ids=['train', 'eval'])
+@pytest.mark.parametrize('kind', ['sda', 'fca'])
+def test_autocast_converts_every_parameter_once_and_no_map(kind, training):
+    """Only the logits of channel attention become float32 and then half precision again."""
+    attn = DilatedAttention(8, 7, 4) if kind == 'sda' else ChannelAttention(8, 4)
+    block = HalfBlock(8, attn).train(training)
+    x = torch.randn(1, 5, 9, 8, dtype=torch.bfloat16, requires_grad=training)
+    with (
+        Conversions() as conversions,
+        torch.autocast('cpu', dtype=torch.bfloat16),
+        torch.set_grad_enabled(training),
+    ):
+        block(x)
+    logits = [(2, 4, 4)] * 2 if kind == 'fca' else []
+    expected = [*(tuple(p.shape) for p in block.parameters()), *logits]
+    assert sorted(conversions.seen) == sorted(expected)
+
+
 @pytest.mark.parametrize('kind', ['sda', 'fca'])
 def test_images_of_a_batch_do_not_mix(kind, perturb):
     attn = perturb(DilatedAttention(8, 7, 4) if kind == 'sda' else ChannelAttention(8, 4))
