@@ -1,5 +1,6 @@
 """Convert images with an ICC color profile to sRGB."""
 
+import importlib
 import io
 import struct
 
@@ -81,17 +82,34 @@ def gray_to_srgb(values: np.ndarray, profile: bytes) -> np.ndarray:
 def deep_to_srgb(values: np.ndarray, profile: bytes) -> np.ndarray | None:
     """Apply the ICC profile of an RGB image with 16 bits per channel.
 
-    Curves and a matrix (ICC.1:2022, F.3) give the color, which is then encoded as sRGB. Little CMS
-    is not used, because Pillow limits it to 8 bits.
+    Curves and a matrix (ICC.1:2022, F.3) give the color, which is then encoded as sRGB. Any other
+    profile, such as one of tables, is applied by Little CMS if imagecodecs is installed; Pillow
+    limits it to 8 bits.
 
     Args:
         values: (H, W, 3) uint16.
         profile: the profile.
 
     Returns:
-        An array of the same type and shape; None if the profile has other parts, such as tables, or
-        cannot be read.
+        An array of the same type and shape; None if it needs imagecodecs, which is not installed.
+
+    Raises:
+        ValueError: if the profile cannot be read or belongs to another color space.
     """
+    converted = _by_curves_and_matrix(values, profile)
+    if converted is not None:
+        return converted
+    to_srgb(Image.new('RGB', (1, 1)), profile)  # raises the error of a damaged profile
+    try:
+        imagecodecs = importlib.import_module('imagecodecs')
+    except ImportError:
+        return None
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile('sRGB')).tobytes()
+    return imagecodecs.cms_transform(values, profile, srgb, colorspace='rgb', outcolorspace='rgb')
+
+
+def _by_curves_and_matrix(values: np.ndarray, profile: bytes) -> np.ndarray | None:
+    """Return the values in sRGB; None if the profile has other parts or cannot be read."""
     try:
         tags = _tags(profile)
         if profile[16:24] != b'RGB XYZ ' or b'A2B0' in tags:

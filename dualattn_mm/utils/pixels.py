@@ -42,6 +42,10 @@ _UNSUPPORTED = {
     'LAB': 'images in CIELAB are not supported',
     'HSV': 'images in HSV are not supported',
 }
+_EIGHT_BITS = (
+    'its 16 bits per channel were reduced to 8, because its ICC profile consists of tables '
+    '(pip install imagecodecs keeps them)'
+)
 ADVICE = 'save it with 8 bits per channel, or with 16 bits and its channels together'
 # Colorizing an image of this size takes 2.0 GB in total, which fits a machine with 4 GB.
 MAX_PIXELS = 100_000_000
@@ -75,12 +79,12 @@ def to_pixels(image: Image.Image) -> Pixels:
         image.load()
         full_scale, negative = _stored_range(image)
     orientation, profile = _orientation(image), image.info.get('icc_profile')
-    deep = image.info.get(DEEP)
+    deep, remark = image.info.get(DEEP), ''
     if deep is not None:
-        color = icc.deep_to_srgb(deep[..., :3], profile) if profile else deep[..., :3]
-        if color is not None:
+        color16, remark = _deep_in_srgb(deep[..., :3], profile)
+        if color16 is not None:
             alpha = turned(deep[..., 3], orientation) if deep.shape[2] == 4 else None
-            return Pixels(turned(color, orientation), alpha)
+            return Pixels(turned(color16, orientation), alpha, remark)
     if orientation in _TURNS:
         image = image.transpose(_TURNS[orientation])
     if image.mode.startswith('I'):
@@ -100,7 +104,6 @@ def to_pixels(image: Image.Image) -> Pixels:
         color = image
     else:
         raise _unsupported(image.mode)
-    remark = ''
     if color.mode == 'L':
         values, remark = _gray_in_srgb(np.asarray(color), profile)
         return Pixels(values, alpha, remark)
@@ -226,6 +229,17 @@ def _sixteen_bit(
         values = 65535 - values
     values, remark = _gray_in_srgb(values, profile)
     return Pixels(values, alpha, remark)
+
+
+def _deep_in_srgb(values: np.ndarray, profile: bytes | None) -> tuple[np.ndarray | None, str]:
+    """Return the values in sRGB, or None if only Pillow can apply the profile; and a remark."""
+    if not profile:
+        return values, ''
+    try:
+        color = icc.deep_to_srgb(values, profile)
+    except ValueError as error:
+        return values, _profile_ignored(error)
+    return color, '' if color is not None else _EIGHT_BITS
 
 
 def _gray_in_srgb(values: np.ndarray, profile: bytes | None) -> tuple[np.ndarray, str]:

@@ -2,15 +2,16 @@
 
 import io
 import struct
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
-from skimage.color import rgb2lab
+from skimage.color import lab2xyz, rgb2lab
 
 from dualattn_mm.utils.icc import gray_to_srgb
 from dualattn_mm.utils.image_io import read_image
-from dualattn_mm.utils.pixels import to_pixels
+from dualattn_mm.utils.pixels import DEEP, to_pixels
 
 
 def srgb_profile(name='sRGB', gamma=None):
@@ -26,17 +27,21 @@ def srgb_profile(name='sRGB', gamma=None):
 
 
 def gray_profile(curve, pcs=b'XYZ '):
-    """A minimal gray display profile according to ICC.1:2022."""
+    return minimal_profile(b'GRAY' + pcs, {b'kTRC': curve})
+
+
+def minimal_profile(spaces, content, version=4):
+    """A minimal display profile according to ICC.1:2022, with some tags."""
 
     def text(value):
         words = value.encode('utf-16-be')
         return b'mluc\0\0\0\0' + struct.pack('>II4sII', 1, 12, b'enUS', len(words), 28) + words
 
     tags = {
-        b'desc': text('gray'),
+        b'desc': text('test'),
         b'cprt': text('none'),
         b'wtpt': b'XYZ \0\0\0\0' + struct.pack('>III', 0xF6D6, 0x10000, 0xD32D),
-        b'kTRC': curve,
+        **content,
     }
     table, values = struct.pack('>I', len(tags)), b''
     start = 128 + 4 + 12 * len(tags)
@@ -45,11 +50,34 @@ def gray_profile(curve, pcs=b'XYZ '):
         values += data + bytes(-len(data) % 4)
     head = bytearray(128)
     head[:4] = struct.pack('>I', start + len(values))
-    head[8:12] = b'\4\x20\0\0'
-    head[12:24] = b'mntrGRAY' + pcs
+    head[8] = version
+    head[12:24] = b'mntr' + spaces
     head[36:40] = b'acsp'
     head[68:80] = struct.pack('>III', 0xF6D6, 0x10000, 0xD32D)
     return bytes(head) + table + values
+
+
+def lab_in_table(rgb):
+    """Linear in RGB, so that it does not matter how a table is interpolated."""
+    r, g, b = np.moveaxis(rgb, -1, 0)
+    return np.stack([100 * (r + g + b) / 3, 40 * (r - g), 40 * (g - b)], axis=-1)
+
+
+def table_profile():
+    """A profile with a table (mft2, 10.10) that holds the Lab values of the corners of RGB."""
+    corners = np.stack(np.meshgrid([0, 1], [0, 1], [0, 1], indexing='ij'), axis=-1).reshape(-1, 3)
+    values = np.round(lab_in_table(corners) * (652.8, 256, 256) + (0, 32768, 32768))
+    identity, curves = np.eye(3, dtype='>i4') * 65536, np.array([0, 65535] * 3, '>u2')
+    parts = identity.astype('>i4'), np.array([2, 2], '>u2'), curves, values.astype('>u2'), curves
+    table = b'mft2\0\0\0\0\3\3\2\0' + b''.join(part.tobytes() for part in parts)
+    # In version 4, Little CMS would move the black point.
+    return minimal_profile(b'RGB Lab ', {b'A2B0': table}, version=2)
+
+
+def deep_image(values, profile):
+    image = Image.fromarray((values >> 8).astype(np.uint8))
+    image.info |= {DEEP: values, 'icc_profile': profile}
+    return image
 
 
 def gamma_curve(gamma):
@@ -185,3 +213,34 @@ def test_profile_that_cannot_be_used_is_ignored_with_a_remark(tmp_path, profile)
     np.testing.assert_array_equal(color, values)
     assert remark.startswith('its ICC profile was ignored (')
     assert '\n' not in remark
+
+
+def test_table_for_sixteen_bits_is_applied_with_them_or_it_is_said(monkeypatch, rng):
+    values = np.round(rng.uniform(0.35, 0.65, (24, 24, 3)) * 65535).astype(np.uint16)
+    image = deep_image(values, table_profile())
+    # From D50, the white of profiles, to linear sRGB (Bradford).
+    matrix = [
+        [3.1338561, -1.6168667, -0.4906146],
+        [-0.9787684, 1.9161415, 0.0334540],
+        [0.0719453, -0.2289914, 1.4052427],
+    ]
+    xyz = lab2xyz(lab_in_table(values / 65535), illuminant='D50')
+    expected = encoded((xyz @ np.transpose(matrix)).clip(0, 1)) * 65535
+    with monkeypatch.context() as context:
+        context.setitem(sys.modules, 'imagecodecs', None)
+        color, _, remark = to_pixels(image)
+    assert color.dtype == np.uint8
+    assert np.abs(color * 257.0 - expected).max() < 2.5 * 257
+    assert remark.startswith('its 16 bits per channel were reduced to 8')
+    pytest.importorskip('imagecodecs')
+    color, _, remark = to_pixels(image)
+    assert (color.dtype, remark) == (np.uint16, '')
+    assert np.abs(color - expected).max() < 16
+
+
+def test_sixteen_bits_stay_if_their_profile_is_damaged(rng):
+    values = rng.integers(0, 65536, (4, 4, 3)).astype(np.uint16)
+    for profile in (b'no profile', gray_profile(gamma_curve(1.0)), table_profile()[:300]):
+        color, _, remark = to_pixels(deep_image(values, profile))
+        np.testing.assert_array_equal(color, values)
+        assert remark.startswith('its ICC profile was ignored (')
