@@ -38,6 +38,15 @@ class DeepImage(NamedTuple):
     info: dict[str, Any]
 
 
+def is_deep_color(image: Image.Image) -> bool:
+    """Return whether Pillow keeps only 8 of 16 bits per channel of an image that it opened."""
+    if image.mode not in (*_COLOR_MODES, 'CMYK'):
+        return False
+    if image.format == 'PNG':
+        return ';16' in str(getattr(image, 'tile', ''))
+    return max(getattr(image, 'tag_v2', {}).get(_BITS, (8,))) == 16
+
+
 def read_deep_color(image: Image.Image, path: Path) -> np.ndarray | None:
     """Read a color image with 16 bits per channel, of which Pillow would keep 8.
 
@@ -52,19 +61,12 @@ def read_deep_color(image: Image.Image, path: Path) -> np.ndarray | None:
     Raises:
         ColorizeError: if Pillow would read it wrong, too.
     """
-    if image.mode not in _COLOR_MODES:
+    if image.mode not in _COLOR_MODES or not is_deep_color(image):
         return None
-    orientation = 1
-    if image.format == 'PNG':
-        deep = ';16' in str(getattr(image, 'tile', ''))
-    else:
-        tags = getattr(image, 'tag_v2', {})
-        deep = max(tags.get(_BITS, (8,))) == 16
-        if deep and tags.get(_PLANES) == _SEPARATE:  # Pillow reads something else
-            raise ColorizeError(f'16-bit color in separate planes is not supported: {ADVICE}')
-        orientation = tags.get(_ORIENTATION, 1)
-    if not deep:
-        return None
+    tags = getattr(image, 'tag_v2', {})  # of a TIFF file
+    if tags.get(_PLANES) == _SEPARATE:  # Pillow reads something else
+        raise ColorizeError(f'16-bit color in separate planes is not supported: {ADVICE}')
+    orientation = tags.get(_ORIENTATION, 1)
     import cv2
 
     cv2.setLogLevel(0)  # OpenCV would print what is wrong with a file; Pillow's error says it

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from PIL import Image, UnidentifiedImageError, features
 
 from .atomic import atomic_file
-from .deep_image import DeepImage, encode_deep, read_deep_color
+from .deep_image import DeepImage, encode_deep, is_deep_color, read_deep_color
 from .encoding import DEFAULT_OPTIONS, encode, source_options
 from .errors import ColorizeError, UnsupportedError
 from .libraries import library
@@ -136,10 +136,9 @@ def read_with_options(
             check_size(*image.size, max_pixels)
         options = source_options(image)
         keep_metadata(image)
-        deep = None if page else read_deep_color(image, path)
+        if is_deep_color(image):
+            image.info[DEEP] = None if page else read_deep_color(image, path)
         image.load()
-        if deep is not None:
-            image.info[DEEP] = deep
         return image, options
 
     return opened_image(path, max_pixels, load)

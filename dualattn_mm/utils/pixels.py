@@ -13,7 +13,7 @@ from . import icc
 from .errors import ColorizeError, TooLargeError, UnsupportedError, first_line
 
 # Key in `info` for the pixels of a color image with more than 8 bits, which Pillow cannot hold:
-# (H, W, 3 or 4) uint16, RGB or RGBA.
+# (H, W, 3 or 4) uint16, RGB or RGBA; None if they could not be read.
 DEEP = 'dualattn_deep'
 _ORIENTATION, _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 0x0112, 0x0102, 0x0106, 0x0153
 # Exif 2.32, 4.6.4.A: the transformation that makes the stored image upright.
@@ -42,10 +42,8 @@ _UNSUPPORTED = {
     'LAB': 'images in CIELAB are not supported',
     'HSV': 'images in HSV are not supported',
 }
-_EIGHT_BITS = (
-    'its 16 bits per channel were reduced to 8, because its ICC profile consists of tables '
-    '(pip install imagecodecs keeps them)'
-)
+_EIGHT_BITS = 'its 16 bits per channel were reduced to 8'
+_TABLES = ', because its ICC profile consists of tables (pip install imagecodecs keeps them)'
 ADVICE = 'save it with 8 bits per channel, or with 16 bits and its channels together'
 # Colorizing an image of this size takes 2.0 GB in total, which fits a machine with 4 GB.
 MAX_PIXELS = 100_000_000
@@ -79,7 +77,8 @@ def to_pixels(image: Image.Image) -> Pixels:
         image.load()
         full_scale, negative = _stored_range(image)
     orientation, profile = _orientation(image), image.info.get('icc_profile')
-    deep, remark = image.info.get(DEEP), ''
+    deep = image.info.get(DEEP)
+    remark = _EIGHT_BITS if deep is None and DEEP in image.info else ''
     if deep is not None:
         color16, remark = _deep_in_srgb(deep[..., :3], profile)
         if color16 is not None:
@@ -239,7 +238,7 @@ def _deep_in_srgb(values: np.ndarray, profile: bytes | None) -> tuple[np.ndarray
         color = icc.deep_to_srgb(values, profile)
     except ValueError as error:
         return values, _profile_ignored(error)
-    return color, '' if color is not None else _EIGHT_BITS
+    return color, '' if color is not None else _EIGHT_BITS + _TABLES
 
 
 def _gray_in_srgb(values: np.ndarray, profile: bytes | None) -> tuple[np.ndarray, str]:

@@ -105,6 +105,12 @@ def test_color_of_sixteen_bits_is_read(tmp_path, monkeypatch, rng, name, channel
         np.testing.assert_array_equal(alpha, pixels[..., 3])
 
 
+def test_lost_bits_of_ink_are_said(tmp_path):
+    tifffile.imwrite(tmp_path / 'a.tif', np.zeros((5, 4, 4), np.uint16), photometric='separated')
+    color, _, remark = to_pixels(read_image(tmp_path / 'a.tif'))
+    assert (color.dtype, remark) == (np.uint8, 'its 16 bits per channel were reduced to 8')
+
+
 def test_separate_planes_of_sixteen_bits_are_refused(tmp_path):
     planes = np.zeros((3, 50, 40), np.uint16)
     tifffile.imwrite(tmp_path / 'a.tif', planes, photometric='rgb', planarconfig='separate')
