@@ -14,6 +14,7 @@ from ..utils.deep_image import encode_deep
 from ..utils.encoding import encode, save_options
 from ..utils.errors import ColorizeError, InColorError, writing
 from ..utils.image_io import page_sizes, read_with_options
+from ..utils.pixels import quiet
 from ..utils.tiff_file import write_tiff
 from .frames import FilmResult, colorize_frames
 from .pipeline import ColorizationPipeline, Photo
@@ -54,6 +55,7 @@ def colorize_pages(
             message does not name the file.
     """
     start = time.perf_counter()
+    remarks: dict[int, str] = {}
     pages = [_Page(number, *size) for number, size in enumerate(page_sizes(source), 1)]
 
     def load(page: _Page) -> _Loaded:
@@ -62,7 +64,9 @@ def colorize_pages(
             if not recolor and has_colors(image):
                 raise InColorError
             same = options if image.format == 'TIFF' else None
-            return _Loaded(pipe.prepare(image), save_options('TIFF', source=same))
+            photo = pipe.prepare(image)
+            remarks[page.number] = photo.remark and f'page {page.number}: {photo.remark}'
+            return _Loaded(photo, save_options('TIFF', source=same))
         except ColorizeError as error:
             raise ColorizeError(f'page {page.number}: {error}') from None
 
@@ -80,6 +84,12 @@ def colorize_pages(
         for page in colorize_frames(pipe, pages, load, save, ColorSmoother(0), len(pages)):
             yield page, {}
 
-    with writing(), atomic_file(target, overwrite) as temporary, temporary.open('wb') as out:
+    with (
+        quiet(),
+        writing(),
+        atomic_file(target, overwrite) as temporary,
+        temporary.open('wb') as out,
+    ):
         write_tiff(out, stored())
-    return FilmResult(len(pages), time.perf_counter() - start, '')
+    remark = '; '.join(filter(None, (remarks[page.number] for page in pages)))
+    return FilmResult(len(pages), time.perf_counter() - start, remark)

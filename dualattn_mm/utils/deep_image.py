@@ -47,12 +47,13 @@ def is_deep_color(image: Image.Image) -> bool:
     return max(getattr(image, 'tag_v2', {}).get(_BITS, (8,))) == 16
 
 
-def read_deep_color(image: Image.Image, path: Path) -> np.ndarray | None:
+def read_deep_color(image: Image.Image, path: Path, page: int = 0) -> np.ndarray | None:
     """Read a color image with 16 bits per channel, of which Pillow would keep 8.
 
     Args:
-        image: the image as Pillow opened it, at its first page.
+        image: the image as Pillow opened it, at this page.
         path: its file.
+        page: the number of the page, from 0.
 
     Returns:
         (H, W, 3 or 4) uint16, RGB or RGBA, from a TIFF file upright, as Pillow's are; None if the
@@ -71,7 +72,11 @@ def read_deep_color(image: Image.Image, path: Path) -> np.ndarray | None:
 
     cv2.setLogLevel(0)  # OpenCV would print what is wrong with a file; Pillow's error says it
     try:
-        if orientation == 1:
+        if page and orientation != 1:
+            return None
+        if page:
+            _, (pixels,) = cv2.imreadmulti(str(path), page, 1, flags=cv2.IMREAD_UNCHANGED)
+        elif orientation == 1:
             pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         else:
             pixels = cv2.imdecode(_as_if_upright(path), cv2.IMREAD_UNCHANGED)

@@ -137,7 +137,7 @@ def read_with_options(
         options = source_options(image)
         keep_metadata(image)
         if is_deep_color(image):
-            image.info[DEEP] = None if page else read_deep_color(image, path)
+            image.info[DEEP] = read_deep_color(image, path, page)
         image.load()
         return image, options
 

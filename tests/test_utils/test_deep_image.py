@@ -12,9 +12,10 @@ from skimage.color import lab2rgb, rgb2lab
 from dualattn_mm.apis import ColorizationPipeline, ColorizeError
 from dualattn_mm.apis.colorize_files import FileColorizer
 from dualattn_mm.apis.files import Plan
+from dualattn_mm.apis.pages import colorize_pages
 from dualattn_mm.apis.sources import find_sources
 from dualattn_mm.utils.deep_image import DeepImage
-from dualattn_mm.utils.image_io import read_image, write_image
+from dualattn_mm.utils.image_io import read_image, read_with_options, write_image
 from dualattn_mm.utils.pixels import to_pixels
 
 STEP = 100 / 65535  # of lightness
@@ -111,6 +112,14 @@ def test_lost_bits_of_ink_are_said(tmp_path):
     assert (color.dtype, remark) == (np.uint8, 'its 16 bits per channel were reduced to 8')
 
 
+def test_sixteen_bits_of_later_pages_are_read(tmp_path, rng):
+    pages = rng.integers(0, 65536, (3, 5, 4, 3)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / 'a.tif', pages, photometric='rgb')
+    for number, page in enumerate(pages):
+        image, _ = read_with_options(tmp_path / 'a.tif', page=number)
+        np.testing.assert_array_equal(to_pixels(image).color, page)
+
+
 def test_separate_planes_of_sixteen_bits_are_refused(tmp_path):
     planes = np.zeros((3, 50, 40), np.uint16)
     tifffile.imwrite(tmp_path / 'a.tif', planes, photometric='rgb', planarconfig='separate')
@@ -169,3 +178,12 @@ def test_results_of_sixteen_bit_color_have_sixteen_bits(uniform_color, tmp_path,
     stored = tifffile.imread('out/a.tif')
     assert stored.dtype == np.uint16
     assert len(np.unique(stored[..., 1])) > 3000
+
+
+def test_remarks_of_pages_are_reported(uniform_color, tmp_path):
+    ink = np.zeros((2, 20, 24, 4), np.uint16)
+    tifffile.imwrite(tmp_path / 'a.tif', ink, photometric='separated')
+    pipe = ColorizationPipeline.from_generator(uniform_color(), size=32)
+    result = colorize_pages(pipe, tmp_path / 'a.tif', tmp_path / 'b.tif')
+    lost = 'its 16 bits per channel were reduced to 8'
+    assert (result.frames, result.remark) == (2, f'page 1: {lost}; page 2: {lost}')
