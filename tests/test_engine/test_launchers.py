@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from processes import FORKED, PATIENCE, finish, free_port, wait_until
+from processes import ForkedScript, finish, free_port, wait_until
 
 from dualattn_mm.engine.run import train
 from dualattn_mm.utils.parent import LAUNCHER
@@ -66,6 +66,19 @@ def test_too_few_gpus_are_reported_in_one_line(config, run_script, monkeypatch):
     assert err == 'error: 4 processes were requested, but this machine has 2 GPUs\n'
 
 
+def launch(folder, *words):
+    """Start dist_run.py in a fork that has imported PyTorch; return it and its output's file."""
+    tool, script, said = TOOLS / 'dist_run.py', folder / 'launch.py', folder / 'said'
+    script.write_text(
+        'import os, runpy, sys\n'
+        f'os.chdir({str(folder)!r})\n'
+        f'os.environ["PORT"], sys.argv = "{free_port()}", {[str(tool), *map(str, words)]}\n'
+        'runpy.run_path(sys.argv[0], run_name="__main__")\n'
+    )
+    with said.open('wb') as log:
+        return ForkedScript([sys.executable, script], stdout=log), said
+
+
 def process_of_rank(launcher, rank):
     """The process with this RANK among those that a launcher has started."""
     for pid in Path(f'/proc/{launcher.pid}/task/{launcher.pid}/children').read_text().split():
@@ -118,19 +131,17 @@ with open('pipe', 'r' if rank == '0' else 'w') as pipe:
 
 
 @pytest.mark.slow
-def test_a_killed_process_is_named_and_the_others_are_stopped(config, tmp_path, start):
+def test_a_killed_process_is_named_and_the_others_are_stopped(config, tmp_path):
     (tmp_path / 'script.py').write_text(CONNECTED)
     os.mkfifo(tmp_path / 'pipe')
-    command = [sys.executable, TOOLS / 'dist_run.py', 2, 'script.py', config]
-    process = start(*command, PORT=free_port(), stderr=subprocess.PIPE)
+    launcher, said = launch(tmp_path, 2, 'script.py', config)
     connected = [tmp_path / f'connected{rank}' for rank in range(2)]
     wait_until(lambda: all(path.exists() for path in connected), 'two connected processes')
-    first, second = (process_of_rank(process, rank) for rank in range(2))
-    assert f'{LAUNCHER}={process.pid}' in environment(second)  # it ends with it
+    first, second = (process_of_rank(launcher.process, rank) for rank in range(2))
+    assert f'{LAUNCHER}={launcher.process.pid}' in environment(second)  # it ends with it
     os.kill(second, signal.SIGKILL)
-    _, errors = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 1
-    end = errors.splitlines()[-1]
+    assert launcher.wait() == 1
+    end = said.read_text().splitlines()[-1]
     assert end == 'error: process 1 ended with SIGKILL; the others were stopped'
     assert not Path(f'/proc/{first}').exists()
 
@@ -138,17 +149,8 @@ def test_a_killed_process_is_named_and_the_others_are_stopped(config, tmp_path, 
 @pytest.mark.slow
 def test_the_status_of_a_failed_process_is_named(config, tmp_path):
     (tmp_path / 'script.py').write_text('raise SystemExit(2)')
-    tool = str(TOOLS / 'dist_run.py')
-    argv = [tool, '2', str(tmp_path / 'script.py'), str(config)]
-    launch, said = tmp_path / 'launch.py', tmp_path / 'said'
-    launch.write_text(
-        'import os, runpy, sys\n'
-        f'os.environ["PORT"], sys.argv = "{free_port()}", {argv}\n'
-        f'runpy.run_path({tool!r}, run_name="__main__")\n'
-    )
-    with said.open('wb') as log:
-        status = FORKED.run([sys.executable, launch], check=False, stdout=log).returncode
-    assert status == 1
+    launcher, said = launch(tmp_path, 2, 'script.py', config)
+    assert launcher.wait() == 1
     end = said.read_text().splitlines()[-1]
     assert re.fullmatch('error: process [01] ended with status 2; the others were stopped', end)
 
