@@ -327,7 +327,7 @@ class HalfBlock(nn.Module):
     def _forward(self, x: Tensor) -> Tensor:
         x = x + self.drop_path(self.attn(self.norm1(x)))
         if not self._in_pieces(x):
-            return x + self.drop_path(self.ffn(self.norm2(x)))
+            return x + self.drop_path(self.ffn(self.norm2(x.flatten(0, -2))).view(x.shape))
         # The sum above is used nowhere else, so it can be overwritten.
         tokens = x.flatten(0, -2)
         for piece in tokens.split(TOKENS_PER_THREAD * torch.get_num_threads()):
