@@ -30,9 +30,6 @@ LARGE_MAP = 2**23
 TOKENS_PER_THREAD = 1024
 # Bands of a map are larger, because one row at each end is projected twice.
 BAND_TOKENS_PER_THREAD = 8 * TOKENS_PER_THREAD
-# Weights that sum to 1 are negligible below this value. A CPU takes a hundred times as long to
-# multiply by denormal float32 numbers (below 1e-38).
-NEGLIGIBLE = 1e-30
 ATTENTION_KINDS = ('sda', 'fca', 'da', 'ca')
 FCA_SCALES = ('channel', 'group', 'tokens')
 
@@ -82,15 +79,21 @@ class LayerNorm(nn.LayerNorm):
     Under autocast, torch's own layer returns float32. It reads a float32 copy of its input, and the
     next layer makes another copy in half precision. The statistics are float32 in both cases, and
     the input of the next layer is rounded once.
+
+    eps is torch's default, 1e-5, and is not read from the module: with dynamic sizes,
+    `torch.compile` takes float attributes for inputs first, and then traces the network again.
     """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., C) to (..., C)."""
         if x.dtype not in (torch.float16, torch.bfloat16):
-            return super().forward(x)
+            return F.layer_norm(x, self.normalized_shape, self.weight, self.bias)
         with torch.autocast(x.device.type, enabled=False):
             weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)
-            return F.layer_norm(x, self.normalized_shape, weight, bias, self.eps)
+            return F.layer_norm(x, self.normalized_shape, weight, bias)
 
 
 class _Attention(nn.Module):
@@ -255,7 +258,9 @@ class ChannelAttention(_Attention):
         return torch.bmm(q.transpose(1, 2), k).float().mul_(scale)
 
     def _mix(self, attn: Tensor, v: Tensor) -> Tensor:
-        attn = attn.masked_fill(attn < NEGLIGIBLE, 0).to(v.dtype)
+        # The weights sum to 1, so smaller ones are negligible. A CPU takes a hundred times as long
+        # to multiply by denormal float32 numbers (below 1e-38).
+        attn = attn.masked_fill(attn < 1e-30, 0).to(v.dtype)
         return torch.bmm(v, attn.transpose(1, 2))
 
 
