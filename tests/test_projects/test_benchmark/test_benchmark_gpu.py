@@ -65,6 +65,7 @@ def planned():
                     yield section.subject, setting, name
 
 
+@pytest.mark.slow
 def test_dry_run_measures_the_whole_plan(found):
     expected = {(subject, s.execution, str(s), name) for subject, s, name in planned()}
     measured = set()
@@ -81,6 +82,7 @@ def test_dry_run_measures_the_whole_plan(found):
     assert {execution for _, execution, *_ in measured} == {'eager', 'compile', 'graph'}
 
 
+@pytest.mark.slow
 def test_dry_run_names_the_network_that_fails_in_one_line(found, dry):
     left_out = found['subjects']['backbone']['left_out']
     settings = {str(s) for subject, s, name in planned() if subject == 'backbone'}
@@ -90,6 +92,7 @@ def test_dry_run_names_the_network_that_fails_in_one_line(found, dry):
     assert f'- {BROKEN} (' in (dry / 'tables.md').read_text()
 
 
+@pytest.mark.slow
 def test_dry_run_compiles_everything_beforehand(found):
     jobs = [(job['network'], job['setting']) for job in found['compiled']]
     assert sorted(jobs) == sorted(
@@ -98,6 +101,7 @@ def test_dry_run_compiles_everything_beforehand(found):
     assert {job['failure'] for job in found['compiled'] if job['network'] != BROKEN} == {''}
 
 
+@pytest.mark.slow
 def test_dry_run_writes_tables_and_plots(found, dry):
     assert {path.name for path in dry.iterdir()} == {
         'results.json',
@@ -113,6 +117,7 @@ def test_dry_run_writes_tables_and_plots(found, dry):
     assert any('dualattn_tiny' in row for row in rows)
 
 
+@pytest.mark.slow
 def test_dry_run_judges_every_aim(found):
     swin = f'dualattn_tiny at least 1.25 times as fast as {BROKEN}'
     assert [v for v in found['aims'] if v['aim'] == swin] == [
