@@ -11,6 +11,14 @@ from torch import Tensor, nn
 from dualattn_mm.datasets.checks import lidar
 
 
+def with_plain_strides(module: nn.Module) -> nn.Module:
+    """Turn strides of NumPy, which SECONDFPN has, into int: torch.compile fails on them."""
+    for conv in module.modules():
+        if isinstance(conv, nn.Conv2d):
+            conv.stride = tuple(int(stride) for stride in conv.stride)
+    return module
+
+
 class PointsToBoxes(nn.Module):
     """A detector with random weights, from the points of a frame to boxes, including voxelization.
 
@@ -47,6 +55,7 @@ class PointsToBoxes(nn.Module):
             options: arguments of torch.compile.
         """
         part = 'pts_' if hasattr(self.detector, 'pts_backbone') else ''
+        with_plain_strides(self.detector)
         for name in (f'{part}backbone', f'{part}neck'):
             setattr(self.detector, name, torch.compile(getattr(self.detector, name), **options))
 

@@ -23,7 +23,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from dualattn_mm.models import DualAttention, DualAttentionBEV, MultiscalePyramidTransformer
 from dualattn_mm.utils.configs_dir import configs_dir
 
-from .detectors import PointsToBoxes
+from .detectors import PointsToBoxes, with_plain_strides
 
 
 @dataclass(frozen=True)
@@ -296,10 +296,11 @@ def _with_neck(case: Case, backbone: Callable[..., nn.Module] | None) -> nn.Modu
 
     model = _mmdet3d_model(case.config)
     part = 'pts_' if 'pts_backbone' in model else ''
-    return nn.Sequential(
+    maps = nn.Sequential(
         build(backbone or SECOND, model[f'{part}backbone']),
         build(SECONDFPN, model[f'{part}neck']),
     )
+    return with_plain_strides(maps)
 
 
 def fold_batch_norm(module: nn.Module) -> nn.Module:

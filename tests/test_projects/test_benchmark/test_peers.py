@@ -2,12 +2,13 @@
 
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from mmengine.model import BaseModel
 from torch import nn
 
-from projects.benchmark.detectors import PointsToBoxes
+from projects.benchmark.detectors import PointsToBoxes, with_plain_strides
 from projects.benchmark.peers import (
     BEV_CASES,
     INSTALL,
@@ -121,6 +122,12 @@ def test_bev_networks_give_the_same_map(name):
         outputs_for(built('bev', network, case), case) for network in ('dualattn_bev', 'second')
     )
     assert [m.shape for m in ours[0]] == [m.shape for m in peer[0]]
+
+
+def test_strides_of_numpy_become_int_for_the_compiler():
+    conv = nn.Conv2d(2, 2, 2, stride=np.int64(2))
+    assert type(with_plain_strides(nn.Sequential(conv))[0].stride[1]) is int
+    assert conv(torch.zeros(1, 2, 8, 8)).shape == (1, 2, 4, 4)
 
 
 def test_folded_batch_norm_keeps_the_output():
