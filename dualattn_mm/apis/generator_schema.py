@@ -8,7 +8,8 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..models.backbones.attention import ATTENTION_KINDS, FCA_SCALES
+from ..models.backbones.attention import ATTENTION_KINDS
+from ..models.backbones.channels import FCA_SCALES
 from ..utils.errors import UserError
 
 Check = Callable[[str, Any], None]

@@ -12,13 +12,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from .channels import (
+    channel_attention_of_any_size,
+    channel_logits,
+    channel_weights,
+    factor_of_queries,
+    mix_channels,
+    split_groups,
+)
+from .compilation import has_free_size, is_compiling
 from .windows import (
     attend,
     attention_of_any_size,
     dilated_partition,
     dilated_reverse,
-    has_free_size,
-    is_compiling,
     key_mask,
     padding,
 )
@@ -31,7 +38,6 @@ TOKENS_PER_THREAD = 1024
 # Bands of a map are larger, because one row at each end is projected twice.
 BAND_TOKENS_PER_THREAD = 8 * TOKENS_PER_THREAD
 ATTENTION_KINDS = ('sda', 'fca', 'da', 'ca')
-FCA_SCALES = ('channel', 'group', 'tokens')
 
 
 def conv_nhwc(conv: nn.Module, x: Tensor) -> Tensor:
@@ -210,58 +216,30 @@ class ChannelAttention(_Attention):
             parts = [part for image in x.split(1) for part in self._mix_by_bands(image)]
             return self.proj(torch.cat(parts).view(x.shape))
         qkv = self.project_qkv(x)
+        options = self.group_dim, self.scale
+        if has_free_size(x):
+            return self.proj(channel_attention_of_any_size(qkv, *options))
         if not runs_in_pieces(x) or len(x) == 1:
-            return self.proj(self._mix_channels(qkv).reshape(x.shape))
+            return self.proj(mix_channels(qkv, *options).reshape(x.shape))
         # q, k and v of a single image are views, so only the result is copied.
         mixed = torch.empty_like(x, dtype=qkv.dtype)
         for image, result in zip(qkv.split(1), mixed.split(1), strict=True):
-            out = self._mix_channels(image)
+            out = mix_channels(image, *options)
             result.view(out.shape).copy_(out)
         return self.proj(mixed)
 
-    def _mix_channels(self, qkv: Tensor) -> Tensor:
-        """Map (B, H, W, 3C) to (B, H * W, C / M, M), a view."""
-        batch, height, width, _ = qkv.shape
-        q, k, v = self._split(qkv)
-        attn = self._logits(q, k, height * width).softmax(dim=-1)
-        return self._mix(attn, v).unflatten(0, (batch, -1)).transpose(1, 2)
-
     def _mix_by_bands(self, image: Tensor) -> list[Tensor]:
-        """Do the same for one image (1, H, W, C), in parts of (tokens, C)."""
+        """Mix the channels of one image (1, H, W, C), in parts of (tokens, C)."""
         _, height, width, channels = image.shape
         rows = max(1, BAND_TOKENS_PER_THREAD * torch.get_num_threads() // width)
+        factor = factor_of_queries(self.scale, channels, self.group_dim, height * width)
         logits, values = image.new_zeros(()), []
         for band in self.qkv_bands(image, rows):
-            q, k, v = self._split(band)
-            logits = logits + self._logits(q, k, height * width)
+            q, k, v = split_groups(band, self.group_dim)
+            logits = logits + channel_logits(q, k, factor)
             values.append(v.contiguous())
-        attn = logits.softmax(dim=-1)
-        return [self._mix(attn, v).transpose(0, 1).reshape(-1, channels) for v in values]
-
-    def _split(self, qkv: Tensor) -> tuple[Tensor, ...]:
-        """Map (B, H, W, 3C) to q, k and v, each (B * C / M, H * W, M)."""
-        batch, height, width, channels = qkv.shape
-        tokens, groups = height * width, channels // 3 // self.group_dim
-        return (
-            qkv.reshape(batch, tokens, 3, groups, self.group_dim)
-            .permute(2, 0, 3, 1, 4)
-            .reshape(3, batch * groups, tokens, self.group_dim)
-            .unbind(0)
-        )
-
-    def _logits(self, q: Tensor, k: Tensor, tokens: int) -> Tensor:
-        """Return the scaled products of channels over all `tokens`, (B * C / M, M, M) float32."""
-        numbers = {'channel': self.proj.in_features, 'group': self.group_dim, 'tokens': tokens}
-        scale = numbers[self.scale] ** -0.5
-        if q.dtype == torch.float16:  # its range is too small for a sum over all pixels
-            q, scale = q * scale, 1
-        return torch.bmm(q.transpose(1, 2), k).float().mul_(scale)
-
-    def _mix(self, attn: Tensor, v: Tensor) -> Tensor:
-        # The weights sum to 1, so smaller ones are negligible. A CPU takes a hundred times as long
-        # to multiply by denormal float32 numbers (below 1e-38).
-        attn = attn.masked_fill(attn < 1e-30, 0).to(v.dtype)
-        return torch.bmm(v, attn.transpose(1, 2))
+        weights = channel_weights(logits, values[0].dtype)
+        return [torch.bmm(v, weights.mT).transpose(0, 1).reshape(-1, channels) for v in values]
 
 
 class FeedForward(nn.Module):

@@ -20,7 +20,6 @@ from ...utils.checks import (
 from ..hub import HubMixin
 from .attention import (
     ATTENTION_KINDS,
-    FCA_SCALES,
     DualBlock,
     LayerNorm,
     conv_nhwc,
@@ -28,8 +27,10 @@ from .attention import (
     init_weights,
     recomputed,
 )
+from .channels import FCA_SCALES
+from .compilation import has_free_size
 from .pretrained import require_pretrained_fits
-from .windows import has_free_size, padding
+from .windows import padding
 
 
 class Stem(nn.Module):

@@ -1,19 +1,16 @@
-"""Attention in dilated windows of maps of any size, and what a compiler knows of the sizes."""
+"""Attention in dilated windows of maps of any size (eq. 5 and 6 of the paper)."""
 
 from itertools import repeat
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .compilation import is_compiling, known_zero, register_attention
+
 # CUDA's kernels for attention cannot process 65,536 windows or more at once, and count the elements
 # of a call, padded to 128 tokens, in 32 bits.
 MOST_WINDOWS = 2**15
-# Compilers of torch < 2.7 cannot be asked what they know of a size.
-_HAS_DYNAMIC_SIZES = hasattr(torch.compiler, 'is_exporting')
-# torch 2.1 and 2.2 have only the private one.
-is_compiling = getattr(torch.compiler, 'is_compiling', None) or torch._utils.is_compiling
 
 
 def padding(size: int, divisor: int) -> int:
@@ -23,28 +20,6 @@ def padding(size: int, divisor: int) -> int:
     becomes a product, and a chain of halvings a single division.
     """
     return ((size - 1) // divisor + 1) * divisor - size
-
-
-def has_free_size(x: Tensor) -> bool:
-    """Return whether `torch.compile` makes code for maps (B, H, W, C) of any height or width."""
-    if not (_HAS_DYNAMIC_SIZES and torch.compiler.is_dynamo_compiling()):
-        return False  # torch.export as well
-    # A compiler has imported it, with sympy; for all others that takes half a second.
-    from torch.fx.experimental.symbolic_shapes import has_static_value
-
-    return not (has_static_value(x.shape[1]) and has_static_value(x.shape[2]))
-
-
-def known_zero(size: int) -> bool:
-    """Return whether a size is 0, but False where a graph is made that has to serve other sizes.
-
-    An `if` on the size itself would bind the graph to the answer.
-    """
-    if is_compiling() and _HAS_DYNAMIC_SIZES:
-        from torch.fx.experimental.symbolic_shapes import statically_known_true
-
-        return statically_known_true(size == 0)
-    return not torch.jit.is_tracing() and size == 0
 
 
 def dilated_partition(x: Tensor, window_size: int) -> Tensor:
@@ -119,9 +94,7 @@ def attend(windows: Tensor, mask: Tensor | None, head_dim: int) -> Tensor:
 def attention_of_any_size(qkv: Tensor, window_size: int, head_dim: int) -> Tensor:
     """Map q, k and v (B, H, W, 3C) to (B, H, W, C), as an operator that compilers do not look into.
 
-    For maps of any size (`has_free_size`), inductor would compute with the numbers of windows as
-    symbols, for minutes per network, and bind its code to several or a single window. For maps of
-    one size it makes faster code if it sees what happens.
+    Seen by a compiler, the numbers of windows would also bind its code to several or a single one.
     """
     return torch.ops.dualattn_mm.dilated_attention(qkv, window_size, head_dim)
 
@@ -152,29 +125,4 @@ def _gradient(grad: Tensor, qkv: Tensor, window_size: int, head_dim: int) -> Ten
     return dilated_reverse(windows, window_size, height, width)
 
 
-def _register() -> None:
-    operator, gradient = (
-        torch.library.custom_op(f'dualattn_mm::dilated_attention{end}', f, mutates_args=())
-        for end, f in (('', _attention), ('_gradient', _gradient))
-    )
-
-    @operator.register_fake
-    def _(qkv: Tensor, window_size: int, head_dim: int) -> Tensor:
-        return qkv.new_empty(*qkv.shape[:3], qkv.shape[3] // 3)
-
-    @gradient.register_fake
-    def _(grad: Tensor, qkv: Tensor, window_size: int, head_dim: int) -> Tensor:
-        return qkv.new_empty(qkv.shape)
-
-    def setup_context(ctx: Any, inputs: tuple[Tensor, int, int], output: Tensor) -> None:
-        qkv, *ctx.options = inputs
-        ctx.save_for_backward(qkv)
-
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        return gradient(grad, *ctx.saved_tensors, *ctx.options), None, None
-
-    operator.register_autograd(backward, setup_context=setup_context)
-
-
-if _HAS_DYNAMIC_SIZES:
-    _register()
+register_attention('dilated_attention', _attention, _gradient)

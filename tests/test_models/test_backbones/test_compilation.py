@@ -1,0 +1,56 @@
+"""The operators that compilers take for attention in maps of any size."""
+
+import pytest
+import torch
+
+from dualattn_mm.models.backbones.channels import (
+    FCA_SCALES,
+    channel_attention_of_any_size,
+    mix_channels,
+)
+from dualattn_mm.models.backbones.windows import (
+    attend,
+    attention_of_any_size,
+    dilated_partition,
+    dilated_reverse,
+    key_mask,
+)
+
+G, HEAD_DIM = 3, 4
+pytestmark = pytest.mark.skipif(
+    not hasattr(torch.compiler, 'is_exporting'), reason='torch < 2.7 has no dynamic sizes'
+)
+
+
+def check_operator(operator, expected, qkv, *options):
+    """Compare an operator and its gradient, and try what torch asks of operators."""
+    out = operator(qkv, *options)
+    torch.testing.assert_close(out, expected)
+    weights = torch.randn_like(out)
+    gradients = [
+        torch.autograd.grad((o * weights).sum(), qkv, retain_graph=True)[0]
+        for o in (out, expected)
+    ]
+    torch.testing.assert_close(*gradients)
+    assert set(torch.library.opcheck(operator, (qkv, *options)).values()) == {'SUCCESS'}
+
+
+@pytest.mark.parametrize(('height', 'width'), [(G, G), (6, 9), (4, 8)])
+def test_dilated_attention_and_its_gradient(height, width):
+    """For a single window, for several, and for padded ones."""
+    shape = 2, height, width, 3 * 2 * HEAD_DIM
+    qkv = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+    out = attend(dilated_partition(qkv, G), key_mask(qkv, G), HEAD_DIM)
+    expected = dilated_reverse(out, G, height, width)
+    torch.testing.assert_close(attention_of_any_size(qkv, G, HEAD_DIM), expected)
+    operator = torch.ops.dualattn_mm.dilated_attention
+    check_operator(operator, expected, qkv, G, HEAD_DIM)
+
+
+@pytest.mark.parametrize('scale', FCA_SCALES)
+@pytest.mark.parametrize(('batch', 'groups'), [(2, 3), (1, 1)])
+def test_channel_attention_and_its_gradient(batch, groups, scale):
+    qkv = torch.randn(batch, 5, 7, 3 * groups * 4, requires_grad=True)
+    expected = mix_channels(qkv, 4, scale).reshape(batch, 5, 7, groups * 4)
+    torch.testing.assert_close(channel_attention_of_any_size(qkv, 4, scale), expected)
+    check_operator(torch.ops.dualattn_mm.channel_attention, expected, qkv, 4, scale)
