@@ -28,8 +28,7 @@ def check_operator(operator, expected, qkv, *options):
     torch.testing.assert_close(out, expected)
     weights = torch.randn_like(out)
     gradients = [
-        torch.autograd.grad((o * weights).sum(), qkv, retain_graph=True)[0]
-        for o in (out, expected)
+        torch.autograd.grad((o * weights).sum(), qkv, retain_graph=True)[0] for o in (out, expected)
     ]
     torch.testing.assert_close(*gradients)
     assert set(torch.library.opcheck(operator, (qkv, *options)).values()) == {'SUCCESS'}
