@@ -97,7 +97,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=natural,
         metavar='N',
         help='reject larger photos, because they need too much memory: about 0.8 GB, and 13 bytes '
-        'per pixel, or 25 with 16 bits per channel (default: 100 million)',
+        'per pixel, 15 if it is gray with 16 bits, 25 in color with 16 bits (default: 100 million)',
     )
     add(
         '--overwrite',

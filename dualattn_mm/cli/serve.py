@@ -18,7 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.description = (
         'Serve a page for colorizing photos and videos in the browser, and a REST interface. '
-        'Uploads are deleted after the answer, and nothing is sent to other servers.'
+        'Uploads of the REST interface are deleted after the answer, those of the page after an '
+        'hour. Nothing is sent to other servers.'
     )
     add = parser.add_argument
     add(

@@ -173,7 +173,8 @@ def report(trained: Sequence[Mapping], steps: Mapping[str, int], one_color: floa
         if len(pairs) > 2:
             rho, p = spearmanr(*zip(*pairs, strict=True))
             orders.append(
-                f'Table {table}: rank correlation of FID and PSNR here {rho:.2f} (p = {p:.2f}).'
+                f'Table {table}: rank correlation of FID and minus PSNR here {rho:.2f} '
+                f'(p = {p:.2f}; 1 is the order of the paper).'
             )
     best = max(means, key=means.get)
     orders.append(
