@@ -3,6 +3,7 @@
 import io
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -70,18 +71,19 @@ def colorize_pages(
         except ColorizeError as error:
             raise ColorizeError(f'page {page.number}: {error}') from None
 
-    def save(page: _Loaded, ab: Tensor) -> BinaryIO:
+    def save(page: _Loaded, ab: Tensor, beside: Path) -> BinaryIO:
         out = io.BytesIO()
         if page.photo.deep:
             deep = pipe.finish_deep(page.photo, ab, saturation)
-            encode_deep(deep, out, 'TIFF', page.options, target)
+            encode_deep(deep, out, 'TIFF', page.options, beside)
         else:
             encode(pipe.finish_image(page.photo, ab, saturation), out, 'TIFF', page.options)
         return out
 
-    def stored() -> Iterator[tuple[BinaryIO, dict[str, Any]]]:
+    def stored(beside: Path) -> Iterator[tuple[BinaryIO, dict[str, Any]]]:
         # The pages are independent, so nothing is smoothed.
-        for page in colorize_frames(pipe, pages, load, save, ColorSmoother(0), len(pages)):
+        smoother, finish = ColorSmoother(0), partial(save, beside=beside)
+        for page in colorize_frames(pipe, pages, load, finish, smoother, len(pages)):
             yield page, {}
 
     with (
@@ -90,6 +92,6 @@ def colorize_pages(
         atomic_file(target, overwrite) as temporary,
         temporary.open('wb') as out,
     ):
-        write_tiff(out, stored())
+        write_tiff(out, stored(temporary))
     remark = '; '.join(filter(None, (remarks[page.number] for page in pages)))
     return FilmResult(len(pages), time.perf_counter() - start, remark)

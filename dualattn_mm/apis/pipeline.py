@@ -32,7 +32,7 @@ from ..utils.color_space import (
 from ..utils.deep_image import DeepImage
 from ..utils.errors import ColorizeError
 from ..utils.metadata import read_metadata
-from ..utils.pixels import MAX_PIXELS, Pixels, check_size, to_pixels
+from ..utils.pixels import MAX_PIXELS, Pixels, check_size, decoding, to_pixels
 from .eval_mode import evaluating
 from .overlap import overlap
 from .weights import load_generator
@@ -217,7 +217,8 @@ class ColorizationPipeline:
         """Read the pixels of an image; `copy` also copies an array, which the caller may modify."""
         if isinstance(image, Image.Image):
             check_size(*image.size, self.max_pixels)
-            metadata = read_metadata(image)
+            with decoding():
+                metadata = read_metadata(image)
             with _memory_errors('an image of this size'):
                 pixels = to_pixels(image)
             height, width = pixels.color.shape[:2]

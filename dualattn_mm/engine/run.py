@@ -94,13 +94,14 @@ def train(
             'load_from',
             'load_from=FILE sets another checkpoint, and load_from=None starts without one',
         )
-    if resume is None:
-        _check_initial_weights(cfg.get('model'))
     hooks = []
     if (cfg.get('load_from') or '').endswith(generator_file.SUFFIX):
         _need_colorizer(cfg, config, cfg.load_from)
         hooks.append(generator_file.GeneratorFileHook(cfg.load_from, keep_network=True))
         cfg.load_from = None
+        _drop_initial_weights(cfg.model.generator)
+    if resume is None:
+        _check_initial_weights(cfg.get('model'))
     with locked_folder(cfg.work_dir) if process_rank() == '0' else contextlib.nullcontext():
         _run(cfg, 'train', hooks)
 
@@ -245,7 +246,7 @@ def _check_checkpoint(path: str, resume: bool = False) -> None:
     if '://' in path or path.endswith(generator_file.SUFFIX):
         return
     try:
-        require_checkpoint(read_checkpoint(path), path, resume)
+        require_checkpoint(read_checkpoint(Path(path).expanduser()), path, resume)
     except UserError as error:
         raise RunError(f'{error}{_name_previous(Path(path)) if resume else ""}') from None
 
@@ -284,10 +285,25 @@ def _check_initial_weights(part: Any, option: str = 'model') -> None:
             )
 
 
+def _drop_initial_weights(part: Any) -> None:
+    """Remove every init_cfg. Their weights would replace those of `GeneratorFileHook`."""
+    if isinstance(part, list | tuple):
+        part = dict(enumerate(part))
+    if isinstance(part, dict):
+        part.pop('init_cfg', None)
+        for inner in part.values():
+            _drop_initial_weights(inner)
+
+
 def _resume(cfg: Config, resume: str) -> None:
     cfg.resume = True
     if resume != 'auto':
         _check_file(resume, 'checkpoint')
+        if resume.endswith(generator_file.SUFFIX):
+            raise RunError(
+                f'cannot resume: {resume} holds weights alone; --cfg-options load_from={resume} '
+                'starts a training from them'
+            )
         cfg.load_from = resume
         return
     work_dir = Path(cfg.work_dir)

@@ -189,7 +189,10 @@ def _load(cls: Any, *, model_id: str, **arguments: Any) -> Any:
 def _require_known(config: Mapping[str, Any]) -> None:
     """Reject parts of other types in a downloaded config."""
     for name, value in config.items():
-        if isinstance(value, Mapping):
-            if '_scope_' in value or value.get('type', _PARTS[0]) not in _PARTS:
-                raise UserError(f'{name}.type must be one of {", ".join(_PARTS)}')
-            _require_known(value)
+        if name == 'init_cfg':  # it can name any file and module
+            raise UserError('init_cfg is not accepted from a config.json: delete it')
+        for part in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(part, Mapping):
+                if '_scope_' in part or part.get('type', _PARTS[0]) not in _PARTS:
+                    raise UserError(f'{name}.type must be one of {", ".join(_PARTS)}')
+                _require_known(part)

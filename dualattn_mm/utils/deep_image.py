@@ -1,8 +1,10 @@
 """Images with 16 bits per channel, which Pillow can neither hold nor write in color."""
 
+import contextlib
 import io
 import shutil
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -23,8 +25,8 @@ _PNG_HEAD = 33  # bytes of the signature and of the chunk IHDR
 _PNG_END = b'\0\0\0\0IEND\xaeB`\x82'
 _BAND = 64  # rows
 _COLOR_MODES = ('RGB', 'RGBA', 'LA')
-# Tags of TIFF files: BitsPerSample, Orientation and PlanarConfiguration
-_BITS, _ORIENTATION, _PLANES, _SEPARATE = 258, 274, 284, 2
+# Tags of TIFF files: BitsPerSample, Orientation, PlanarConfiguration and ExtraSamples
+_BITS, _ORIENTATION, _PLANES, _SEPARATE, _EXTRA, _PREMULTIPLIED = 258, 274, 284, 2, 338, 1
 
 
 class DeepImage(NamedTuple):
@@ -67,6 +69,8 @@ def read_deep_color(image: Image.Image, path: Path, page: int = 0) -> np.ndarray
     tags = getattr(image, 'tag_v2', {})  # of a TIFF file
     if tags.get(_PLANES) == _SEPARATE:  # Pillow reads something else
         raise ColorizeError(f'16-bit color in separate planes is not supported: {ADVICE}')
+    if tags.get(_EXTRA, (0,))[0] == _PREMULTIPLIED:  # OpenCV would take the colors as they are
+        return None
     orientation = tags.get(_ORIENTATION, 1)
     import cv2
 
@@ -75,9 +79,11 @@ def read_deep_color(image: Image.Image, path: Path, page: int = 0) -> np.ndarray
         if page and orientation != 1:
             return None
         if page:
-            _, (pixels,) = cv2.imreadmulti(str(path), page, 1, flags=cv2.IMREAD_UNCHANGED)
+            with _utf8_name(path) as name:
+                _, (pixels,) = cv2.imreadmulti(name, page, 1, flags=cv2.IMREAD_UNCHANGED)
         elif orientation == 1:
-            pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+            with _utf8_name(path) as name:
+                pixels = cv2.imread(name, cv2.IMREAD_UNCHANGED)
         else:
             pixels = cv2.imdecode(_as_if_upright(path), cv2.IMREAD_UNCHANGED)
             pixels = None if pixels is None else turned(pixels, orientation)
@@ -88,6 +94,20 @@ def read_deep_color(image: Image.Image, path: Path, page: int = 0) -> np.ndarray
         return None
     _swap_red_and_blue(pixels)
     return pixels
+
+
+@contextlib.contextmanager
+def _utf8_name(path: Path) -> Iterator[str]:
+    """Give a file a name in UTF-8 for a while. With any other, OpenCV ends the process."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        with tempfile.TemporaryDirectory() as folder:
+            link = Path(folder, 'image').with_suffix('.tif' if path.suffix == '.tif' else '.png')
+            link.symlink_to(path.absolute())
+            yield str(link)
+    else:
+        yield str(path)
 
 
 def _as_if_upright(path: Path) -> np.ndarray:
@@ -128,7 +148,8 @@ def encode_deep(
         parameters = [cv2.IMWRITE_PNG_COMPRESSION, options.get('compress_level', 3)]
     with scratch_file(beside.parent, '.tif' if format_ == 'TIFF' else '.png') as scratch:
         try:
-            written = cv2.imwrite(str(scratch), image.pixels, parameters)
+            with _utf8_name(scratch) as name:
+                written = cv2.imwrite(name, image.pixels, parameters)
         except cv2.error as error:
             raise OSError(f'OpenCV cannot encode it ({error.err})') from error
         if not written:

@@ -84,7 +84,7 @@ class FilmWriter:
         flags = {'movflags': 'use_metadata_tags'} if _has_other_tags(film, container) else {}
         with contextlib.ExitStack() as stack:
             self._output = stack.enter_context(
-                self._av.open(str(path), 'w', format=container, container_options=flags)
+                self._av.open(f'file:{path}', 'w', format=container, container_options=flags)
             )
             tags = {k: v for k, v in film.metadata.items() if k.lower() not in _STALE_TAGS}
             self._output.metadata.update(tags)

@@ -60,7 +60,11 @@ class _Files:
 
     def size(self) -> int:
         """Return the number of bytes of all files."""
-        return sum(f.stat().st_size for f in self.folder.rglob('*') if f.is_file())
+        total = 0
+        for path in self.folder.rglob('*'):
+            with contextlib.suppress(FileNotFoundError):  # `tidy` has just removed it
+                total += path.stat().st_size if path.is_file() else 0
+        return total
 
     def tidy(self) -> None:
         """Remove what is older than an hour."""
@@ -69,8 +73,10 @@ class _Files:
                 if path.is_dir():
                     shutil.rmtree(path, ignore_errors=True)
                 else:
-                    path.unlink()
-        self.names = {path: name for path, name in self.names.items() if os.path.exists(path)}
+                    path.unlink(missing_ok=True)
+        for name in list(self.names):  # the event loop adds some meanwhile
+            if not os.path.exists(name):
+                self.names.pop(name, None)
 
 
 def add_page(app: FastAPI, service: Service) -> None:

@@ -67,9 +67,10 @@ async def _serve(
     page: bool,
     ready: Callable[[], None],
 ) -> None:
-    local = ipaddress.ip_address(listener.getsockname()[0]).is_loopback
+    address = listener.getsockname()[0]
+    local = ipaddress.ip_address(address).is_loopback
     async with started_service(settings, limits) as service:
-        app = create_app(service, _LOCAL_NAMES if local else None)
+        app = create_app(service, [*_LOCAL_NAMES, address] if local else None)
         if page:
             from .page import add_page  # Gradio takes long to import
 

@@ -387,6 +387,15 @@ def test_wrong_images(pipe, image):
         pipe(image)
 
 
+@pytest.mark.parametrize('format_', ['PNG', 'JPEG', 'TIFF', 'GIF'])
+def test_image_cut_short_is_one_line(pipe, rng, format_):
+    file = io.BytesIO()
+    Image.fromarray(rng.integers(0, 255, (60, 60), np.uint8)).save(file, format_)
+    image = Image.open(io.BytesIO(file.getvalue()[: len(file.getvalue()) // 2]))
+    with pytest.raises(ColorizeError, match=r'^cannot be read: '):
+        pipe(image)
+
+
 class Dropping(nn.Module):
     """A network with wrong results in training mode."""
 

@@ -82,6 +82,11 @@ def test_output_file_for_one_film(here, run):
         assert film.format.name == 'matroska,webm'
 
 
+def test_colon_in_the_name_of_a_folder_is_no_protocol(here, run):
+    assert run('in/sub/film.mp4', '-o', 'film:new')[0] == 0
+    assert len(frames(here / 'film:new/film.mp4')) == 5
+
+
 def test_saturation_zero_gives_gray_films(here, run):
     assert run('in/sub/film.mp4', '--saturation', 0, '--no-smooth')[0] == 0
     for frame in frames('colorized/film.mp4'):

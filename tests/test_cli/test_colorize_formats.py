@@ -1,6 +1,7 @@
 """`dualattn colorize` with formats that not every program reads, and with several pages."""
 
 import importlib.util
+import os
 from pathlib import Path
 
 import cv2
@@ -27,8 +28,8 @@ def run(two_convs, tmp_path, monkeypatch, capsys):
     save_generator('w.safetensors', two_convs(), dict(type='TwoConvs'))
     weights = ['--weights', 'w.safetensors', '--size', '32', '--device', 'cpu']
 
-    def run_(*argv):
-        status = main(['colorize', *map(str, argv), '-o', 'out', *weights])
+    def run_(*argv, output='out'):
+        status = main(['colorize', *map(str, argv), '-o', output, *weights])
         captured = capsys.readouterr()
         return status, captured.out.splitlines(), captured.err.splitlines()
 
@@ -137,6 +138,24 @@ def test_a_page_that_is_damaged_or_in_color_fails_its_file_alone(run, photo):
     assert err[1].startswith('cut.tif: page 2: cannot be read')
     assert [path.name for path in Path('out').iterdir()] == ['good.png']
     assert run('color.tif', '--pages', 'all', '--recolor')[0] == 0
+
+
+@pytest.mark.parametrize('name', ['color.tif', 'color.png', 'gray.png', 'pages.tif'])
+def test_names_that_are_not_utf8_of_images_with_sixteen_bits(run, name):
+    """OpenCV ends the process when it gets such a name."""
+    folder = os.fsdecode(b'caf\xe9')
+    os.mkdir(folder)
+    pixels = astronaut()[::8, ::10].astype(np.uint16) * 257
+    pages = {'gray.png': pixels[..., 0], 'pages.tif': np.stack([pixels, pixels])}
+    tifffile.imwrite(f'{folder}/a.tif', pages.get(name, pixels))
+    if name.endswith('.png'):
+        os.remove(f'{folder}/a.tif')
+        cv2.imwrite(name, pages.get(name, pixels))
+        os.rename(name, f'{folder}/{name}')
+    status, _, err = run(folder, '--recolor', '--pages', 'all', output=folder + '/new')
+    assert (status, [e for e in err if 'had color' not in e]) == (0, [])
+    [result] = Path(folder, 'new').iterdir()
+    assert result.read_bytes()
 
 
 def test_dropped_pages_are_named(run, photo):

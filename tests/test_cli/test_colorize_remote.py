@@ -118,6 +118,17 @@ def test_remote_frames_in_color_are_left_alone(run):
     assert out.startswith('0 done, 0 skipped, 0 failed, 2 left in color')
 
 
+def test_remote_pages_with_sixteen_bits(run):
+    tifffile = pytest.importorskip('tifffile')
+    os.mkdir('in')
+    pages = np.random.default_rng(0).integers(0, 65536, (2, 20, 24)).astype(np.uint16)
+    tifffile.imwrite('in/a.tif', pages)
+    status, _, err = run('in', '-o', 'memory://deep', '--pages', 'all')
+    assert (status, err) == (0, '')
+    with fsspec.open('memory://deep/a.tif') as file:
+        assert tifffile.TiffFile(file).pages[1].asarray().dtype == np.uint16
+
+
 @pytest.mark.parametrize('output', ['memory://new.png', 'new.png'])
 def test_one_remote_photo(run, output):
     make_photos()

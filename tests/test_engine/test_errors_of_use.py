@@ -227,6 +227,11 @@ def test_weights_alone_are_nothing_to_resume(status, checkpoint):
     code, err = status(resume=str(weights))
     assert code == 2
     assert err.startswith(f'error: {weights} has weights, but no training state to resume')
+    published = weights.with_suffix('.safetensors')
+    published.touch()
+    code, err = status(resume=str(published))
+    assert code == 2
+    assert err.startswith(f'error: cannot resume: {published} holds weights alone; ')
     assert err.count('\n') == 1
 
 

@@ -305,8 +305,10 @@ def test_training_starts_from_published_weights(config, tmp_path):
     state = published(config, tmp_path / 'start.safetensors')
     with config.open('a') as file:
         file.write("\ncustom_hooks = [dict(type='GeneratorEMAHook')]\n")
+    initial = dict(type='Constant', layer='Linear', val=0.5)
     options = {
         'load_from': str(tmp_path / 'start.safetensors'),
+        'model.generator.encoder.init_cfg': initial,  # which the weights outrank
         'optim_wrapper.optimizer.lr': 0.0,
         'train_cfg.max_iters': 1,
     }

@@ -88,6 +88,19 @@ def test_a_downloaded_config_builds_only_our_parts(part, tiny, tmp_path):
         MultiscalePyramidTransformer.from_pretrained(tmp_path)
 
 
+@pytest.mark.parametrize('wrap', [list, dict])
+def test_a_downloaded_config_names_no_initial_weights(wrap, tmp_path):
+    """`init_weights` would import the module of a scope, or read any file."""
+    pytest.importorskip('huggingface_hub')
+    DualAttention(**SMALL).save_pretrained(tmp_path)
+    config = json.loads((tmp_path / 'config.json').read_text())
+    one = {'type': 'Constant', '_scope_': 'this', 'layer': 'Linear', 'val': 0}
+    config['init_cfg'] = [one] if wrap is list else one
+    (tmp_path / 'config.json').write_text(json.dumps(config))
+    with pytest.raises(UserError, match='init_cfg is not accepted from a config'):
+        DualAttention.from_pretrained(tmp_path)
+
+
 def test_without_the_library_one_line_names_it(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, 'huggingface_hub', None)
     for call in (DualAttention(**SMALL).save_pretrained, DualAttention.from_pretrained):

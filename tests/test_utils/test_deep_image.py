@@ -106,6 +106,16 @@ def test_color_of_sixteen_bits_is_read(tmp_path, monkeypatch, rng, name, channel
         np.testing.assert_array_equal(alpha, pixels[..., 3])
 
 
+def test_premultiplied_colors_are_divided_by_alpha(tmp_path):
+    """As Pillow does it, with 8 bits; OpenCV would give what is stored."""
+    pixels = np.full((5, 4, 4), (10000, 5000, 0, 16384), np.uint16)
+    tifffile.imwrite(tmp_path / 'a.tif', pixels, photometric='rgb', extrasamples=['assocalpha'])
+    color, alpha, remark = to_pixels(read_image(tmp_path / 'a.tif'))
+    np.testing.assert_allclose(color / 255, np.full((5, 4, 3), (0.610, 0.305, 0)), atol=0.02)
+    np.testing.assert_allclose(alpha / 255, 0.25, atol=0.01)
+    assert remark == 'its 16 bits per channel were reduced to 8'
+
+
 def test_lost_bits_of_ink_are_said(tmp_path):
     tifffile.imwrite(tmp_path / 'a.tif', np.zeros((5, 4, 4), np.uint16), photometric='separated')
     color, _, remark = to_pixels(read_image(tmp_path / 'a.tif'))

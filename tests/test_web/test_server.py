@@ -94,7 +94,7 @@ def server(tmp_path):
 
 @pytest.mark.slow
 def test_a_server_outlives_its_worker_and_leaves_nothing(server):
-    server = server('--timeout', '900')
+    server = server('--timeout', '900', '--host', '127.0.0.2')
     status, answer = post(server.address, png(PHOTO))
     assert status == 200
     result = np.asarray(Image.open(io.BytesIO(answer)), int)

@@ -144,13 +144,21 @@ def test_other_routes_of_gradio_are_closed(client, path):
     assert client.get('/docs').status_code == 404
 
 
-def test_old_files_are_removed(client, service):
+def test_old_files_are_removed(client, service, monkeypatch):
     path = Path(upload(client, b'content', 'a.png'))
     new = Path(upload(client, b'content', 'a.png'))
     hours_ago = time.time() - 3700
     os.utime(path.parent, (hours_ago, hours_ago))
-    client.app.state.page_files.tidy()
+    files, exists = client.app.state.page_files, os.path.exists
+
+    def exists_while_another_file_comes(name):
+        files.names[f'{name}+'] = 'b.png'
+        return exists(name)
+
+    monkeypatch.setattr(os.path, 'exists', exists_while_another_file_comes)
+    files.tidy()
     assert (path.exists(), new.exists()) == (False, True)
+    assert str(path) not in files.names
 
 
 # ---- in the browser ----

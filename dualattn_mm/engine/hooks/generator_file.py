@@ -33,9 +33,9 @@ class GeneratorFileHook(Hook):
     priority = 'VERY_HIGH'
 
     def __init__(self, path: str, keep_network: bool = False) -> None:
-        self.path = Path(path)
+        self.path = Path(path).expanduser()
         self.keep_network = keep_network
-        self.generator = load_generator(path)
+        self.generator = load_generator(self.path)
 
     def before_run(self, runner: Runner) -> None:
         """Replace the generator or its weights.

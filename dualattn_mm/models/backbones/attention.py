@@ -239,7 +239,8 @@ class ChannelAttention(_Attention):
             logits = logits + channel_logits(q, k, factor)
             values.append(v.contiguous())
         weights = channel_weights(logits, values[0].dtype)
-        return [torch.bmm(v, weights.mT).transpose(0, 1).reshape(-1, channels) for v in values]
+        weights = weights.transpose(1, 2)
+        return [torch.bmm(v, weights).transpose(0, 1).reshape(-1, channels) for v in values]
 
 
 class FeedForward(nn.Module):

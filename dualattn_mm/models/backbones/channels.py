@@ -48,7 +48,8 @@ def mix_channels(qkv: Tensor, group_dim: int, scale: str) -> Tensor:
     q, k, v = split_groups(qkv, group_dim)
     factor = factor_of_queries(scale, channels // 3, group_dim, height * width)
     weights = channel_weights(channel_logits(q, k, factor), v.dtype)
-    return torch.bmm(v, weights.mT).unflatten(0, (batch, -1)).transpose(1, 2)
+    mixed = torch.bmm(v, weights.transpose(1, 2))  # torch's first ONNX exporter has no .mT
+    return mixed.unflatten(0, (batch, -1)).transpose(1, 2)
 
 
 def channel_attention_of_any_size(qkv: Tensor, group_dim: int, scale: str) -> Tensor:
@@ -68,15 +69,15 @@ def _gradient(grad: Tensor, qkv: Tensor, group_dim: int, scale: str) -> Tensor:
     batch, height, width, channels = qkv.shape
     q, k, v = split_groups(qkv, group_dim)
     factor = factor_of_queries(scale, channels // 3, group_dim, height * width)
-    weights = channel_weights(channel_logits(q, k, factor), v.dtype)
+    weights = channel_weights(channel_logits(q, k, factor), torch.float32)
     grad = grad.reshape(batch, height * width, -1, group_dim).transpose(1, 2).flatten(0, 1)
-    grad_weights = torch.bmm(grad.mT, v).to(torch.promote_types(v.dtype, torch.float32))
+    grad_weights = torch.bmm(grad.mT, v).float()
     grad_logits = weights * (grad_weights - (weights * grad_weights).sum(-1, keepdim=True))
     grad_logits = grad_logits.to(q.dtype)
     grads = (
         torch.bmm(k, grad_logits.mT) * factor,
         torch.bmm(q * factor, grad_logits),
-        torch.bmm(grad, weights),
+        torch.bmm(grad, weights.to(grad.dtype)),
     )
     # (3, B, C / M, H * W, M) to (B, H * W, 3, C / M, M)
     return (

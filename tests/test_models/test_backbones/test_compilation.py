@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from dualattn_mm.models.backbones.attention import ChannelAttention
 from dualattn_mm.models.backbones.channels import (
     FCA_SCALES,
     channel_attention_of_any_size,
@@ -20,6 +21,17 @@ G, HEAD_DIM = 3, 4
 pytestmark = pytest.mark.skipif(
     not hasattr(torch.compiler, 'is_exporting'), reason='torch < 2.7 has no dynamic sizes'
 )
+
+
+@pytest.mark.parametrize('strict', [True, False])
+def test_exported_programs_need_no_operator_of_this_package(strict, perturb):
+    network = perturb(ChannelAttention(8, 4)).eval()
+    sizes = {1: torch.export.Dim('h', min=2), 2: torch.export.Dim('w', min=2)}
+    x = torch.randn(2, 6, 5, 8)
+    program = torch.export.export(network, (x,), dynamic_shapes=(sizes,), strict=strict)
+    assert 'dualattn_mm' not in str(program.graph)
+    y = torch.randn(2, 3, 9, 8)
+    torch.testing.assert_close(program.module()(y), network(y))
 
 
 def check_operator(operator, expected, qkv, *options):

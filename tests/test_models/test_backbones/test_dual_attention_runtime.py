@@ -3,6 +3,7 @@
 import copy
 import pickle
 
+import numpy as np
 import pytest
 import torch
 from small_encoder import small
@@ -90,6 +91,20 @@ def test_trace_serves_many_sizes(perturb):
     traced = torch.jit.trace(model, torch.randn(1, 3, 96, 96), check_trace=False)
     x = torch.randn(2, 3, 51, 97)
     torch.testing.assert_close(traced(x), model(x))
+
+
+@pytest.mark.filterwarnings('ignore')
+def test_older_exporter_writes_onnx(perturb, tmp_path):
+    """That by tracing, which mmdeploy uses."""
+    runtime = pytest.importorskip('onnxruntime')
+    model, x = perturb(small()).eval(), torch.randn(1, 3, 51, 97)
+    with torch.no_grad():
+        torch.onnx.export(model, x, tmp_path / 'a.onnx', dynamo=False, opset_version=17)
+        expected = model(x)
+    session = runtime.InferenceSession(tmp_path / 'a.onnx')
+    maps = session.run(None, {session.get_inputs()[0].name: x.numpy()})
+    for out, map_ in zip(maps, expected, strict=True):
+        np.testing.assert_allclose(out, map_, atol=1e-4)
 
 
 @pytest.mark.parametrize(('height', 'width'), [(2, 2), (6, 10)])
