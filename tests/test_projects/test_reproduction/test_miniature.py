@@ -112,8 +112,8 @@ def test_report_compares_the_order_of_the_rows():
         for name, p in psnr.items()
     ]
     text = miniature.report(trained, dict.fromkeys(psnr, 9), 21.5)
-    assert 'Table III: rank correlation of FID and PSNR here 1.00' in text
-    assert 'Table IV: rank correlation of FID and PSNR here 1.00' in text
+    assert 'Table III: rank correlation of FID and minus PSNR here 1.00' in text
+    assert 'Table IV: rank correlation of FID and minus PSNR here 1.00' in text
     assert 'One color for everything: 21.50 dB; the best row, FCA-SDA: 23.00 dB.' in text
 
 
