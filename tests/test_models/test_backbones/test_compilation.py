@@ -65,3 +65,23 @@ def test_channel_attention_and_its_gradient(batch, groups, scale):
     expected = mix_channels(qkv, 4, scale).reshape(batch, 5, 7, groups * 4)
     torch.testing.assert_close(channel_attention_of_any_size(qkv, 4, scale), expected)
     check_operator(torch.ops.dualattn_mm.channel_attention, expected, qkv, 4, scale)
+
+
+@pytest.mark.parametrize('dtype', [torch.bfloat16, torch.float16])
+def test_gradient_in_16_bits_is_as_precise_as_that_of_the_attention(dtype):
+    """With means of v and of the gradient that the softmax has to cancel."""
+    exact = torch.randn(2, 16, 16, 3 * 32, dtype=torch.float64)
+    exact[..., 64:] += 4
+    grad = torch.randn(2, 16, 16, 32, dtype=torch.float64) + 4
+
+    def gradient(attention, dtype):
+        qkv = exact.to(dtype).requires_grad_()
+        out = attention(qkv, 16, 'channel').reshape(grad.shape)
+        return torch.autograd.grad(out, qkv, grad.to(dtype))[0].double()[..., :32]
+
+    expected = gradient(mix_channels, torch.float64)
+    errors = [
+        (gradient(attention, dtype) - expected).norm()
+        for attention in (channel_attention_of_any_size, mix_channels)
+    ]
+    assert errors[0] < 1.2 * errors[1]
