@@ -189,7 +189,7 @@ def _load(cls: Any, *, model_id: str, **arguments: Any) -> Any:
 def _require_known(config: Mapping[str, Any]) -> None:
     """Reject parts of other types in a downloaded config."""
     for name, value in config.items():
-        if name == 'init_cfg':  # it can name any file and module
+        if name == 'init_cfg' and value:  # it can name any file and module
             raise UserError('init_cfg is not accepted from a config.json: delete it')
         for part in value if isinstance(value, list | tuple) else [value]:
             if isinstance(part, Mapping):

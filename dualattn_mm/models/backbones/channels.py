@@ -58,10 +58,7 @@ def channel_attention_of_any_size(qkv: Tensor, group_dim: int, scale: str) -> Te
 
 
 def _attention(qkv: Tensor, group_dim: int, scale: str) -> Tensor:
-    out = qkv.new_empty(*qkv.shape[:3], qkv.shape[3] // 3)
-    mixed = mix_channels(qkv, group_dim, scale)
-    out.view(mixed.shape).copy_(mixed)
-    return out
+    return mix_channels(qkv, group_dim, scale).reshape(*qkv.shape[:3], -1)
 
 
 def _gradient(grad: Tensor, qkv: Tensor, group_dim: int, scale: str) -> Tensor:
@@ -80,12 +77,8 @@ def _gradient(grad: Tensor, qkv: Tensor, group_dim: int, scale: str) -> Tensor:
         torch.bmm(grad, weights.to(grad.dtype)),
     )
     # (3, B, C / M, H * W, M) to (B, H * W, 3, C / M, M)
-    return (
-        torch.stack(grads)
-        .unflatten(1, (batch, -1))
-        .permute(1, 3, 0, 2, 4)
-        .reshape(batch, height, width, channels)
-    )
+    of_qkv = torch.stack(grads).unflatten(1, (batch, -1)).permute(1, 3, 0, 2, 4)
+    return of_qkv.reshape(batch, height, width, channels).contiguous()
 
 
 register_attention('channel_attention', _attention, _gradient)

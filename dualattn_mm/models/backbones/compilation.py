@@ -14,12 +14,8 @@ is_compiling = getattr(torch.compiler, 'is_compiling', None) or torch._utils.is_
 
 def has_free_size(x: Tensor) -> bool:
     """Return whether `torch.compile` makes code for maps (B, H, W, C) of any height or width."""
-    if not _HAS_DYNAMIC_SIZES or not torch.compiler.is_dynamo_compiling():
-        return False
-    # Exported programs are also run where this package is missing. Within a compiler, torch's
-    # `is_exporting()` is always true, but not what it returns elsewhere.
-    if getattr(torch.compiler, '_is_exporting_flag', False):
-        return False
+    if not (_HAS_DYNAMIC_SIZES and torch.compiler.is_dynamo_compiling()):
+        return False  # torch.export as well, unless it is strict
     # A compiler has imported it, with sympy; for all others that takes half a second.
     from torch.fx.experimental.symbolic_shapes import has_static_value
 
