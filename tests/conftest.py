@@ -130,9 +130,18 @@ def perturb():
 
 
 class Libraries(dict):
-    """The libraries' `registry` modules by name; a test that asks for a missing one is skipped."""
+    """The libraries' `registry` modules by name; a test that asks for a missing one is skipped.
+
+    A test that asks for one that is installed but cannot be imported fails, and the others run.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.broken = {}
 
     def __missing__(self, name):
+        if name in self.broken:
+            pytest.fail(f'{name} cannot be imported: {self.broken[name]}')
         pytest.skip(f'not installed: {name}')
 
 
@@ -150,10 +159,16 @@ def openmmlab():
         if 'mmdet3d' in installed:
             # As its configs do, and before numba.cuda, which decides whether to simulate a GPU.
             importlib.import_module('dualattn_mm.engine.mmdet3d_compat')
+        libraries = Libraries()
         for name in installed:
-            importlib.import_module(f'{name}.utils').register_all_modules(init_default_scope=False)
+            try:
+                utils = importlib.import_module(f'{name}.utils')
+                utils.register_all_modules(init_default_scope=False)
+                libraries[name] = importlib.import_module(f'{name}.registry')
+            except Exception as error:  # for example, with a newer version of transformers
+                libraries.broken[name] = f'{type(error).__name__}: {error}'
     gc.freeze()
-    return Libraries({name: importlib.import_module(f'{name}.registry') for name in installed})
+    return libraries
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Train the colorizer on a GPU for a given time, from photos to tested weights in one command.
 
 python projects/gpu_training/run.py --photos train.tar photos/ --test val.tar --teacher \\
-    efficientnet-lite0-57934424.pth --seconds 400 -o OUT
+    efficientnet-lite0-57934424.pth --start WEIGHTS --seconds 580 -o OUT
 """
 
 import argparse
@@ -13,7 +13,9 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from mmengine.config import Config, DictAction
 from dualattn_mm.apis import ColorizationPipeline
 from dualattn_mm.apis.weights import publish
 from dualattn_mm.engine.run import load_config
+from dualattn_mm.utils.arguments import natural
 from dualattn_mm.utils.command import run_command
 from dualattn_mm.utils.errors import UserError
 from dualattn_mm.utils.folders import pictures_below
@@ -37,6 +40,9 @@ ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / 'configs' / 'mmagic' / 'color_dualattn_mini_gpu.py'
 SIZES = (128, 160, 192, 224, 256)
 CHECK_STEPS = 20
+# Seconds after the training for its last checkpoint and the published weights.
+PUBLISHING = 25
+LEAST = 10  # seconds of training that are worth starting
 # Options for a small run on the CPU that only checks that everything works.
 DRY = {
     'model.data_preprocessor.size': 64,
@@ -71,7 +77,20 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add('--teacher', metavar='FILE', help='weights of the teacher (default: no distillation)')
     add('--start', metavar='WEIGHTS', help='initial weights (default: random)')
-    add('--seconds', type=float, default=400, help='time of the training (default: %(default)s)')
+    add(
+        '--repeat',
+        type=natural,
+        nargs='+',
+        metavar='N',
+        help='how often an epoch has each photo, one number per source (default: once)',
+    )
+    add(
+        '--seconds',
+        type=float,
+        default=580,
+        help='time of this command until the weights are saved; training gets what remains after '
+        'unpacking and the check (default: %(default)s)',
+    )
     add(
         '--held-out',
         type=int,
@@ -105,23 +124,32 @@ def run(args: argparse.Namespace) -> None:
         UserError: if photos are missing or training fails. In the latter case, the weights of the
             last checkpoint are published first.
     """
+    end = time.time() + args.seconds - PUBLISHING
+    repeats = args.repeat or [1] * len(args.photos)
+    if len(repeats) != len(args.photos):
+        raise UserError(f'--repeat needs one number per source of --photos: {len(args.photos)}')
     args.output.mkdir(parents=True, exist_ok=True)
     work = args.work or Path(tempfile.mkdtemp(prefix='gpu_training_'))
     sources = [unpack(path, work / 'photos' / str(i)) for i, path in enumerate(args.photos)]
     tests = [unpack(path, work / 'test' / str(i)) for i, path in enumerate(args.test)]
-    train, held_out = split(sources, args.held_out)
-    print(f'{len(train)} photos for training, {len(held_out)} held out', flush=True)
+    train, held_out = split(sources, args.held_out, repeats)
+    print(f'{len(set(train))} photos for training, {len(held_out)} held out', flush=True)
     listed = work / 'train.txt'
     listed.write_text(''.join(f'{path.resolve()}\n' for path in train))
 
     cfg = training_config(args, listed)
     config = args.output / 'config.py'
     cfg.dump(config)
-    summary = dict(photos=len(train), held_out=len(held_out), seconds=args.seconds)
+    summary = dict(photos=len(set(train)), held_out=len(held_out), seconds=args.seconds)
     summary |= check(cfg, config, work)
     write_json(args.output / 'summary.json', summary)
 
-    error = train_with(config, work / 'train', args.output / 'train.log')
+    left = end - time.time()
+    if left < LEAST and not args.dry:
+        raise UserError(f'nothing remains of --seconds {args.seconds:g} for training: increase it')
+    index = [hook['type'] for hook in cfg.custom_hooks].index('TimeBudgetHook')
+    options = [] if args.dry else [f'custom_hooks.{index}.until={end}']
+    error = train_with(config, work / 'train', args.output / 'train.log', options)
     checkpoint = last_checkpoint(work / 'train')
     if checkpoint is None:
         raise UserError(f'training failed before its first checkpoint: {error}')
@@ -160,13 +188,17 @@ def unpack(path: Path, folder: Path) -> Path:
     return folder
 
 
-def split(sources: Sequence[Path], count: int) -> tuple[list[Path], list[Path]]:
+def split(
+    sources: Sequence[Path], count: int, repeats: Sequence[int]
+) -> tuple[list[Path], list[Path]]:
     """Split the photos into those for training and `count` held-out ones per source.
 
-    The result is the same in every call.
+    The photos for training are repeated as often as `repeats` says for their source. The result is
+    the same in every call.
     """
-    train, held_out = [], []
-    for folder in sources:
+    train: list[Path] = []
+    held_out: list[Path] = []
+    for folder, times in zip(sources, repeats, strict=True):
         photos = pictures_below(folder)
         if len(photos) <= count:
             raise UserError(
@@ -174,7 +206,7 @@ def split(sources: Sequence[Path], count: int) -> tuple[list[Path], list[Path]]:
             )
         chosen = set(random.Random(7).sample(photos, count))
         held_out += [photo for photo in photos if photo in chosen]
-        train += [photo for photo in photos if photo not in chosen]
+        train += [photo for photo in photos if photo not in chosen] * times
     return train, held_out
 
 
@@ -200,24 +232,35 @@ def training_config(args: argparse.Namespace, listed: Path) -> Config:
 def check(cfg: Config, config: Path, work: Path) -> dict[str, Any]:
     """Train for a few steps. If this fails with a compiled network, try without compiling.
 
+    The network is compiled for all sizes at the same time, in a process for each, and the training
+    finds the results in torch's cache.
+
     Returns:
-        The result of `speed`, and whether the network is compiled.
+        The result of `speed` (of one of the processes), and whether the network is compiled.
 
     Raises:
         UserError: if training fails; the message has the last line of the log.
     """
-    compiled, folder = cfg.model.get('compile') is not None, work / 'check'
+    compiled = cfg.model.get('compile') is not None
     options = [f'train_cfg.max_iters={CHECK_STEPS}', 'default_hooks.logger.interval=1']
-    error = train_with(config, folder, work / 'check.log', options)
-    if error and compiled:
-        print(f'training the compiled network failed ({error}): not compiling it', flush=True)
-        cfg.model.compile = None
-        cfg.dump(config)
-        compiled, folder = False, work / 'check_eager'
-        error = train_with(config, folder, work / 'check.log', options)
-    if error:
-        raise UserError(f'{CHECK_STEPS} steps failed, see {work / "check.log"}: {error}')
-    lines = log_lines(folder)
+    sizes = cfg.model.train_sizes if compiled else ()
+    runs = {work / f'check_{size}': [*options, f'model.train_sizes=[{size}]'] for size in sizes}
+    runs = runs or {work / f'check_{"compiled" if compiled else "eager"}': options}
+
+    def train_in(folder: Path) -> str:
+        return train_with(config, folder, folder.with_suffix('.log'), runs[folder])
+
+    with ThreadPoolExecutor(len(runs)) as pool:
+        errors = dict(zip(runs, pool.map(train_in, runs), strict=True))
+    for folder, error in errors.items():
+        if error and not compiled:
+            raise UserError(f'{CHECK_STEPS} steps failed, see {folder}.log: {error}')
+        if error:
+            print(f'training the compiled network failed ({error}): not compiling it', flush=True)
+            cfg.model.compile = None
+            cfg.dump(config)
+            return check(cfg, config, work)
+    lines = log_lines(next(iter(runs)))
     found = dict(
         compiled=compiled,
         # The first steps include starting the workers and compiling.

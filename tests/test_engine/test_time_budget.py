@@ -33,10 +33,12 @@ class Clock(Hook):
 
 @pytest.fixture
 def train(make_runner, monkeypatch):
-    def train_(clock, name='run', **kwargs):
-        monkeypatch.setattr(time_budget, 'time', SimpleNamespace(monotonic=lambda: clock.now))
+    def train_(clock, name='run', until=None, **kwargs):
+        clocks = SimpleNamespace(monotonic=lambda: clock.now, time=lambda: 7e8 + clock.now)
+        monkeypatch.setattr(time_budget, 'time', clocks)
+        budget = dict(seconds=10, decay=0.5, end_factor=0.1, until=until)
         runner = make_runner(
-            [PLAIN, clock, dict(type='TimeBudgetHook', seconds=10, decay=0.5, end_factor=0.1)],
+            [PLAIN, clock, dict(type='TimeBudgetHook', **budget)],
             name=name,
             max_iters=1000,
             checkpoint=dict(interval=4),
@@ -68,6 +70,13 @@ def test_learning_rates_fall_with_the_time_and_training_ends_with_it(train, tmp_
     assert clock.rates == pytest.approx(expected_rates())
     assert runner.optim_wrapper.param_groups[0]['lr'] == pytest.approx(0.001)
     assert (tmp_path / 'run' / 'iter_10.pth').is_file()  # though 10 is no multiple of 4
+
+
+@pytest.mark.parametrize(('until', 'steps'), [(7e8 + 1006, 6), (7e8 + 1100, 10), (7e8, 1)])
+def test_training_ends_at_a_given_time_at_the_latest(train, until, steps):
+    runner = train(Clock(), until=until)
+    assert runner.iter == steps
+    assert runner.optim_wrapper.param_groups[0]['lr'] <= 0.0011
 
 
 def test_a_resumed_training_has_the_time_that_is_left(train, tmp_path):

@@ -1,12 +1,35 @@
 """Moving average of the weights of the generator."""
 
+import torch
 from mmengine.hooks import EMAHook
+from mmengine.model import MomentumAnnealingEMA
 from mmengine.registry import HOOKS, MODELS
 from mmengine.runner import Runner
+from torch import nn
 
 from ...utils.wrappers import unwrapped
 
 _GENERATOR = 'generator.'
+
+
+@MODELS.register_module()
+class BatchedEMA(MomentumAnnealingEMA):
+    """mmengine's MomentumAnnealingEMA, but it averages all parameters in one call.
+
+    mmengine starts two kernels for each of the hundreds of small parameters, in every step.
+    """
+
+    def update_parameters(self, model: nn.Module) -> None:
+        if self.update_buffers or self.steps == 0 or self.steps % self.interval:
+            super().update_parameters(model)
+            return
+        momentum = max(self.momentum, self.gamma / (self.gamma + self.steps.item()))
+        sources = dict(model.named_parameters())
+        averages = list(self.avg_parameters.values())
+        torch._foreach_lerp_(averages, [sources[k].data for k in self.avg_parameters], momentum)
+        for average, source in zip(self.module.buffers(), model.buffers(), strict=True):
+            average.copy_(source)
+        self.steps += 1
 
 
 @HOOKS.register_module()

@@ -25,20 +25,32 @@ class TimeBudgetHook(Hook):
             `Runner.train` that resume it. It includes compiling the network.
         decay: share of the time, at its end, in which the learning rates fall.
         end_factor: factor on the learning rates at the end.
+        until: Unix time at which training ends at the latest, whatever preceded it, for example on
+            a machine that is lent until then; None for no such limit.
     """
 
     # After ParamSchedulerHook (LOW), whose schedulers multiply the rates as this hook does, and
     # before CheckpointHook (VERY_LOW).
     priority = 80
 
-    def __init__(self, seconds: float, decay: float = 0.5, end_factor: float = 0.01) -> None:
+    def __init__(
+        self,
+        seconds: float,
+        decay: float = 0.5,
+        end_factor: float = 0.01,
+        until: float | None = None,
+    ) -> None:
         self.seconds = seconds
         self.decay = decay
         self.end_factor = end_factor
+        self.until = until
 
     def before_train(self, runner: Runner) -> None:
         seconds, self.factor = runner.message_hub.runtime_info.get(_INFO, (0.0, 1.0))
         self.start = time.monotonic() - seconds
+        if self.until is not None:
+            left = max(1e-3, self.until - time.time())
+            self.seconds = min(self.seconds, seconds + left)
 
     def after_train_iter(self, runner: Runner, batch_idx, data_batch=None, outputs=None) -> None:
         # Use the clock of the first process, so that all have the same rates and stop together.

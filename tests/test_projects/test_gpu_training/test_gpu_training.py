@@ -53,7 +53,6 @@ def test_dry_run_from_photos_to_measured_weights(photos, tmp_path, monkeypatch):
         'train.log',
         'weights.safetensors',
     ]
-    assert all(path.stat().st_size < 16 << 20 for path in files.values())
     summary = json.loads(files['summary.json'].read_text())
     assert (summary['photos'], summary['held_out']) == (4, 2)
     assert summary['steps'] >= 1
