@@ -1,8 +1,8 @@
 # A deeper mini network (9,349,088 parameters) for one large GPU and a given time, from published
-# weights (projects/gpu_training/deepen.py). Photos are decoded once and cached as squares, and whole
-# batches are cropped on the GPU. The teacher sees half of the crops at 224 px, and the network all
-# of them at one of several sizes. The learning rate falls to almost 0 at the end of the time.
-# projects/gpu_training runs all of this.
+# weights (projects/gpu_training/deepen.py). Photos are decoded once and cached as squares, and
+# whole batches are cropped on the GPU. The teacher sees half of the crops at 224 px, and the
+# network all of them at one of several sizes. The learning rate falls to almost 0 at the end of the
+# time. projects/gpu_training runs all of this.
 #   --cfg-options train_dataloader.dataset.data_root=FOLDER custom_hooks.4.seconds=1800
 #   load_from=WEIGHTS.safetensors
 _base_ = 'color_dualattn_mini_distilled.py'
