@@ -16,7 +16,7 @@ from PIL import Image
 from dualattn_mm.apis.pipeline import ColorizationPipeline
 from dualattn_mm.apis.weights import save_generator
 from dualattn_mm.utils.colorfulness import colorfulness
-from dualattn_mm.utils.command import DONE, INTERRUPTED
+from dualattn_mm.utils.command import DONE, INTERRUPTED, run_command
 from dualattn_mm.utils.configs_dir import configs_dir
 from dualattn_mm.utils.folder_lock import locked_folder
 from dualattn_mm.utils.image_io import write_image
@@ -106,8 +106,8 @@ def train(outdir: Path, weights: Path, fresh: bool) -> None:
     runner = Runner.from_cfg(cfg)
     model = runner.train()
     save_generator(weights, model.generator, cfg.model.generator.to_dict())
-    if runner.iter < runner.max_iters:
-        print(f'{runner.iter} of {runner.max_iters} steps are done; run again to continue')
+    if runner.iter < cfg.max_iters:
+        print(f'{runner.iter} of {cfg.max_iters} steps are done; run again to continue')
 
 
 def _save_all(images: Mapping[str, Image.Image], folder: Path) -> None:
@@ -161,15 +161,19 @@ def main() -> int:
         parser.error('--fresh requires --train')
 
     outputs = Path(__file__).resolve().parents[1] / 'outputs'
-    try:
-        if args.train:
-            train_demo(outputs / 'demo_train', args.fresh)
-        else:
-            run_demo(outputs / 'demo')
-    except KeyboardInterrupt:
-        print(after_interruption(outputs / 'demo_train', args.train), file=sys.stderr)
-        return INTERRUPTED
-    return DONE
+
+    def run() -> int:
+        try:
+            if args.train:
+                train_demo(outputs / 'demo_train', args.fresh)
+            else:
+                run_demo(outputs / 'demo')
+        except KeyboardInterrupt:
+            print(after_interruption(outputs / 'demo_train', args.train), file=sys.stderr)
+            return INTERRUPTED
+        return DONE
+
+    return run_command(run)
 
 
 if __name__ == '__main__':

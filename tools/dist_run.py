@@ -51,6 +51,8 @@ def main() -> None:
     processes = number('GPUS', gpus, 1)
     nodes, node = setting('NNODES', 1, least=1), setting('NODE_RANK', 0)
     port = setting('PORT', 29500)
+    if port > 65535:
+        die(f'PORT {port} is too large: ports end at 65535')
     address = os.environ.get('MASTER_ADDR', '127.0.0.1')
     if not Path(config).is_file():
         die(f'config file {config} does not exist')
@@ -63,7 +65,8 @@ def main() -> None:
             die(f'port {port} cannot be used ({error.strerror}): set PORT to another number')
 
     # The processes of this machine should not use more threads than it has cores.
-    threads = str(max(1, len(os.sched_getaffinity(0)) // processes))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+    threads = str(max(1, (cores or 1) // processes))
     os.environ.setdefault('OMP_NUM_THREADS', threads)
     os.environ.setdefault('MKL_NUM_THREADS', os.environ['OMP_NUM_THREADS'])
 

@@ -17,4 +17,4 @@ exec srun -p "$1" --job-name="$2" \
   --gres="gpu:${GPUS_PER_NODE:-8}" \
   --ntasks="${GPUS:-8}" --ntasks-per-node="${GPUS_PER_NODE:-8}" \
   --cpus-per-task="${CPUS_PER_TASK:-5}" --kill-on-bad-exit=1 ${SRUN_ARGS:-} \
-  "${PYTHON:-python}" -u "$tools/train.py" "$3" "${options[@]}" --launcher=slurm
+  "${PYTHON:-python}" -u "$tools/train.py" "$3" ${options[@]+"${options[@]}"} --launcher=slurm

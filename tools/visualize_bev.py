@@ -65,7 +65,10 @@ def draw_detections(
     with DefaultScope.overwrite_default_scope('mmdet3d'):
         data = _read_frame(cfg, frame) if points is None else _read_points(cfg, points)
         detector = _load(cfg, checkpoint)
-        detector.to(device or ('cuda' if torch.cuda.is_available() else 'cpu')).eval()
+        try:
+            detector.to(device or ('cuda' if torch.cuda.is_available() else 'cpu')).eval()
+        except (RuntimeError, AssertionError) as error:
+            raise UserError(f'--device {device} cannot be used: {first_line(error)}') from None
         with torch.no_grad():
             [sample] = detector.test_step(pseudo_collate([data]))
     found = sample.pred_instances_3d

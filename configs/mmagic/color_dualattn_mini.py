@@ -28,7 +28,7 @@ train_dataloader = dict(
     num_workers=2,
     dataset=dict(
         data_root='data/photos',
-        # Photos are decoded once and kept in memory: 34,000 photos of 240 x 176 take 3.7 GB.
+        # Photos are decoded once and kept in memory: 30,000 photos of 240 x 176 take 3.5 GiB.
         cache_gib=4.0,
         pipeline=[
             dict(type='LoadPhoto'),

@@ -54,6 +54,7 @@ optim_wrapper = dict(
     optimizer=dict(type='dualattn_mm.engine.batched_muon.BatchedMuon', lr=1e-3),
     clip_grad=None,
 )
+auto_scale_lr = dict(base_batch_size=384)
 env_cfg = dict(cudnn_benchmark=True)  # of the fixed sizes
 train_cfg = dict(max_iters=1_000_000)  # the time limit ends the training
 param_scheduler = [dict(type='LinearLR', start_factor=0.01, by_epoch=False, end=100)]

@@ -19,6 +19,8 @@ from ..utils.terminal import printable
 from ..utils.walk import files_below
 from .photo_cache import PhotoCache
 
+# mmengine would give up after 1,000, without a reason.
+_LEFT_OUT = 500
 _LOOKED_FOR = 100  # number of checked photos in a list, which can have millions
 
 
@@ -77,6 +79,7 @@ class ColorizationDataset(BaseDataset):
             super().full_init()
             # In memory that the workers of the data loader share, so that they count together.
             self._broken = torch.zeros(len(self), dtype=torch.bool).share_memory_()
+            self._left_out = 0
             self._cache = PhotoCache(len(self), self.cache_gib) if self.cache_gib else None
 
     def load_data_list(self) -> list[dict]:
@@ -91,7 +94,7 @@ class ColorizationDataset(BaseDataset):
             paths = sorted(path for path in found if path.lower().endswith(IMAGE_SUFFIXES))
             if not paths:
                 raise FileNotFoundError(
-                    f'no {"/".join(FORMATS)} image in {self.data_root} or its subfolders'
+                    f'no {"/".join(FORMATS)} image in {folder} or its subfolders'
                 )
         return [dict(img_path=path) for path in paths]
 
@@ -100,13 +103,14 @@ class ColorizationDataset(BaseDataset):
 
         Raises:
             ColorizeError: in a test, if the photo cannot be read; in training, if more than
-                `max_broken` or all photos cannot be read. The message names them.
+                `max_broken` or all photos cannot be read (the message names them), or if the
+                pipeline leaves out 500 photos in a row.
         """
         info = self.get_data_info(idx)
         try:
             if self._cache is not None:
                 info['img'] = self._cached(idx, Path(info['img_path']))
-            return self.pipeline(info)
+            sample = self.pipeline(info)
         except ColorizeError as error:
             path, reason = info['img_path'], error
             if self.test_mode:
@@ -114,6 +118,14 @@ class ColorizationDataset(BaseDataset):
             if not self._broken[idx]:
                 self._broken[idx] = True
                 print_log(printable(f'skipped {path}: {error}'), 'current', logging.WARNING)
+        else:
+            self._left_out = 0 if sample is not None else self._left_out + 1
+            if self._left_out < _LEFT_OUT:
+                return sample
+            raise ColorizeError(
+                f'the pipeline left out {_LEFT_OUT} photos in a row: are they gray? Those with '
+                'little color are skipped (min_colorfulness of SkipNearGray)'
+            )
         broken = self._broken.nonzero().flatten().tolist()
         if len(broken) == len(self):
             raise ColorizeError(
@@ -150,7 +162,7 @@ class ColorizationDataset(BaseDataset):
         names = [line.strip() for line in text.splitlines() if line.strip()]
         if not names:
             raise FileNotFoundError(f'the list of photos {path} is empty')
-        paths = [os.path.join(self.data_root, name) for name in names]
+        paths = [os.path.join(self.data_root or '', name) for name in names]
         looked_for = paths if self.test_mode else paths[:_LOOKED_FOR]
         missing = [photo for photo in looked_for if not os.path.lexists(photo)]
         if missing and (self.test_mode or len(missing) == len(looked_for)):

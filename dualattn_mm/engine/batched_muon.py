@@ -8,6 +8,8 @@ import torch
 from timm.optim.muon import Muon, muon
 from torch import Tensor
 
+from ..utils.checks import require
+
 
 class BatchedMuon(Muon):
     """timm's Muon, but it orthogonalizes all matrices of the same shape at once.
@@ -16,6 +18,9 @@ class BatchedMuon(Muon):
     H200 was idle for about half of the training, because starting a kernel takes longer than
     running it. This optimizer starts a quarter as many. The results, the arguments and the state
     are those of timm's Muon, with its default `algo` and `conv_mode`.
+
+    Raises:
+        ValueError: for another `algo` or `conv_mode`.
 
     It needs timm, so a config names it by its full path:
     `optimizer=dict(type='dualattn_mm.engine.batched_muon.BatchedMuon', ...)`.
@@ -28,6 +33,9 @@ class BatchedMuon(Muon):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        for group in self.param_groups:
+            for name, value in (('algo', 'muon'), ('conv_mode', 'flatten')):
+                require(group[name] == value, name, group[name], repr(value))
         done: dict[Tensor, Tensor | None] = {}
         for group in self.param_groups:
             alike = defaultdict(list)
@@ -49,12 +57,12 @@ class BatchedMuon(Muon):
         state = self.state[p]
         if 'use_muon' not in state:
             shape = (p.shape[0], p.numel() // max(1, p.shape[0])) if p.dim() > 1 else (1, 1)
-            state['use_muon'] = (
-                not group.get('use_fallback', False)
-                and p.dim() > 1
+            state['use_muon'] = not group.get('use_fallback', False) and group.get(
+                'use_muon',
+                p.dim() > 1
                 and p.shape[1] > 1
                 and min(shape) >= 4
-                and max(shape) <= 128 * min(shape)
+                and max(shape) <= 128 * min(shape),
             )
         return state['use_muon']
 

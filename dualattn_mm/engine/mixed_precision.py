@@ -11,18 +11,19 @@ from mmengine.registry import OPTIM_WRAPPERS
 def amp_on_gpu(
     dtype: str | None = None,
     loss_scale: str | float | dict[str, Any] = 'dynamic',
+    enabled: bool = True,
     **arguments: Any,
 ) -> OptimWrapper:
     """Return mmengine's AmpOptimWrapper if there is a GPU, otherwise its OptimWrapper in float32.
 
-    AmpOptimWrapper cannot be built without a GPU. To train in float32 on a GPU, use
-    `type=OptimWrapper`.
+    AmpOptimWrapper cannot be built without a GPU.
 
     Args:
         dtype: dtype of autocast; the default is torch's choice, float16.
         loss_scale: as in AmpOptimWrapper; it has no meaning in float32.
+        enabled: False trains in float32 on a GPU as well.
         arguments: arguments of both wrappers.
     """
-    if is_cuda_available():
+    if enabled and is_cuda_available():
         return AmpOptimWrapper(loss_scale=loss_scale, dtype=dtype, **arguments)
     return OptimWrapper(**arguments)

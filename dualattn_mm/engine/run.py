@@ -102,7 +102,11 @@ def train(
         _drop_initial_weights(cfg.model.generator)
     if resume is None:
         _check_initial_weights(cfg.get('model'))
-    with locked_folder(cfg.work_dir) if process_rank() == '0' else contextlib.nullcontext():
+    first = _is_first_process(cfg)
+    with locked_folder(cfg.work_dir) if first else contextlib.nullcontext():
+        if first and resume is None:
+            # It names a checkpoint of an earlier training, which --resume would continue.
+            Path(cfg.work_dir, 'last_checkpoint').unlink(missing_ok=True)
         _run(cfg, 'train', hooks)
 
 
@@ -285,6 +289,11 @@ def _check_initial_weights(part: Any, option: str = 'model') -> None:
             )
 
 
+def _is_first_process(cfg: Config) -> bool:
+    """Return whether no other process belongs to this training, or this is the first one."""
+    return cfg.launcher == 'none' or process_rank() == '0'
+
+
 def _drop_initial_weights(part: Any) -> None:
     """Remove every init_cfg. Their weights would replace those of `GeneratorFileHook`."""
     if isinstance(part, list | tuple):
@@ -365,7 +374,7 @@ def _run(cfg: Config, task: str, hooks: Sequence[Hook] = ()) -> Any:
 
 
 def _checked_run(cfg: Config, task: str, hooks: Sequence[Hook]) -> Any:
-    if process_rank() == '0':
+    if _is_first_process(cfg):
         coco.check(cfg, task)
         lidar.check(cfg, task)
     if cfg.get('load_from'):

@@ -20,6 +20,7 @@ from dualattn_mm.utils.errors import UserError
 from dualattn_mm.utils.report import show, write_json
 
 _DONE = 'done.json'
+_STARTED = 'started.json'
 
 
 @dataclass(frozen=True)
@@ -68,10 +69,11 @@ class Training:
             UserError: if training fails, a metric is not in the log, or the folder has a training
                 with other options or with an earlier version of the config.
         """
-        done = self.folder / _DONE
+        done, started = self.folder / _DONE, self.folder / _STARTED
         config = json.loads(json.dumps(Config.fromfile(self.config).to_dict(), default=str))
-        if done.is_file():
-            content = json.loads(done.read_text())
+        saved = (self.folder / 'last_checkpoint').is_file()
+        if done.is_file() or (saved and started.is_file()):
+            content = json.loads((done if done.is_file() else started).read_text())
             if content['options'] != list(self.options):
                 raise UserError(
                     f'{self.folder} has a training with other options '
@@ -82,9 +84,11 @@ class Training:
                     f'{self.folder} has a training with an earlier version of {self.config}: '
                     'choose another folder'
                 )
+        if done.is_file():
             return self._figures(metrics)
         resume = ['--resume'] if self.folder.is_dir() else []
         self.folder.mkdir(parents=True, exist_ok=True)
+        write_json(started, dict(config=config, options=self.options))
         options = [f'randomness.seed={self.seed}', *self.options]
         command = [sys.executable, str(train_tool), str(self.config), '--work-dir']
         command += [str(self.folder), *resume, '--cfg-options', *options]
@@ -96,7 +100,15 @@ class Training:
         if status:
             last = log.read_text(errors='replace').strip().splitlines()[-1:]
             raise UserError(f'training {self.config} failed, see {log}: {"".join(last)}')
-        figures = self._figures(metrics)
+        try:
+            figures = self._figures(metrics)
+        except UserError as error:
+            if not resume:
+                raise
+            raise UserError(
+                f'{error}; if the training was interrupted during its last validation, delete '
+                f'{self.folder}'
+            ) from None
         write_json(done, dict(config=config, options=self.options))
         return figures
 

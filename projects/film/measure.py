@@ -2,7 +2,6 @@
 """Measure the temporal stability and the accuracy of colors on clips with known colors."""
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from dualattn_mm.utils.color_space import join_lightness, rgb_to_lab
 from dualattn_mm.utils.command import run_command
 from dualattn_mm.utils.errors import UserError
 from dualattn_mm.utils.folders import pictures_below, read_picture
+from dualattn_mm.utils.report import write_json
 from projects.film.clips import Frame, clip
 
 
@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> None:
     for strength, mean in means.items():
         print(f'| {strength:g} |', ' | '.join(f'{value:.2f}' for value in mean.values()), '|')
     if args.out:
-        (args.out / 'film.json').write_text(json.dumps(means, indent=1) + '\n')
+        write_json(args.out / 'film.json', means)
 
 
 def measure(frames: list[Frame], ab: torch.Tensor, truth: torch.Tensor) -> dict[str, float]:

@@ -29,9 +29,10 @@ from dualattn_mm.apis.weights import publish
 from dualattn_mm.engine.run import load_config
 from dualattn_mm.utils.arguments import natural
 from dualattn_mm.utils.command import run_command
-from dualattn_mm.utils.errors import UserError
-from dualattn_mm.utils.folders import pictures_below
+from dualattn_mm.utils.errors import ColorizeError, UserError
+from dualattn_mm.utils.folders import pictures_below, read_picture
 from dualattn_mm.utils.report import write_json
+from dualattn_mm.utils.terminal import printable
 from projects.gpu_training.loss_plot import plot_loss
 from projects.model_card.baselines import choose_saturation, measure_factors
 from projects.model_card.measure_weights import CANDIDATES
@@ -50,6 +51,7 @@ DRY = {
     'model.compile': None,
     # Muon orthogonalizes in bfloat16, which most CPUs emulate.
     'optim_wrapper.optimizer.ns_steps': 1,
+    'train_cfg.max_iters': 4,
     'train_dataloader.batch_size': 2,
     'train_dataloader.num_workers': 0,
     'train_dataloader.persistent_workers': False,
@@ -93,7 +95,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add(
         '--held-out',
-        type=int,
+        type=natural,
         default=200,
         metavar='N',
         help='number of photos per source that are not used for training but to choose the size '
@@ -130,12 +132,16 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(f'--repeat needs one number per source of --photos: {len(args.photos)}')
     args.output.mkdir(parents=True, exist_ok=True)
     work = args.work or Path(tempfile.mkdtemp(prefix='gpu_training_'))
+    if work.exists() and any(work.iterdir()):
+        raise UserError(f'{work} has files, perhaps of another training: choose another --work')
     sources = [unpack(path, work / 'photos' / str(i)) for i, path in enumerate(args.photos)]
     tests = [unpack(path, work / 'test' / str(i)) for i, path in enumerate(args.test)]
     train, held_out = split(sources, args.held_out, repeats)
     print(f'{len(set(train))} photos for training, {len(held_out)} held out', flush=True)
     listed = work / 'train.txt'
-    listed.write_text(''.join(f'{path.resolve()}\n' for path in train))
+    lines = ''.join(f'{path.resolve()}\n' for path in train)
+    # File names can contain any bytes.
+    listed.write_text(lines, encoding='utf-8', errors='surrogateescape')
 
     cfg = training_config(args, listed)
     config = args.output / 'config.py'
@@ -157,7 +163,8 @@ def run(args: argparse.Namespace) -> None:
     publish(config, checkpoint, weights, half=True)
     lines = log_lines(work / 'train')
     plot_loss(lines, args.output / 'loss.png')
-    summary |= speed(lines, cfg.train_dataloader.batch_size) | dict(steps=lines[-1]['iter'])
+    summary |= speed(lines, cfg.train_dataloader.batch_size)
+    summary['steps'] = int(checkpoint.stem.rpartition('_')[2])
     if error:
         write_json(args.output / 'summary.json', summary)
         raise UserError(f'training failed, its last checkpoint was saved as {weights}: {error}')
@@ -183,8 +190,11 @@ def unpack(path: Path, folder: Path) -> Path:
         return path
     if not path.is_file() or not tarfile.is_tarfile(path):
         raise UserError(f'{path} is neither a folder nor a tar file')
-    with tarfile.open(path) as archive:
-        archive.extractall(folder, filter='data')
+    try:
+        with tarfile.open(path) as archive:
+            archive.extractall(folder, filter='data')
+    except (tarfile.TarError, EOFError) as error:
+        raise UserError(f'{path} is damaged: {error}') from None
     return folder
 
 
@@ -205,9 +215,21 @@ def split(
                 f'{folder} has only {len(photos)} photos, but --held-out is {count}: decrease it'
             )
         chosen = set(random.Random(7).sample(photos, count))
-        held_out += [photo for photo in photos if photo in chosen]
+        held_out += [photo for photo in photos if photo in chosen and readable(photo)]
         train += [photo for photo in photos if photo not in chosen] * times
-    return train, held_out
+    # A source can be a part of another one.
+    left_out = {photo.resolve() for photo in held_out}
+    return [photo for photo in train if photo.resolve() not in left_out], held_out
+
+
+def readable(photo: Path) -> bool:
+    """Return whether a photo can be read; if not, say why."""
+    try:
+        read_picture(photo)
+    except ColorizeError as error:
+        print(f'skipped {printable(photo)}: {error}', flush=True)
+        return False
+    return True
 
 
 def training_config(args: argparse.Namespace, listed: Path) -> Config:
@@ -217,10 +239,14 @@ def training_config(args: argparse.Namespace, listed: Path) -> Config:
     cfg.train_dataloader.num_workers = min(
         cfg.train_dataloader.num_workers, max(1, (os.cpu_count() or 1) - 2)
     ) * (not args.dry)
+    if args.teacher and not cfg.model.get('distillation'):
+        raise UserError(f'{args.config} has no model.distillation for --teacher')
     if args.teacher:
         cfg.model.distillation.weights = str(Path(args.teacher).resolve())
     else:
         cfg.model.distillation = None
+    if 'TimeBudgetHook' not in [hook['type'] for hook in cfg.custom_hooks]:
+        raise UserError(f'{args.config} has no TimeBudgetHook: use a config that trains for a time')
     cfg.load_from = args.start and str(Path(args.start).resolve())
     for hook in cfg.custom_hooks:
         if hook['type'] == 'TimeBudgetHook':
@@ -252,6 +278,8 @@ def check(cfg: Config, config: Path, work: Path) -> dict[str, Any]:
 
     with ThreadPoolExecutor(len(runs)) as pool:
         errors = dict(zip(runs, pool.map(train_in, runs), strict=True))
+    if len(runs) > 1:  # the memory of the GPU can be too small for all at once
+        errors = {folder: error and train_in(folder) for folder, error in errors.items()}
     for folder, error in errors.items():
         if error and not compiled:
             raise UserError(f'{CHECK_STEPS} steps failed, see {folder}.log: {error}')
@@ -292,8 +320,8 @@ def last_checkpoint(folder: Path) -> Path | None:
 
 def log_lines(folder: Path) -> list[dict[str, Any]]:
     """Return the logged values of every step by name."""
-    [file] = folder.glob('*/vis_data/scalars.json')
-    return [json.loads(line) for line in file.read_text().splitlines()]
+    last = max(folder.glob('*/vis_data/scalars.json'))
+    return [json.loads(line) for line in last.read_text().splitlines()]
 
 
 def speed(lines: Sequence[dict[str, Any]], batch_size: int) -> dict[str, Any]:

@@ -13,10 +13,11 @@ from dualattn_mm.apis.pipeline import ColorizationPipeline
 from dualattn_mm.evaluation.color import ColorizationCF
 from dualattn_mm.evaluation.fidelity import ColorizationPSNR
 from dualattn_mm.utils.color_space import rgb_to_lab
-from dualattn_mm.utils.errors import UserError
-from dualattn_mm.utils.folders import pictures_by_name, read_picture
+from dualattn_mm.utils.errors import ColorizeError, UserError
+from dualattn_mm.utils.folders import pictures_below, pictures_by_name, read_picture
 from dualattn_mm.utils.image_io import read_image, write_image
 from dualattn_mm.utils.tensors import to_picture
+from dualattn_mm.utils.terminal import printable
 
 _AT_ONCE = 64
 
@@ -45,11 +46,18 @@ def mean_color(folders: Sequence[Path], size: int = 64) -> tuple[float, float]:
         size: side of the square to which photos are resized first.
 
     Raises:
-        UserError: if there is no photo, or a photo cannot be read.
+        UserError: if there is no photo that can be read. Others are skipped with a message.
     """
     means = []
-    for path in tqdm([p for f in folders for p in pictures_by_name(f).values()], disable=None):
-        means.append(rgb_to_lab(read_picture(path, size) / 255)[1:].mean((1, 2)))
+    for path in tqdm([p for folder in folders for p in pictures_below(folder)], disable=None):
+        try:
+            photo = read_picture(path, size)
+        except ColorizeError as error:  # training skips it as well
+            print(f'skipped {printable(path)}: {error}')
+            continue
+        means.append(rgb_to_lab(photo / 255)[1:].mean((1, 2)))
+    if not means:
+        raise UserError(f'no photo in {", ".join(map(str, folders))} can be read')
     a, b = torch.stack(means).double().mean(0).tolist()
     return a, b
 

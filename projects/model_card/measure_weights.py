@@ -14,6 +14,7 @@ from dualattn_mm import evaluation
 from dualattn_mm.apis import ColorizationPipeline
 from dualattn_mm.apis.weights import read_generator_cfg
 from dualattn_mm.evaluation.folders import measure
+from dualattn_mm.utils.arguments import natural
 from dualattn_mm.utils.command import run_command
 from dualattn_mm.utils.folders import pictures_below
 from dualattn_mm.utils.report import methods_table, print_table, write_json
@@ -47,7 +48,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add(
         '--choose-saturation',
-        type=int,
+        type=natural,
         metavar='N',
         help='only choose the saturation for publishing the weights, from N photos in each folder '
         'of --train, and print it',

@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,6 +39,14 @@ class Request(NamedTuple):
     status: int = 200
 
 
+@dataclass
+class Health:
+    """The longest time of an answer about the health in seconds, and how many failed."""
+
+    slowest: float = 0.0
+    failures: int = 0
+
+
 def main() -> None:
     """Run the load and print a summary; the exit status is 1 if anything was wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -45,7 +54,12 @@ def main() -> None:
     parser.add_argument('--at-once', type=int, default=16, help='default: %(default)s')
     parser.add_argument('--minutes', type=float, default=0, help='repeat for this long: a soak')
     parser.add_argument('--every', type=float, default=0, help='seconds between two requests')
-    parser.add_argument('--serve', nargs='*', default=['--no-page'], help='options of the server')
+    parser.add_argument(
+        '--serve',
+        nargs=argparse.REMAINDER,
+        default=['--no-page'],
+        help='options of the server; everything after --serve',
+    )
     args = parser.parse_args()
     command = [sys.executable, '-m', 'dualattn_mm', 'serve', '--port', '0', *args.serve]
     root = Path(__file__).resolve().parents[2]
@@ -56,7 +70,10 @@ def main() -> None:
         ) as server:
             try:
                 assert server.stdout
-                address = server.stdout.readline().split()[0]
+                line = server.stdout.readline()
+                if not line:
+                    sys.exit('error: the server did not start')
+                address = line.split()[0]
                 failures = run(address, server.pid, Path(folder), args)
             finally:
                 server.terminate()
@@ -68,8 +85,8 @@ def run(address: str, pid: int, folder: Path, args: argparse.Namespace) -> int:
     kinds = requests()
     send_all(address, kinds, args.at_once)  # the first ones load and allocate what stays
     before, start = memory(pid), time.monotonic()
-    stop, slowest = threading.Event(), [0.0]
-    watcher = threading.Thread(target=watch, args=(address, stop, slowest))
+    stop, health = threading.Event(), Health()
+    watcher = threading.Thread(target=watch, args=(address, stop, health))
     watcher.start()
     outcomes: Counter[str] = Counter()
     while not outcomes or time.monotonic() - start < 60 * args.minutes:
@@ -83,9 +100,10 @@ def run(address: str, pid: int, folder: Path, args: argparse.Namespace) -> int:
     print(
         f'{sum(outcomes.values()) / (time.monotonic() - start):.1f} answers per second; memory '
         f'{before / 1e6:.0f} -> {after / 1e6:.0f} MB ({after / before - 1:+.1%}); slowest answer '
-        f'about the health {slowest[0]:.2f} s'
+        f'about the health {health.slowest:.2f} s, {health.failures} failed'
     )
-    return sum(n for what, n in outcomes.items() if what.startswith('WRONG'))
+    wrong = sum(n for what, n in outcomes.items() if what.startswith('WRONG'))
+    return wrong + health.failures
 
 
 def requests() -> list[Request]:
@@ -153,13 +171,16 @@ def send(client: httpx.Client, request: Request) -> str:
     return 'ok' if image.size == request.size else f'WRONG {request.name}: {image.size}'
 
 
-def watch(address: str, stop: threading.Event, slowest: list[float]) -> None:
-    """Ask for the health several times a second, and keep the longest time of an answer."""
+def watch(address: str, stop: threading.Event, health: Health) -> None:
+    """Ask for the health several times a second, and count in `health`."""
     with httpx.Client(base_url=address, timeout=None) as client:
         while not stop.wait(0.2):
             start = time.monotonic()
-            client.get('/api/health').raise_for_status()
-            slowest[0] = max(slowest[0], time.monotonic() - start)
+            try:
+                client.get('/api/health').raise_for_status()
+            except httpx.HTTPError:
+                health.failures += 1
+            health.slowest = max(health.slowest, time.monotonic() - start)
 
 
 def memory(pid: int) -> int:

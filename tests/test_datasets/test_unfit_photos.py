@@ -64,6 +64,13 @@ def test_list_can_be_in_another_folder_with_absolute_paths(folder, tmp_path_fact
     assert dataset[0]['data_samples'].img_path == str(folder / '2.png')
 
 
+def test_list_of_absolute_paths_needs_no_folder(folder, tmp_path):
+    listed = tmp_path / 'list.txt'
+    listed.write_text(f'{folder / "0.png"}\n')
+    dataset = ColorizationDataset(data_root=None, ann_file=str(listed), pipeline=PIPELINE)
+    assert names(dataset) == ['0.png']
+
+
 def test_a_byte_order_mark_costs_no_photo(folder):
     (folder / 'train.txt').write_text('3.png\n0.png\n', encoding='utf-8-sig')
     assert names(make(folder, ann_file='train.txt')) == ['3.png', '0.png']
@@ -160,6 +167,14 @@ def test_near_gray_photos_are_dropped_by_their_colorfulness():
     assert SkipNearGray(1.1 * value)(dict(img=image)) is None
     gray = image[:1].expand(3, -1, -1)
     assert SkipNearGray(0.1)(dict(img=gray)) is None
+
+
+def test_training_on_gray_photos_says_so(tmp_path):
+    Image.new('RGB', (20, 20), 'gray').save(tmp_path / 'gray.png')
+    pipeline = [PIPELINE[0], dict(type='SkipNearGray', min_colorfulness=10), PIPELINE[1]]
+    dataset = ColorizationDataset(data_root=str(tmp_path), pipeline=pipeline)
+    with pytest.raises(ValueError, match=r'500 photos in a row: are they gray\?.*SkipNearGray'):
+        dataset[0]
 
 
 def test_dataset_without_near_gray_photos(folder):

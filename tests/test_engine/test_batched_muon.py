@@ -68,13 +68,20 @@ def test_a_state_of_timms_muon_can_be_continued(networks):
         assert (found[name] - change).norm() <= 0.02 * change.norm(), name
 
 
+@pytest.mark.parametrize('argument', [dict(algo='adamuon'), dict(conv_mode='batched')], ids=str)
+def test_other_ways_of_timm_are_rejected(networks, argument):
+    optimizer = BatchedMuon(networks[0].parameters(), **ARGUMENTS, **argument)
+    with pytest.raises(ValueError, match=next(iter(argument))):
+        step(optimizer, networks[0], 0)
+
+
 def test_fallback_groups_and_a_closure(networks):
     [first, second] = networks
     calls = []
     optimizer = OPTIMIZERS.build(
         dict(
             type='dualattn_mm.engine.batched_muon.BatchedMuon',
-            params=[dict(params=list(first.parameters()), use_fallback=True)],
+            params=[dict(params=list(first.parameters()), use_muon=False)],
             **ARGUMENTS,
         )
     )

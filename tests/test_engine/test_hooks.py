@@ -112,10 +112,11 @@ def test_a_checkpoint_of_wrapped_parts_loads_everywhere(make_runner, tmp_path):
     assert torch.equal(weights['module.first.weight'], trained.first.module.weight)
 
 
-def test_time_limit_ends_training_early(make_runner):
-    runner = make_runner([dict(type='TimeLimitHook', seconds=0)])
+def test_time_limit_ends_training_early(make_runner, tmp_path):
+    runner = make_runner([PLAIN, dict(type='TimeLimitHook', seconds=0)])
     runner.train()
     assert runner.iter == 1
+    assert (tmp_path / 'run' / 'iter_1.pth').is_file()
 
 
 def test_time_limit_leaves_a_faster_training_alone(make_runner):

@@ -120,6 +120,7 @@ class Named(BaseDataset):
     ('folder', 'names', 'warning'),
     [
         ('moved', 'abcdef', None),
+        ('./old/', 'abcdef', None),
         ('old', 'abcdefg', '(6 samples before, 7 now)'),
         ('old', 'abcxef', '(6 samples with other names)'),
     ],

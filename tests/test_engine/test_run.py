@@ -190,13 +190,28 @@ def test_a_work_folder_that_was_moved_is_resumed(config, tmp_path, built):
     assert built[0].resume
 
 
-@pytest.mark.parametrize('rank', ['0', '1'])
-def test_one_process_locks_the_folder_of_its_training(config, tmp_path, monkeypatch, built, rank):
+def test_a_new_training_forgets_the_checkpoint_of_an_earlier_one(config, tmp_path, built):
+    (tmp_path / 'last_checkpoint').write_text('iter_4.pth')
+    torch.save(dict(state_dict={}), tmp_path / 'iter_4.pth')
+    run.train(str(config), str(tmp_path))  # killed before its first checkpoint
+    run.train(str(config), str(tmp_path), resume='auto')
+    assert not built[1].resume
+    assert (tmp_path / 'iter_4.pth').is_file()
+
+
+@pytest.mark.parametrize(
+    ('launcher', 'rank', 'locks'),
+    [('pytorch', '0', True), ('pytorch', '1', False), ('none', '1', True)],
+)
+def test_one_process_locks_the_folder_of_its_training(
+    config, tmp_path, monkeypatch, built, launcher, rank, locks
+):
+    monkeypatch.setattr(run, 'start_cpu_processes', lambda cfg: None)
     monkeypatch.setenv('RANK', rank)
-    run.train(str(config), str(tmp_path / 'work'))
+    run.train(str(config), str(tmp_path / 'work'), launcher=launcher)
     lock = tmp_path / 'work' / '.lock'
-    assert lock.exists() == (rank == '0')
-    assert rank != '0' or lock.read_text().startswith(f'process {os.getpid()} on ')
+    assert lock.exists() == locks
+    assert not locks or lock.read_text().startswith(f'process {os.getpid()} on ')
 
 
 @pytest.mark.parametrize(

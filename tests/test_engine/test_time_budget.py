@@ -7,6 +7,7 @@ import torch
 from mmengine.hooks import Hook
 
 from dualattn_mm.engine.hooks import time_budget
+from dualattn_mm.utils.errors import RunError
 
 PLAIN = dict(type='PlainCheckpointHook')
 WARM_UP = dict(type='LinearLR', start_factor=0.25, begin=0, end=3, by_epoch=False)
@@ -72,11 +73,18 @@ def test_learning_rates_fall_with_the_time_and_training_ends_with_it(train, tmp_
     assert (tmp_path / 'run' / 'iter_10.pth').is_file()  # though 10 is no multiple of 4
 
 
-@pytest.mark.parametrize(('until', 'steps'), [(7e8 + 1006, 6), (7e8 + 1100, 10), (7e8, 1)])
+@pytest.mark.parametrize(('until', 'steps'), [(7e8 + 1006, 6), (7e8 + 1100, 10), (7e8, 2)])
 def test_training_ends_at_a_given_time_at_the_latest(train, until, steps):
     runner = train(Clock(), until=until)
     assert runner.iter == steps
     assert runner.optim_wrapper.param_groups[0]['lr'] <= 0.0011
+
+
+def test_trainings_by_epochs_are_rejected(make_runner):
+    by_epochs = dict(by_epoch=True, max_epochs=1)
+    runner = make_runner([dict(type='TimeBudgetHook', seconds=9)], train_cfg=by_epochs)
+    with pytest.raises(RunError, match='needs a training by steps'):
+        runner.train()
 
 
 def test_a_resumed_training_has_the_time_that_is_left(train, tmp_path):

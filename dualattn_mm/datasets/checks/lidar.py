@@ -147,7 +147,8 @@ def _check_files(dataset: 'Det3DDataset', pipeline: list[Mapping[str, Any]]) -> 
                 f'{features}'
             )
         check_points(points['lidar_path'], features)
-    if 'LoadPointsFromMultiSweeps' in steps:
+    # With 0 sweeps, mmdet3d reads none of those that the frames name.
+    if steps.get('LoadPointsFromMultiSweeps', dict(sweeps_num=0)).get('sweeps_num', 10):
         features = steps['LoadPointsFromMultiSweeps'].get('load_dim', 5)
         for path in sorted(set(_sweeps(frames))):
             check_points(path, features)

@@ -38,9 +38,14 @@ class SavePicturesHook(Hook):
             UserError: if two photos would have the same name, a photo would be overwritten, or the
                 folder cannot be written to.
         """
-        dataset = runner.test_loop.dataloader.dataset
-        sources = [dataset.get_data_info(i)['img_path'] for i in range(len(dataset))]
-        self._names = picture_names(sources, dataset.data_root)
+        # mmagic's MultiTestLoop has several loaders, and none is the current one yet.
+        loop = runner.test_loop
+        loaders = getattr(loop, 'dataloaders', None) or [loop.dataloader]
+        sources = []
+        for dataset in (loader.dataset for loader in loaders):
+            own = [dataset.get_data_info(i)['img_path'] for i in range(len(dataset))]
+            self._names |= picture_names(own, dataset.data_root or '')
+            sources += own
         photos = {os.path.realpath(source) for source in sources}
         for name in self._names.values():
             target = self.folder / name

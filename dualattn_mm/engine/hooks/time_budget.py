@@ -6,7 +6,10 @@ import torch
 from mmengine.dist import broadcast
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
-from mmengine.runner import Runner
+from mmengine.runner import IterBasedTrainLoop, Runner
+
+from ...utils.checks import require_positive
+from ...utils.errors import RunError
 
 _INFO = 'time_budget'  # key in the message hub, which checkpoints store
 
@@ -40,35 +43,44 @@ class TimeBudgetHook(Hook):
         end_factor: float = 0.01,
         until: float | None = None,
     ) -> None:
+        require_positive(seconds=seconds)
         self.seconds = seconds
         self.decay = decay
         self.end_factor = end_factor
         self.until = until
 
     def before_train(self, runner: Runner) -> None:
+        if not isinstance(runner.train_loop, IterBasedTrainLoop):
+            raise RunError('TimeBudgetHook needs a training by steps: train_cfg.by_epoch=False')
         seconds, self.factor = runner.message_hub.runtime_info.get(_INFO, (0.0, 1.0))
         self.start = time.monotonic() - seconds
         if self.until is not None:
             left = max(1e-3, self.until - time.time())
             self.seconds = min(self.seconds, seconds + left)
 
+        self.passed, self.step = seconds, 0.0
+
+    def before_train_iter(self, runner: Runner, batch_idx, data_batch=None) -> None:
+        # Before the step, so that all hooks know that it is the last one. Not `stop_training`,
+        # because CheckpointHook would not recognize the last iteration.
+        if self.passed + self.step >= self.seconds and runner.iter + 1 < runner.max_iters:
+            runner.train_loop._max_iters = runner.iter + 1
+            runner.logger.info(
+                f'the time of {self.seconds:.0f} s ends training after step {runner.iter + 1}'
+            )
+
     def after_train_iter(self, runner: Runner, batch_idx, data_batch=None, outputs=None) -> None:
         # Use the clock of the first process, so that all have the same rates and stop together.
         passed = torch.tensor(time.monotonic() - self.start, dtype=torch.float64)
         broadcast(passed)
         seconds = float(passed)
+        self.passed, self.step = seconds, seconds - self.passed
         factor = self._factor(seconds / self.seconds)
         for optimizer in _optimizers(runner.optim_wrapper):
             for group in optimizer.param_groups:
                 group['lr'] *= factor / self.factor
         self.factor = factor
         runner.message_hub.update_info(_INFO, [seconds, factor])
-        if seconds >= self.seconds and runner.iter + 1 < runner.max_iters:
-            # Not `stop_training`, because CheckpointHook would not recognize the last iteration.
-            runner.train_loop._max_iters = runner.iter + 1
-            runner.logger.info(
-                f'the time of {self.seconds:.0f} s is over at step {runner.iter + 1}'
-            )
 
     def _factor(self, share: float) -> float:
         """Return the factor on the learning rates after this share of the time."""

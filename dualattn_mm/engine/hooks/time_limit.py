@@ -6,12 +6,12 @@ import torch
 from mmengine.dist import broadcast
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
-from mmengine.runner import Runner
+from mmengine.runner import IterBasedTrainLoop, Runner
 
 
 @HOOKS.register_module()
 class TimeLimitHook(Hook):
-    """Stop training after some time. The interval of CheckpointHook determines what is saved.
+    """Stop training after some time. CheckpointHook saves the last step of a training by steps.
 
     Args:
         seconds: time for one call of `Runner.train`, counted from its first iteration.
@@ -27,7 +27,11 @@ class TimeLimitHook(Hook):
         # Use the clock of the first process, because all processes must stop together.
         over = torch.tensor(time.monotonic() >= self.end, dtype=torch.int)
         broadcast(over)
-        if not over or runner.train_loop.stop_training:
+        loop = runner.train_loop
+        if not over or loop.stop_training or runner.iter + 1 == runner.max_iters:
             return
-        runner.train_loop.stop_training = True
+        if isinstance(loop, IterBasedTrainLoop):
+            loop._max_iters = runner.iter + 1  # by which CheckpointHook knows the last step
+        else:
+            loop.stop_training = True
         runner.logger.info(f'time limit of {self.seconds:.0f} s reached at step {runner.iter + 1}')

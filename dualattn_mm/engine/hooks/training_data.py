@@ -1,6 +1,7 @@
 """A short fingerprint of the training data."""
 
 import hashlib
+import os
 from typing import Any
 
 from torch.utils.data import Dataset
@@ -20,8 +21,10 @@ def training_data(dataset: Dataset) -> dict[str, int | str]:
     for leaf in iter_leaf_datasets(dataset):
         if hasattr(leaf, 'get_data_info'):
             root = str(getattr(leaf, 'data_root', None) or '')
+            root = os.path.normpath(root) if root else ''
             for i in range(0, len(leaf), max(1, len(leaf) // _NAMES)):
-                name = _file_name(leaf.get_data_info(i)).removeprefix(root).lstrip('/')
+                name = os.path.normpath(_file_name(leaf.get_data_info(i)))
+                name = name.removeprefix(root).lstrip('/')
                 names.update(name.encode(errors='surrogateescape') + b'\0')
     return dict(samples=len(dataset), names=names.hexdigest()[:16])
 

@@ -90,6 +90,14 @@ def test_done_is_done(compare, tmp_path):
         compare(seeds=(1,))
 
 
+def test_an_interrupted_training_is_not_resumed_with_other_options(compare, tmp_path):
+    with pytest.raises(UserError):
+        compare('fail=1', seeds=(1,))
+    (tmp_path / 'out' / 'a' / 'seed_1' / 'last_checkpoint').touch()
+    with pytest.raises(UserError, match=r'other options \(fail=1\): choose another folder'):
+        compare(seeds=(1,))
+
+
 def test_variants_of_one_config(compare, tmp_path):
     config = tmp_path / 'a.py'
     variants = [Variant(f'K = {k}, x', config, (f'more={k}',)) for k in (2, 3)]

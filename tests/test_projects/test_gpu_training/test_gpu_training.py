@@ -2,6 +2,7 @@
 
 import json
 import tarfile
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -68,17 +69,73 @@ def test_dry_run_from_photos_to_measured_weights(photos, tmp_path, monkeypatch):
     assert Config.fromfile(files['config.py']).model.generator.image_size == pipe.size
 
 
+def test_held_out_photos_are_in_no_source_and_others_are_repeated(photos, tmp_path, capsys):
+    folder = photos[1].parent
+    (folder / 'a' / 'damaged.png').write_bytes(b'')
+    sources = [folder, folder / 'a', folder / 'b']
+    train, held_out = run.split(sources, 1, [1, 3, 1])
+    assert not {path.resolve() for path in train} & {path.resolve() for path in held_out}
+    assert all(train.count(path) >= 3 for path in train if path.parent.name == 'a')
+    everything, _ = run.split([folder / 'a'], 6, [1])
+    assert len(everything) == 1
+    assert 'skipped' in capsys.readouterr().out or everything[0].name == 'damaged.png'
+
+
+def test_a_folder_of_an_earlier_training_is_not_used(photos, tmp_path, capsys):
+    work = tmp_path / 'work'
+    work.mkdir()
+    (work / 'train.txt').touch()
+    words = ['--photos', photos[0], '--work', work, '-o', tmp_path / 'out']
+    assert run.main(list(map(str, words))) == 2
+    assert 'has files, perhaps of another training' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ('failing', 'compiled'),
+    [({}, True), ({'check_32': 1}, True), ({'check_32': 2}, False)],
+    ids=['all at once', 'one after the other', 'eager'],
+)
+def test_all_sizes_are_compiled_before_giving_up(tmp_path, monkeypatch, failing, compiled):
+    calls = Counter()
+
+    def train(config, folder, log, options=()):
+        calls[folder.name] += 1
+        if calls[folder.name] <= failing.get(folder.name, 0):
+            return 'out of memory'
+        lines = folder / 'time' / 'vis_data' / 'scalars.json'
+        lines.parent.mkdir(parents=True)
+        lines.write_text(json.dumps(dict(time=1.0, data_time=0.1)))
+        return ''
+
+    monkeypatch.setattr(run, 'train_with', train)
+    cfg = Config(
+        dict(
+            model=dict(train_sizes=[32, 64], compile=dict(dynamic=False)),
+            train_dataloader=dict(batch_size=4),
+        )
+    )
+    found = run.check(cfg, tmp_path / 'config.py', tmp_path)
+    assert found['compiled'] == compiled == (cfg.model.compile is not None)
+    assert found['check']['photos_per_second'] == 4
+    assert calls['check_64'] == 1
+    assert calls['check_eager'] == (not compiled)
+
+
 @pytest.mark.parametrize(
     ('change', 'message'),
     [
         (dict(photos='none.tar'), 'none.tar is neither a folder nor a tar file'),
         (dict(held_out='6'), 'has only 6 photos, but --held-out is'),
+        (dict(repeat='1 2'), '--repeat needs one number per source of --photos: 1'),
+        (dict(config='configs/mmagic/color_dualattn_t.py'), 'has no TimeBudgetHook'),
     ],
 )
 def test_wrong_use_is_reported_in_one_line(photos, tmp_path, capsys, change, message):
     words = dict(photos=str(photos[0]), held_out='2') | change
     options = [
-        word for name, value in words.items() for word in (f'--{name.replace("_", "-")}', value)
+        word
+        for name, value in words.items()
+        for word in (f'--{name.replace("_", "-")}', *value.split())
     ]
     assert run.main([*options, '-o', str(tmp_path / 'out'), '--work', str(tmp_path / 'work')]) == 2
     [line] = capsys.readouterr().err.strip().splitlines()
