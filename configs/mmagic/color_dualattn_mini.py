@@ -1,7 +1,7 @@
-# The mini preset for a CPU or one GPU in the core environment. Use it for your own photos, from
-# random weights or from published ones (load_from). The bundled weights were trained with
-# color_dualattn_mini_distilled.py, then with color_dualattn_mini_finetune.py. docs/training.md
-# describes the results to expect.
+# The mini preset with more blocks, for a CPU or one GPU in the core environment. Use it for your
+# own photos, from random weights or from published ones (load_from). The bundled weights were
+# trained with color_dualattn_mini_distilled.py, _gpu.py and _finetune.py (docs/model_card.md).
+# docs/training.md describes the results to expect.
 #   --cfg-options train_dataloader.dataset.data_root=FOLDER load_from=WEIGHTS.safetensors
 # Larger batches make better use of a GPU:
 #   train_dataloader.batch_size=256 train_dataloader.num_workers=14 optim_wrapper.optimizer.lr=1e-3
@@ -18,7 +18,11 @@ decay_iters = 8_000
 model = dict(
     # Training uses crops of several sizes, and colorizing whole photos. The logits of channel
     # attention are scaled by the number of tokens, so that they do not depend on the size.
-    generator=dict(image_size=image_size, encoder=dict(fca_scale='tokens')),
+    # As in the paper's step from T to S, most of the additional blocks are in stage 3 (9,349,088
+    # parameters).
+    generator=dict(
+        image_size=image_size, encoder=dict(fca_scale='tokens', arch=dict(depths=(1, 2, 8, 2)))
+    ),
     l1_weight=0.0,
     color=dict(type='RebalancedColorLoss', delta=25.0, uniform=0.95),
     train_sizes=(96, 128, 160),

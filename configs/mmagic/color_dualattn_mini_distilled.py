@@ -8,7 +8,7 @@ crop_size = 160
 teacher_shrink = 2
 max_iters = 1800
 model = dict(
-    generator=dict(encoder=dict(drop_path_rate=0.05)),
+    generator=dict(encoder=dict(drop_path_rate=0.05, arch=dict(depths=(1, 1, 3, 1)))),
     distillation=dict(
         type='FeatureDistillation',
         weights='data/efficientnet-lite0-57934424.pth',

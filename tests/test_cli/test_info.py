@@ -47,7 +47,7 @@ def test_size_and_cost_of_a_config_by_name(capsys):
     argv = ('mmagic/color_dualattn_mini', '--depth', 1)
     shown = '\n'.join(lines(capsys, *argv, '--shape', 128, 128))
     assert 'mmagic/color_dualattn_mini: at 128 x 128' in shown
-    assert '│ whole   │  5,668,160 │ 775,262,208 │ 0.775 │' in shown
+    assert '│ whole   │  9,349,088 │ 1,023,430,656 │ 1.023 │' in shown
     assert re.search(r'mini: at (\d+) x \1\n', '\n'.join(lines(capsys, *argv)))
 
 

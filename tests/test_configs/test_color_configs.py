@@ -67,10 +67,16 @@ def test_150_queries_are_the_only_difference():
     assert more.to_dict() == base.to_dict()
 
 
-@pytest.mark.parametrize('suffix', ['', '_critic', '_distilled', '_gpu', '_demo'])
-def test_mini_is_the_preset(suffix):
+@pytest.mark.parametrize(
+    ('suffix', 'parameters'),
+    [
+        *((suffix, 5_668_160) for suffix in ('_critic', '_distilled', '_demo')),
+        *((suffix, 9_349_088) for suffix in ('', '_finetune', '_gpu')),
+    ],
+)
+def test_mini_is_the_preset(suffix, parameters):
     cfg = load(f'color_dualattn_mini{suffix}.py')
-    assert count(cfg.model.generator) == 5_668_160
+    assert count(cfg.model.generator) == parameters
     assert cfg.get('default_scope') is None, 'trains without mmagic'
 
 

@@ -3,7 +3,7 @@ custom_hooks = [
     dict(type='RepeatableHook'),
     dict(ignore=('^color\\.',), type='StrictLoadHook'),
     dict(ema_type='MomentumAnnealingEMA', gamma=50, momentum=0.003, type='GeneratorEMAHook'),
-    dict(decay=0.7, seconds=6300, type='TimeBudgetHook'),
+    dict(decay=0.8, seconds=5500, type='TimeBudgetHook'),
 ]
 custom_imports = dict(
     allow_failed_imports=False,
@@ -19,31 +19,20 @@ default_hooks = dict(
     gallery=dict(dataset=dict(data_root=None), interval=1000, type='ColorGalleryHook'),
     logger=dict(interval=20, type='EarlyLoggerHook'),
 )
-image_size = 160
+image_size = 192
 launcher = 'none'
 load_from = 'previous_stage.pth'
 log_processor = dict(by_epoch=False)
 model = dict(
     color=dict(delta=25.0, type='RebalancedColorLoss', uniform=0.95),
-    distillation=dict(
-        in_channels=(
-            144,
-            192,
-        ),
-        loss_weight=5.0,
-        share=0.5,
-        shrink=1,
-        type='FeatureDistillation',
-        weights='data/efficientnet-lite0-57934424.pth',
-    ),
     generator=dict(
         encoder=dict(
             arch=dict(
                 depths=(
                     1,
-                    1,
-                    3,
-                    1,
+                    2,
+                    8,
+                    2,
                 ),
                 embed_dims=(
                     48,
@@ -53,6 +42,7 @@ model = dict(
                 ),
                 stem_channels=32,
             ),
+            drop_path_rate=0.02,
             fca_scale='tokens',
             group_dim=24,
             head_dim=24,
@@ -71,7 +61,7 @@ model = dict(
             num_layers=3,
             type='ColorAttention',
         ),
-        image_size=160,
+        image_size=192,
         neck=dict(
             in_channels=(
                 48,
@@ -99,31 +89,16 @@ model = dict(
 )
 optim_wrapper = dict(
     clip_grad=dict(max_norm=1.0),
-    optimizer=dict(lr=0.0002, type='AdamW', weight_decay=0.02),
-    paramwise_cfg=dict(custom_keys=dict(distillation=dict(lr_mult=10.0))),
+    optimizer=dict(lr=0.0003, type='AdamW', weight_decay=0.02),
     type='OptimWrapper',
 )
 param_scheduler = [
-    dict(by_epoch=False, end=200, start_factor=0.04, type='LinearLR'),
+    dict(by_epoch=False, end=100, start_factor=0.04, type='LinearLR'),
 ]
-pipeline = [
-    dict(type='LoadPhoto'),
-    dict(min_colorfulness=4.0, type='SkipNearGray'),
-    dict(
-        scale=(
-            0.3,
-            1.0,
-        ),
-        size=192,
-        type='ColorizationCrop',
-    ),
-    dict(ground_truth=False, type='PackColorization'),
-]
-randomness = dict(seed=33)
-scenes = dict(
-    ann_file='data/scenes.txt',
-    cache_gib=0.5,
-    data_root='data/scenes/train',
+photos = dict(
+    ann_file='varied_again.txt',
+    cache_gib=1.0,
+    data_root='data/varied',
     pipeline=[
         dict(type='LoadPhoto'),
         dict(min_colorfulness=4.0, type='SkipNearGray'),
@@ -132,7 +107,40 @@ scenes = dict(
                 0.3,
                 1.0,
             ),
-            size=192,
+            size=160,
+            type='ColorizationCrop',
+        ),
+        dict(ground_truth=False, type='PackColorization'),
+    ],
+    type='ColorizationDataset',
+)
+pipeline = [
+    dict(type='LoadPhoto'),
+    dict(min_colorfulness=4.0, type='SkipNearGray'),
+    dict(
+        scale=(
+            0.3,
+            1.0,
+        ),
+        size=160,
+        type='ColorizationCrop',
+    ),
+    dict(ground_truth=False, type='PackColorization'),
+]
+randomness = dict(seed=101)
+scenes = dict(
+    ann_file='scenes.txt',
+    cache_gib=0.5,
+    data_root='data/scenes',
+    pipeline=[
+        dict(type='LoadPhoto'),
+        dict(min_colorfulness=4.0, type='SkipNearGray'),
+        dict(
+            scale=(
+                0.3,
+                1.0,
+            ),
+            size=160,
             type='ColorizationCrop',
         ),
         dict(ground_truth=False, type='PackColorization'),
@@ -149,9 +157,9 @@ train_dataloader = dict(
     dataset=dict(
         datasets=[
             dict(
-                ann_file='data/colour.txt',
+                ann_file='varied.txt',
                 cache_gib=3.5,
-                data_root='data/colour',
+                data_root='data/varied',
                 pipeline=[
                     dict(type='LoadPhoto'),
                     dict(min_colorfulness=4.0, type='SkipNearGray'),
@@ -160,7 +168,7 @@ train_dataloader = dict(
                             0.3,
                             1.0,
                         ),
-                        size=192,
+                        size=160,
                         type='ColorizationCrop',
                     ),
                     dict(ground_truth=False, type='PackColorization'),
@@ -169,9 +177,9 @@ train_dataloader = dict(
             ),
             dict(
                 dataset=dict(
-                    ann_file='data/scenes.txt',
+                    ann_file='scenes.txt',
                     cache_gib=0.5,
-                    data_root='data/scenes/train',
+                    data_root='data/scenes',
                     pipeline=[
                         dict(type='LoadPhoto'),
                         dict(min_colorfulness=4.0, type='SkipNearGray'),
@@ -180,7 +188,7 @@ train_dataloader = dict(
                                 0.3,
                                 1.0,
                             ),
-                            size=192,
+                            size=160,
                             type='ColorizationCrop',
                         ),
                         dict(ground_truth=False, type='PackColorization'),
@@ -188,6 +196,29 @@ train_dataloader = dict(
                     type='ColorizationDataset',
                 ),
                 times=3,
+                type='RepeatDataset',
+            ),
+            dict(
+                dataset=dict(
+                    ann_file='varied_again.txt',
+                    cache_gib=1.0,
+                    data_root='data/varied',
+                    pipeline=[
+                        dict(type='LoadPhoto'),
+                        dict(min_colorfulness=4.0, type='SkipNearGray'),
+                        dict(
+                            scale=(
+                                0.3,
+                                1.0,
+                            ),
+                            size=160,
+                            type='ColorizationCrop',
+                        ),
+                        dict(ground_truth=False, type='PackColorization'),
+                    ],
+                    type='ColorizationDataset',
+                ),
+                times=1,
                 type='RepeatDataset',
             ),
         ],
@@ -204,4 +235,4 @@ visualizer = dict(
         dict(type='LocalVisBackend'),
     ],
 )
-work_dir = 'work_dirs/color_dualattn_mini_finetune'
+work_dir = 'work_dirs/stage_6'
