@@ -493,8 +493,8 @@ def test_default_weights(tmp_path, monkeypatch, generator):
     """The bundled weights are found from any current folder."""
     monkeypatch.chdir(tmp_path)
     shipped = load_generator()
-    assert sum(p.numel() for p in shipped.parameters()) == 5_668_160
-    assert weights_module.DEFAULT_WEIGHTS.stat().st_size <= 16e6
+    assert sum(p.numel() for p in shipped.parameters()) == 9_349_088
+    assert weights_module.DEFAULT_WEIGHTS.stat().st_size <= 25e6
     monkeypatch.setattr(weights_module, 'DEFAULT_WEIGHTS', tmp_path / 'x.safetensors')
     with pytest.raises(ColorizeError, match=r'weights file .*x\.safetensors does not exist'):
         load_generator()
