@@ -19,16 +19,17 @@ class BatchedMuon(Muon):
     running it. This optimizer starts a quarter as many. The results, the arguments and the state
     are those of timm's Muon, with its default `algo` and `conv_mode`.
 
-    Raises:
-        ValueError: for another `algo` or `conv_mode`.
-
     It needs timm, so a config names it by its full path:
     `optimizer=dict(type='dualattn_mm.engine.batched_muon.BatchedMuon', ...)`.
     """
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Make one step; `closure` computes the loss again, as in other optimizers of torch."""
+        """Make one step; `closure` computes the loss again, as in other optimizers of torch.
+
+        Raises:
+            ValueError: for another `algo` or `conv_mode` than timm's default.
+        """
         loss = None
         if closure is not None:
             with torch.enable_grad():

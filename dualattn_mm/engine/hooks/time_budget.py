@@ -55,9 +55,10 @@ class TimeBudgetHook(Hook):
         seconds, self.factor = runner.message_hub.runtime_info.get(_INFO, (0.0, 1.0))
         self.start = time.monotonic() - seconds
         if self.until is not None:
-            left = max(1e-3, self.until - time.time())
-            self.seconds = min(self.seconds, seconds + left)
-
+            # Of the first process, because all must stop after the same step.
+            left = torch.tensor(max(1e-3, self.until - time.time()), dtype=torch.float64)
+            broadcast(left)
+            self.seconds = min(self.seconds, seconds + float(left))
         self.passed, self.step = seconds, 0.0
 
     def before_train_iter(self, runner: Runner, batch_idx, data_batch=None) -> None:
