@@ -54,12 +54,7 @@ def main() -> int:
         parser.error('two methods have the same name')
 
     def metrics() -> list[evaluation.ImageMetric]:
-        chosen = [
-            evaluation.ColorizationCF(args.variant),
-            evaluation.ColorizationPSNR(),
-            evaluation.ColorizationSSIM(),
-            evaluation.ColorizationABError(),
-        ]
+        chosen = evaluation.offline_metrics(args.variant)
         if args.fid or args.fid_weights:
             chosen.append(evaluation.ColorizationFID(args.fid_weights))
         if args.lpips or args.lpips_weights:

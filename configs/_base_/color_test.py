@@ -21,6 +21,10 @@ test_cfg = dict()
 test_evaluator = [
     dict(type='ColorizationCF'),
     dict(type='ColorizationPSNR'),
+    dict(type='ColorizationPSNROverGray'),
     dict(type='ColorizationSSIM'),
     dict(type='ColorizationABError'),
+    dict(type='ColorizationHue'),
+    dict(type='ColorizationTinge'),
+    dict(type='ColorizationDull'),
 ]

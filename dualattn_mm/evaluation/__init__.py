@@ -11,6 +11,7 @@ from .color import (
 from .fid import ColorizationFID
 from .fidelity import ColorizationPSNR, ColorizationPSNROverGray, ColorizationSSIM
 from .image_metric import ImageMetric, to_bytes
+from .offline import offline_metrics
 from .perceptual import ColorizationLPIPS
 
 __all__ = [
@@ -28,5 +29,6 @@ __all__ = [
     'ImageMetric',
     'colorfulness',
     'mean_colorfulness',
+    'offline_metrics',
     'to_bytes',
 ]

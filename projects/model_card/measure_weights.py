@@ -85,23 +85,11 @@ def compare(args: argparse.Namespace, pipe: ColorizationPipeline) -> None:
         folders = {name: place / str(i) for i, name in enumerate(methods)}
         for name, (method, saturation) in methods.items():
             baselines.colorize_folder(method, test, folders[name], saturation, args.luma)
-        rows = measure(test, folders, _metrics)
+        rows = measure(test, folders, evaluation.offline_metrics)
         print(f'{test}: {len(pictures_below(test))} photos')
         print_table(methods_table(rows))
         figures[str(test)] = rows
         write_json(args.output / 'figures.json', figures)
-
-
-def _metrics() -> list[evaluation.ImageMetric]:
-    return [
-        evaluation.ColorizationPSNR(),
-        evaluation.ColorizationSSIM(),
-        evaluation.ColorizationABError(),
-        evaluation.ColorizationHue(),
-        evaluation.ColorizationTinge(),
-        evaluation.ColorizationDull(),
-        evaluation.ColorizationCF(),
-    ]
 
 
 def main() -> int:

@@ -13,6 +13,7 @@ from PIL import Image
 from test_color_configs import TINY
 
 from dualattn_mm.datasets import ColorizationCenterSquare
+from dualattn_mm.evaluation import offline_metrics
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'mmagic'
 TRAINING = sorted(path.name for path in CONFIGS.glob('color_*.py'))
@@ -23,7 +24,16 @@ PRESETS = {
     'test_celeba_hq.py': 'data/celeba_hq/val',
     'test_ade20k.py': 'data/ADEChallengeData2016/images/validation',
 }
-OFFLINE = ['ColorizationCF', 'ColorizationPSNR', 'ColorizationSSIM', 'ColorizationABError']
+OFFLINE = [
+    'ColorizationCF',
+    'ColorizationPSNR',
+    'ColorizationPSNROverGray',
+    'ColorizationSSIM',
+    'ColorizationABError',
+    'ColorizationHue',
+    'ColorizationTinge',
+    'ColorizationDull',
+]
 
 
 def load(name):
@@ -41,6 +51,7 @@ def test_trainings_are_tested_at_their_size_without_a_download(name):
     assert cfg.test_dataloader.sampler == dict(type='DefaultSampler', shuffle=False)
     assert [metric.type for metric in cfg.test_evaluator] == OFFLINE
     Evaluator(cfg.test_evaluator)
+    assert [type(metric).__name__ for metric in offline_metrics()] == OFFLINE, 'of the tools'
 
 
 @pytest.mark.parametrize('name', PRESETS)
@@ -87,7 +98,7 @@ def test_a_preset_runs_in_mmagic_s_scope(openmmlab, tmp_path):
     cfg.test_evaluator[-1].network = dict(type='torch.nn.Flatten')
     cfg.work_dir, cfg.experiment_name = str(tmp_path / 'run'), tmp_path.name
     figures = Runner.from_cfg(cfg).test()
-    names = ['CF', 'CF_truth', 'Delta_CF', 'PSNR', 'SSIM', 'ab_error', 'FID']
-    assert list(figures) == names
+    names = 'CF CF_truth Delta_CF PSNR PSNR_over_gray SSIM ab_error hue tinge dull FID'
+    assert list(figures) == names.split()
     assert all(np.isfinite(value) for value in figures.values())
     assert figures['CF_truth'] > 30

@@ -119,7 +119,16 @@ def test_tinge_and_dull_of_the_truth_are_zero():
         assert figures(f'Colorization{name.title()}', truths, truths)[name] == 0
 
 
-NAMES = ('ColorizationCF', 'ColorizationPSNR', 'ColorizationSSIM', 'ColorizationABError')
+NAMES = (
+    'ColorizationCF',
+    'ColorizationPSNR',
+    'ColorizationPSNROverGray',
+    'ColorizationSSIM',
+    'ColorizationABError',
+    'ColorizationHue',
+    'ColorizationTinge',
+    'ColorizationDull',
+)
 
 
 @pytest.mark.parametrize('name', NAMES)
