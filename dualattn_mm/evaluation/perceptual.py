@@ -7,13 +7,14 @@ from mmengine.registry import METRICS
 from torch import Tensor
 
 from ..utils.checkpoint_file import misfit, read_weights, weights_file
-from ..utils.errors import shortened
+from ..utils.errors import UserError, shortened
 from ..utils.libraries import library
 from .image_metric import MeanOverImages
 
 WEIGHTS = 'https://download.pytorch.org/models/alexnet-owt-7be5be79.pth'
 _DIGEST = '7be5be79'
 _WHAT = "LPIPS' AlexNet"
+_LEAST = 31  # AlexNet's second pooling has no output for smaller images
 
 
 @METRICS.register_module()
@@ -30,7 +31,8 @@ class ColorizationLPIPS(MeanOverImages):
 
     Raises:
         FileNotFoundError: if the weights file does not exist.
-        UserError: if the weights cannot be used or downloaded, or a library is missing.
+        UserError: if the weights cannot be used or downloaded, a library is missing, or an image is
+            smaller than 31 pixels.
     """
 
     name = 'LPIPS'
@@ -57,5 +59,8 @@ class ColorizationLPIPS(MeanOverImages):
             raise misfit(path, _WHAT, error) from None
 
     def of_image(self, prediction: Tensor, truth: Tensor) -> Tensor:
+        if min(truth.shape[1:]) < _LEAST:
+            size = 'x'.join(map(str, truth.shape[1:]))
+            raise UserError(f'LPIPS needs images of at least {_LEAST} pixels per side, got {size}')
         network = self.network.to(prediction.device)
         return network(prediction[None] / 255, truth[None] / 255, normalize=True)

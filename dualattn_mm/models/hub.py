@@ -58,6 +58,9 @@ class HubMixin:
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         self = super().__new__(cls)
         config = cls.__signature__.bind_partial(*args, **kwargs).arguments
+        for parameter in cls.__signature__.parameters.values():
+            if parameter.kind is parameter.VAR_KEYWORD:
+                config.update(config.pop(parameter.name, {}))
         config.pop('init_cfg', None)  # it names files of this machine
         object.__setattr__(self, 'hub_config', config)  # nn.Module's needs its __init__ first
         return self
@@ -162,8 +165,7 @@ def _save(network: Any, folder: Path) -> None:
 
 def _load(cls: Any, *, model_id: str, **arguments: Any) -> Any:
     """Build the network and load its weights; `arguments` are those of both and of a download."""
-    names = cls.__signature__.parameters
-    config = {name: arguments.pop(name) for name in names if name in arguments}
+    config = {name: arguments.pop(name) for name in _arguments(cls) if name in arguments}
     path = Path(model_id, WEIGHTS)
     if not Path(model_id).is_dir():
         downloaded = library('huggingface_hub').hf_hub_download(model_id, WEIGHTS, **arguments)
@@ -184,6 +186,17 @@ def _load(cls: Any, *, model_id: str, **arguments: Any) -> Any:
         ) from None
     network.load_state_dict(state, strict=True)
     return network.eval()
+
+
+def _arguments(network: type[HubMixin]) -> list[str]:
+    """Return the names of a network's arguments, also of those that it passes to its base."""
+    names: list[str] = []
+    for base in network.__mro__:
+        if signature := vars(base).get('__signature__'):
+            names += signature.parameters
+            if not any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values()):
+                break
+    return names
 
 
 def _require_known(config: Mapping[str, Any]) -> None:

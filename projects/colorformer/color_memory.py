@@ -118,7 +118,6 @@ class ColorMemory(BaseModule):
         self.fuse = nn.Conv2d(in_channels + 2 * num_colors, in_channels, 3, padding=1)
         self.norm = nn.LayerNorm(in_channels)
         self.to_ab = nn.Conv2d(in_channels, 2 * upscale**2, 3, padding=1)
-        self.to(memory_format=torch.channels_last)
 
     def init_weights(self) -> None:
         """Read the memory. mmengine calls this before training, so errors are reported early.

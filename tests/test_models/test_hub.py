@@ -47,6 +47,23 @@ def test_backbone_comes_back_from_a_folder(perturb, tmp_path):
     assert torch.equal(loaded(x)[0], model(x)[0])
 
 
+def test_a_subclass_that_passes_arguments_on(perturb, tmp_path):
+    pytest.importorskip('huggingface_hub')
+
+    class Wider(DualAttention):
+        def __init__(self, factor=1, **options):
+            super().__init__(**options)
+            self.factor = factor
+
+    model = perturb(Wider(factor=3, **SMALL))
+    model.save_pretrained(tmp_path)
+    assert json.loads((tmp_path / 'config.json').read_text())['factor'] == 3
+    loaded = Wider.from_pretrained(tmp_path)
+    assert (loaded.factor, loaded.out_indices) == (3, model.out_indices)
+    for name, value in model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], value), name
+
+
 def test_bundled_weights_become_a_file_for_the_command(tmp_path):
     pytest.importorskip('huggingface_hub')
     bundled = load_generator()

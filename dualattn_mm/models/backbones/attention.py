@@ -45,13 +45,15 @@ def conv_nhwc(conv: nn.Module, x: Tensor) -> Tensor:
     return conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
 
 
-def gelu_of_temporary(x: Tensor) -> Tensor:
-    """Apply exact GELU to a tensor that is used nowhere else; in place if no gradient needs it.
+def gelu_of_temporary(x: Tensor, source: nn.Module) -> Tensor:
+    """Apply exact GELU to the output of a module; in place if neither gradients nor hooks need it.
 
     The hidden maps are the largest tensors of the network. A second one would slow down inference
     by 5%.
     """
-    return F.gelu(x) if torch.is_grad_enabled() else torch.ops.aten.gelu_(x)
+    if torch.is_grad_enabled() or is_compiling() or source._forward_hooks:
+        return F.gelu(x)
+    return torch.ops.aten.gelu_(x)
 
 
 def recomputed(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -256,7 +258,7 @@ class FeedForward(nn.Module):
         return recomputed(self._activate_and_project, self.fc1(x))
 
     def _activate_and_project(self, x: Tensor) -> Tensor:
-        return self.fc2(gelu_of_temporary(x))
+        return self.fc2(gelu_of_temporary(x, self.fc1))
 
 
 class DropPath(nn.Module):

@@ -26,10 +26,14 @@ def factor_of_queries(scale: str, channels: int, group_dim: int, tokens: int) ->
 
 
 def channel_logits(q: Tensor, k: Tensor, factor: float) -> Tensor:
-    """Return the scaled products of channels over all tokens: (B * C / M, M, M) float32."""
+    """Return the scaled products of channels over all tokens, (B * C / M, M, M).
+
+    They are float32, or float64 for float64 channels.
+    """
     if q.dtype == torch.float16:  # its range is too small for a sum over all pixels
         q, factor = q * factor, 1
-    return torch.bmm(q.transpose(1, 2), k).float().mul_(factor)
+    logits = torch.bmm(q.transpose(1, 2), k)
+    return logits.to(torch.promote_types(logits.dtype, torch.float32)).mul_(factor)
 
 
 def channel_weights(logits: Tensor, dtype: torch.dtype) -> Tensor:
@@ -66,9 +70,10 @@ def _gradient(grad: Tensor, qkv: Tensor, group_dim: int, scale: str) -> Tensor:
     batch, height, width, channels = qkv.shape
     q, k, v = split_groups(qkv, group_dim)
     factor = factor_of_queries(scale, channels // 3, group_dim, height * width)
-    weights = channel_weights(channel_logits(q, k, factor), torch.float32)
+    wide = torch.promote_types(q.dtype, torch.float32)
+    weights = channel_weights(channel_logits(q, k, factor), wide)
     grad = grad.reshape(batch, height * width, -1, group_dim).transpose(1, 2).flatten(0, 1)
-    grad_weights = torch.bmm(grad.mT, v).float()
+    grad_weights = torch.bmm(grad.mT, v).to(wide)
     grad_logits = weights * (grad_weights - (weights * grad_weights).sum(-1, keepdim=True))
     grad_logits = grad_logits.to(q.dtype)
     grads = (

@@ -1,6 +1,7 @@
 """The encoder DualAttention: a pyramid of dilated and channel attention, linear in image area."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -50,17 +51,17 @@ class Stem(nn.Module):
         return recomputed(self._second_norm, x)
 
     def _second_conv(self, x: Tensor) -> Tensor:
-        return conv_nhwc(self.conv2, gelu_of_temporary(self.norm1(x)))
+        return conv_nhwc(self.conv2, gelu_of_temporary(self.norm1(x), self.norm1))
 
     def _second_norm(self, x: Tensor) -> Tensor:
-        return gelu_of_temporary(self.norm2(x))
+        return gelu_of_temporary(self.norm2(x), self.norm2)
 
 
 class PatchConv2d(nn.Conv2d):
     """A convolution whose kernel size equals its stride, computed as a matrix product.
 
-    In channels_last, a single copy gathers the pixels of each patch, and the weight already has the
-    right layout. PyTorch's convolutions and their gradients take up to twice as long.
+    In channels_last, a single copy gathers the pixels of each patch. PyTorch's convolutions and
+    their gradients take up to twice as long.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -96,6 +97,13 @@ class Downsample(nn.Module):
         return conv_nhwc(self.conv, x)
 
 
+def _sum_over_rgb(state: dict[str, Tensor], *_: Any) -> None:
+    """Convert the weights of an encoder for color images to one for gray images."""
+    weight = state.get('stem.conv1.weight')
+    if weight is not None and weight.ndim == 4 and weight.shape[1] == 3:
+        state['stem.conv1.weight'] = weight.sum(1, keepdim=True)
+
+
 @MODELS.register_module()
 class DualAttention(HubMixin, BaseModule):
     """The encoder of "End-to-End Image Colorization with Multiscale Pyramid Transformer", Sec. III.
@@ -119,14 +127,16 @@ class DualAttention(HubMixin, BaseModule):
             or 'tokens'; see `ChannelAttention`.
         drop_path_rate: stochastic depth rate of the last half-block; it rises linearly from 0.
         out_indices: stages whose maps are returned, each after its own LayerNorm. Negative numbers
-            count from the last stage, which is -1. A single number selects one stage.
+            count from the last stage, which is -1. A single number selects one stage. Later stages
+            are neither computed nor trained.
         frozen_stages: -1 freezes nothing, 0 the stem, n the stem and the first n stages (with
             their downsampling and output norms).
         gap_before_final_norm: apply global average pooling before the last output norm, so that
             the last output is (B, C), as a classification head expects.
         with_cp: save memory in training with gradient checkpointing, which takes more time.
         init_cfg: mmengine's initialization, e.g. `dict(type='Pretrained', checkpoint=...,
-            prefix='backbone.')`. A checkpoint that does not fit raises an error.
+            prefix='backbone.')`. A checkpoint that does not fit raises an error. With
+            in_channels=1, the first weight of a checkpoint for color images is summed over RGB.
 
     Attributes:
         leaf_modules: the layers that torch.fx takes whole. torchvision's
@@ -202,7 +212,9 @@ class DualAttention(HubMixin, BaseModule):
             f'increasing stage numbers from 0 to {num_stages - 1}; -1 is the last',
         )
         require(
-            isinstance(frozen_stages, int) and -1 <= frozen_stages <= num_stages,
+            isinstance(frozen_stages, int)
+            and not isinstance(frozen_stages, bool)
+            and -1 <= frozen_stages <= num_stages,
             'frozen_stages',
             frozen_stages,
             f'an integer from -1 to {num_stages}',
@@ -242,8 +254,10 @@ class DualAttention(HubMixin, BaseModule):
                 self.add_module(f'norm{i}', LayerNorm(dim))
             previous = dim
         self.apply(init_weights)
-        # With these weights, convolutions return channels_last even for single-channel images.
-        self.to(memory_format=torch.channels_last)
+        if in_channels == 1:
+            # The layout of a single-channel image is ambiguous, and this weight decides. The other
+            # weights stay contiguous, as FSDP and safetensors require.
+            self.stem.conv1.to(memory_format=torch.channels_last)
         self._freeze()
 
     @staticmethod
@@ -287,9 +301,9 @@ class DualAttention(HubMixin, BaseModule):
         """
         x = self.stem(x.contiguous(memory_format=torch.channels_last))
         outs = []
-        for i, stage in enumerate(self.stages):
+        for i in range(self.out_indices[-1] + 1):
             x = self.downsamples[i](x)  # a separate statement, so that the larger map is freed
-            for blocks in stage.children():  # torch 2.1 cannot compile unpacking it
+            for blocks in self.stages[i].children():  # torch 2.1 cannot compile unpacking it
                 x = blocks(x)
             if i not in self.out_indices:
                 continue
@@ -307,9 +321,12 @@ class DualAttention(HubMixin, BaseModule):
             UserError: if the checkpoint does not fit. Output norms may be missing in it or be
                 unused, because tasks differ in `out_indices`.
         """
+        gray = self.in_channels == 1
         if not self.is_init:
-            require_pretrained_fits(self, self.init_cfg, free=r'norm\d')
-        super().init_weights()
+            convert = _sum_over_rgb if gray else None
+            require_pretrained_fits(self, self.init_cfg, free=r'norm\d', convert=convert)
+        with self._register_load_state_dict_pre_hook(_sum_over_rgb) if gray else nullcontext():
+            super().init_weights()
 
     def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
         """Return the layer of a parameter, for mmpretrain's layer-wise learning rate decay.
@@ -346,6 +363,10 @@ class DualAttention(HubMixin, BaseModule):
         return self
 
     def _freeze(self) -> None:
+        # Otherwise DDP waits for gradients of stages that are not computed.
+        unused = self.out_indices[-1] + 1
+        for module in (*self.downsamples[unused:], *self.stages[unused:]):
+            module.requires_grad_(False)
         if self.frozen_stages < 0:
             return
         frozen: list[nn.Module] = [self.stem]

@@ -27,7 +27,7 @@ class DualAttentionBEV(BaseModule):
         layer_nums: number of SECOND's convolutions per stage; it only sets the default of `depths`.
         layer_strides: stride of each stage.
         norm_cfg: mmcv config of the norm after the strided convolution.
-        conv_cfg: mmcv config of the strided convolution.
+        conv_cfg: mmcv config of the strided convolution; None is `nn.Conv2d`.
         init_cfg: mmengine's initialization. A checkpoint that does not fit raises an error.
         pretrained: checkpoint to initialize from. It is deprecated, as in SECOND: use `init_cfg`.
         depths: pairs per stage; the default is one pair per five of SECOND's layers, at least one.
@@ -48,7 +48,7 @@ class DualAttentionBEV(BaseModule):
         layer_nums: Sequence[int] = (3, 5, 5),
         layer_strides: Sequence[int] = (2, 2, 2),
         norm_cfg: Mapping[str, Any] = dict(type='BN', eps=1e-3, momentum=0.01),
-        conv_cfg: Mapping[str, Any] = dict(type='Conv2d', bias=False),
+        conv_cfg: Mapping[str, Any] | None = dict(type='Conv2d', bias=False),
         init_cfg: dict | list[dict] | None = None,
         pretrained: str | None = None,
         depths: Sequence[int] | None = None,
@@ -69,6 +69,12 @@ class DualAttentionBEV(BaseModule):
 
         require_natural(in_channels=in_channels)
         require_positive(mlp_ratio=mlp_ratio)
+        require(
+            isinstance(norm_cfg, Mapping) and 'type' in norm_cfg,
+            'norm_cfg',
+            norm_cfg,
+            'a dict with a type',
+        )
         out_channels = natural_numbers('out_channels', out_channels)
         require(
             all(channels % self.head_dim == 0 for channels in out_channels),
@@ -85,7 +91,9 @@ class DualAttentionBEV(BaseModule):
         previous = in_channels
         for channels, stride, depth in zip(out_channels, layer_strides, depths, strict=True):
             entry = nn.Sequential(
-                build_conv_layer(dict(conv_cfg), previous, channels, 3, stride=stride, padding=1),
+                build_conv_layer(
+                    conv_cfg and dict(conv_cfg), previous, channels, 3, stride=stride, padding=1
+                ),
                 build_norm_layer(dict(norm_cfg), channels)[1],
                 nn.ReLU(inplace=True),
             )

@@ -1,13 +1,15 @@
 """Check that pretrained weights fit a backbone."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
 from ...utils.checkpoint_file import state_differences
 from ...utils.errors import UserError, summarize
+
+_TYPES = ('Pretrained', 'PretrainedInit')
 
 
 def pretrained_cfgs(init_cfg: Any, name: str = 'init_cfg') -> list[Mapping[str, Any]]:
@@ -26,14 +28,18 @@ def pretrained_cfgs(init_cfg: Any, name: str = 'init_cfg') -> list[Mapping[str, 
             f'{name} is {init_cfg!r}, which is not a dict with a type: '
             f'set {name}.type=Pretrained {name}.checkpoint=FILE'
         )
-    found = [cfg for cfg in cfgs if cfg['type'] == 'Pretrained']
+    # mmengine's pure Python configs name the class.
+    found = [c for c in cfgs if getattr(c['type'], '__name__', c['type']) in _TYPES]
     if not all(isinstance(cfg.get('checkpoint'), str) for cfg in found):
         raise UserError(f'{name}.checkpoint must be a file or a URL, but {name} is {init_cfg!r}')
     return found
 
 
 def require_pretrained_fits(
-    module: nn.Module, init_cfg: dict | Sequence[dict] | None, free: str = '(?!)'
+    module: nn.Module,
+    init_cfg: dict | Sequence[dict] | None,
+    free: str = '(?!)',
+    convert: Callable[[dict[str, Tensor]], None] | None = None,
 ) -> None:
     """Check that the checkpoint in `init_cfg` has exactly the weights of a module.
 
@@ -45,6 +51,7 @@ def require_pretrained_fits(
         init_cfg: mmengine's initialization config; types other than 'Pretrained' are not checked.
         free: regular expression for the start of names that may be missing on either side; by
             default there are none.
+        convert: changes the weights in place first, as the module does when it loads them.
 
     Raises:
         UserError: if a weight is missing, unexpected or has another shape, or init_cfg is not a
@@ -53,6 +60,8 @@ def require_pretrained_fits(
     """
     for cfg in pretrained_cfgs(init_cfg):
         found = _weights(cfg['checkpoint'], cfg.get('prefix') or '')
+        if convert is not None:
+            convert(found)
         kinds = state_differences(module.state_dict(), found)
         for kind in ('missing', 'unexpected'):
             kinds[kind] = [name for name in kinds[kind] if not re.match(free, name)]
@@ -75,9 +84,7 @@ def _weights(file: str, prefix: str) -> dict[str, Tensor]:
     checkpoint = CheckpointLoader.load_checkpoint(file, map_location='cpu', logger=None)
     prefix = prefix and prefix.rstrip('.') + '.'
     state = checkpoint.get('state_dict', checkpoint)
-    names = {
-        name.removeprefix('module.'): value
-        for name, value in state.items()
-        if isinstance(value, Tensor)
-    }
-    return {name[len(prefix) :]: value for name, value in names.items() if name.startswith(prefix)}
+    tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
+    if not prefix:
+        return {name.removeprefix('module.'): value for name, value in tensors.items()}
+    return {n[len(prefix) :]: value for n, value in tensors.items() if n.startswith(prefix)}

@@ -1,6 +1,6 @@
 """The colorizer as an OpenMMLab model, with sRGB images as input and output."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,11 +11,27 @@ from mmengine.registry import MODELS
 from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
-from ...utils.checks import require, require_natural, require_positive
+from ...utils.checks import as_tuple, natural_numbers, require, require_natural, require_positive
 from ...utils.color_space import join_lightness, rgb_to_lab
 from ...utils.wrappers import unwrapped
 
 ADVERSARIAL = dict(type='WassersteinLoss')
+
+
+class _Compiled:
+    """Compile a function at its first call. Copies compile again, for their own networks."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self.options = dict(options)
+        self.function: Callable[..., Tensor] | None = None
+
+    def __call__(self, function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+        if self.function is None:
+            self.function = torch.compile(function, **self.options)
+        return self.function(*inputs)
+
+    def __reduce__(self) -> tuple:
+        return _Compiled, (self.options,)
 
 
 @MODELS.register_module()
@@ -79,8 +95,8 @@ class Colorizer(BaseModel):
         require(l1_weight >= 0, 'l1_weight', l1_weight, 'a number of at least 0')
         require_positive(weight_clip=weight_clip)
         require_natural(n_critic=n_critic)
-        for size in train_sizes:
-            require_natural(train_sizes=size)
+        train_sizes = as_tuple('train_sizes', train_sizes)
+        self.train_sizes = natural_numbers('train_sizes', train_sizes) if train_sizes else ()
         self.generator = MODELS.build(dict(generator))
         self.critic = None if critic is None else MODELS.build(dict(critic))
         self.perceptual = None if perceptual is None else MODELS.build(dict(perceptual))
@@ -94,11 +110,10 @@ class Colorizer(BaseModel):
             if train_sizes:
                 shrink = self.distillation.shrink
                 require(shrink == 1, 'distillation.shrink', shrink, '1 if train_sizes is set')
-        self.train_sizes = tuple(train_sizes)
-        if compile is not None:
-            require(critic is None, 'critic', critic, 'None if compile is set')
-            compiled = torch.compile(self._predict_ab, **compile)
-            self._predict_ab = compiled  # type: ignore[method-assign]
+        require(compile is None or critic is None, 'critic', critic, 'None if compile is set')
+        self.compiled = None if compile is None else _Compiled(compile)
+        self._maps: tuple[Tensor, ...] = ()
+        self._keeps_maps = False
         self.l1_weight = l1_weight
         self.n_critic = n_critic
         self.weight_clip = weight_clip
@@ -132,12 +147,20 @@ class Colorizer(BaseModel):
         lab = rgb_to_lab(inputs)
         lightness = lab[:, :1]
         if mode == 'loss':
-            ab = self._predict_ab(lightness).float()
+            self._keeps_maps = self.distillation is not None
+            ab = (
+                self._predict_ab(lightness)
+                if self.compiled is None
+                else self.compiled(self._predict_ab, lightness)
+            )
+            ab = ab.float()
+            # Not kept between steps: they need memory, and the model could not be copied.
+            maps, self._maps, self._keeps_maps = self._maps, (), False
             needed = self.perceptual is not None or self.critic is not None
             images = join_lightness(lightness, ab) if needed else None
             losses = self._losses(lab[:, 1:], ab, inputs, images)
             if self.distillation is not None:
-                losses['loss_distillation'] = self.distillation(self._maps, targets)
+                losses['loss_distillation'] = self.distillation(maps, targets)
             return losses
         if mode not in ('tensor', 'predict'):
             raise ValueError(f"mode={mode!r} is invalid: it must be 'tensor', 'loss' or 'predict'")
@@ -204,7 +227,8 @@ class Colorizer(BaseModel):
         return F.interpolate(images, (size, size), mode='bilinear', antialias=True)
 
     def _keep_maps(self, module: nn.Module, inputs: tuple, outputs: tuple[Tensor, ...]) -> None:
-        self._maps = outputs if self.training else ()
+        if self._keeps_maps:
+            self._maps = outputs
 
     def _losses(
         self, true_ab: Tensor, ab: Tensor, true_images: Tensor, images: Tensor | None

@@ -41,4 +41,5 @@ class GrayInput(nn.Module):
         if not self.takes_rgb:
             return (lightness - 50) / 50
         gray = lab_to_rgb(F.pad(lightness, (0, 0, 0, 0, 0, 2)))
-        return (gray - self.mean[:, None, None]) / self.std[:, None, None]
+        # The conversion to sRGB is always float32.
+        return ((gray - self.mean[:, None, None]) / self.std[:, None, None]).to(lightness.dtype)

@@ -9,7 +9,7 @@ from mmengine.model import ImgDataPreprocessor
 from mmengine.registry import MODELS
 from torch import Tensor
 
-from ...utils.checks import require, require_natural
+from ...utils.checks import as_tuple, require, require_natural
 from ...utils.errors import UserError
 
 _TRIES = 10  # as in torchvision
@@ -49,12 +49,15 @@ class ColorizationBatchCrop(ImgDataPreprocessor):
     ) -> None:
         super().__init__(**{**dict(mean=[0.0], std=[255.0]), **kwargs})
         require_natural(size=size)
-        require(0 < scale[0] <= scale[1] <= 1, 'scale', scale, 'two increasing numbers in (0, 1]')
-        require(0 < ratio[0] <= ratio[1], 'ratio', ratio, 'two increasing numbers above 0')
+        scale, ratio = as_tuple('scale', scale), as_tuple('ratio', ratio)
+        in_order = len(scale) == 2 and 0 < scale[0] <= scale[1] <= 1
+        require(in_order, 'scale', scale, 'two increasing numbers in (0, 1]')
+        in_order = len(ratio) == 2 and 0 < ratio[0] <= ratio[1]
+        require(in_order, 'ratio', ratio, 'two increasing numbers above 0')
         require(0 <= flip <= 1, 'flip', flip, 'a probability in [0, 1]')
         self.size = size
-        self.scale = tuple(scale)
-        self.ratio = tuple(ratio)
+        self.scale = scale
+        self.ratio = ratio
         self.flip = flip
 
     def forward(self, data: dict, training: bool = False) -> dict:

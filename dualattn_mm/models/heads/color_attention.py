@@ -92,7 +92,6 @@ class ColorAttention(BaseModule):
         )
         self.norm = nn.LayerNorm(in_channels)
         self.to_ab = nn.Conv2d(num_queries, 2 * upscale**2, 3, padding=1)
-        self.to(memory_format=torch.channels_last)
 
     def color_kernels(self, x: Tensor) -> Tensor:
         """Attend to a map (B, d, h, w) and return its K color kernels, (B, K, d) (eq. 8 and 9)."""

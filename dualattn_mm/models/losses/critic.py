@@ -6,7 +6,7 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from ...utils.checks import natural_numbers
+from ...utils.checks import natural_numbers, require
 
 
 @MODELS.register_module()
@@ -59,6 +59,7 @@ class WassersteinLoss(nn.Module):
 
     def __init__(self, loss_weight: float = 1.0) -> None:
         super().__init__()
+        require(loss_weight >= 0, 'loss_weight', loss_weight, 'a number of at least 0')
         self.loss_weight = loss_weight
 
     def forward(self, scores: Tensor, target_is_real: bool, is_disc: bool = False) -> Tensor:

@@ -9,7 +9,7 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from ...utils.checks import require, require_natural
+from ...utils.checks import natural_numbers, require, require_natural
 from .timm_teacher import TimmTeacher
 
 
@@ -50,6 +50,7 @@ class FeatureDistillation(BaseModule):
     ) -> None:
         super().__init__()
         require(loss_weight >= 0, 'loss_weight', loss_weight, 'a number of at least 0')
+        in_channels = natural_numbers('in_channels', in_channels)
         require_natural(shrink=shrink)
         require(0 < share <= 1, 'share', share, 'a number in (0, 1]')
         self.loss_weight = loss_weight

@@ -54,6 +54,7 @@ class RebalancedColorLoss(nn.Module):
         require(0 < uniform <= 1, 'uniform', uniform, 'a number in (0, 1]')
         require(0 < momentum <= 1, 'momentum', momentum, 'a number in (0, 1]')
         require(neutral_weight >= 0, 'neutral_weight', neutral_weight, 'a number of at least 0')
+        require(loss_weight >= 0, 'loss_weight', loss_weight, 'a number of at least 0')
         self.loss_weight = loss_weight
         self.neutral_weight = neutral_weight
         self.neutral = neutral

@@ -41,8 +41,9 @@ class UpsampleStep(nn.Module):
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """Map (B, h, w, C) and a skip of (B, 2h, 2w, S) to (B, 2h, 2w, out_channels)."""
         x = F.pixel_shuffle(self.expand(x.permute(0, 3, 1, 2)), 2).permute(0, 2, 3, 1)
-        x = gelu_of_temporary(self.norm1(x))
-        return gelu_of_temporary(self.norm2(conv_nhwc(self.fuse, torch.cat((x, skip), dim=-1))))
+        x = gelu_of_temporary(self.norm1(x), self.norm1)
+        x = self.norm2(conv_nhwc(self.fuse, torch.cat((x, skip), dim=-1)))
+        return gelu_of_temporary(x, self.norm2)
 
 
 @MODELS.register_module()
@@ -78,7 +79,6 @@ class PixelShuffleNeck(BaseModule):
         for skip, width in zip(reversed(skips), out_channels, strict=True):
             self.steps.append(UpsampleStep(channels, skip, width))
             channels = width
-        self.to(memory_format=torch.channels_last)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Join the encoder maps.

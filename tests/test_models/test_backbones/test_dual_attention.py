@@ -223,6 +223,23 @@ def test_memory_format_of_input_and_weights_does_not_matter(in_channels, perturb
             torch.testing.assert_close(out, reference, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize('in_channels', [1, 3])
+def test_weights_are_contiguous(in_channels):
+    """As FSDP, safetensors' save_file and parameters_to_vector require."""
+    assert all(p.is_contiguous() for p in small(in_channels=in_channels).parameters())
+
+
+def test_hooks_keep_what_a_layer_returned(perturb):
+    model, seen = perturb(small()).eval(), []
+    layers = [model.stem.norm1, model.stem.norm2, model.stages[0].blocks[0].sda.ffn.fc1]
+    for layer in layers:
+        layer.register_forward_hook(lambda _, inputs, out: seen.append((out, out.clone())))
+    with torch.no_grad():
+        model(torch.randn(1, 3, 40, 40))
+    assert len(seen) == 3
+    assert all(torch.equal(kept, copied) for kept, copied in seen)
+
+
 # Orders of attention.
 
 

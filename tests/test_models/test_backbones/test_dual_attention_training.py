@@ -132,6 +132,18 @@ def test_frozen_stages_freeze(frozen_stages):
         model.eval().train()
 
 
+def test_stages_after_the_last_output_are_left_out(perturb):
+    model = perturb(small(out_indices=(0, 1))).train()
+    calls = []
+    model.stages[2].blocks[0].register_forward_hook(lambda *_: calls.append(1))
+    _, grads = gradients(model, torch.randn(1, 3, 40, 40))
+    assert not calls
+    trained = {name for name, p in model.named_parameters() if p.requires_grad}
+    assert {name for name, grad in grads.items() if grad is not None} == trained
+    assert not [n for n in trained if n.startswith(('stages.2', 'stages.3', 'downsamples.2'))]
+    assert model.state_dict().keys() - {'norm2.weight', 'norm3.weight'} >= trained
+
+
 def test_mmengine_init_cfg_loads_a_checkpoint(tmp_path):
     source = small()
     state = {f'backbone.{key}': value for key, value in source.state_dict().items()}

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from mmengine.logging import HistoryBuffer
+from mmengine.model import PretrainedInit
 from mmengine.registry import MODELS
 
 from dualattn_mm.models import DualAttention
@@ -40,6 +41,38 @@ def test_all_is_loaded(saved, prefix):
     model.init_weights()
     for name, value in source.state_dict().items():
         assert torch.equal(model.state_dict()[name], value), name
+
+
+def test_weights_for_color_images_start_an_encoder_for_gray_ones(saved):
+    source = DualAttention(ARCH)
+    model = encoder(saved(source, 'backbone.'), 'backbone.', in_channels=1, order=('fca', 'sda'))
+    model.init_weights()
+    gray = torch.randn(1, 1, 40, 40)
+    swapped = DualAttention(ARCH, order=('fca', 'sda'))
+    swapped.load_state_dict(source.state_dict())
+    outs = zip(model(gray), swapped(gray.expand(-1, 3, -1, -1)), strict=True)
+    for out, expected in outs:
+        torch.testing.assert_close(out, expected, rtol=1e-4, atol=1e-4)
+    with pytest.raises(RuntimeError, match='size mismatch'):
+        model.load_state_dict(source.state_dict())
+
+
+def test_a_class_as_type_is_checked_too(saved):
+    file = saved(changed(depths=(1, 1, 1, 2)))
+    init_cfg = dict(type=PretrainedInit, checkpoint=str(file))
+    with pytest.raises(UserError, match=r'start\.pth does not fit DualAttention: '):
+        DualAttention(ARCH, init_cfg=init_cfg).init_weights()
+
+
+@pytest.mark.parametrize('prefix', ['module.backbone.', 'module.backbone'])
+def test_prefix_of_a_wrapped_model(saved, prefix):
+    source = DualAttention(ARCH)
+    model = encoder(saved(source, 'module.backbone.'), prefix)
+    model.init_weights()
+    assert torch.equal(model.stem.conv1.weight, source.stem.conv1.weight)
+    model = encoder(saved(source, 'module.backbone.'), 'backbone.')
+    with pytest.raises(UserError, match='do not fit DualAttention: '):
+        model.init_weights()
 
 
 @pytest.mark.skipif(not READS_TRAINING_LOGS, reason='needs torch 2.5')
