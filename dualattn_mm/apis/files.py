@@ -20,7 +20,7 @@ from ..utils.image_io import (
     read_header,
 )
 from ..utils.pixels import MAX_PIXELS
-from ..utils.remote import exists, is_remote, url_of
+from ..utils.remote import as_local, exists, is_remote, url_of
 from .overlap import MOST_THREADS, ahead
 from .sources import Sources
 
@@ -107,6 +107,8 @@ class Plan:
         film = is_film(output) and not os.path.isdir(output)
         self._file = output if film or format_of_file else None
         self.folder = output.parent if self._file else output
+        if not is_remote(output) and any(name != as_local(name) for name in sources.names):
+            self.folder = Path(os.path.abspath(self.folder))
         parents = (parent for parts in sources.names.values() for parent, _ in parts)
         self.remote = is_remote(output) or any(map(is_remote, parents))
         self.total, self.skipped = sources.count, 0

@@ -14,7 +14,7 @@ from pathlib import Path
 from ..utils.errors import ColorizeError, shortened
 from ..utils.films import FILM_SUFFIXES
 from ..utils.image_io import PHOTO_SUFFIXES
-from ..utils.remote import is_remote, kind_of, remote_folders_below
+from ..utils.remote import as_local, is_remote, kind_of, remote_folders_below
 from ..utils.walk import folders_below
 
 _SUFFIXES = PHOTO_SUFFIXES + FILM_SUFFIXES
@@ -114,15 +114,17 @@ def find_sources(inputs: Sequence[str], output: Path, by_number: bool = False) -
 
 def _add(text: str, output: Path, result: Sources) -> Iterator[str]:
     """Add the files of an input, and yield the paths of files without a known suffix."""
-    path = Path(text)
-    if is_remote(text):
+    remote = is_remote(text)
+    path = Path(text) if remote else as_local(text)
+    if remote:
         kind = kind_of(path)
     else:
         kind = 'directory' if os.path.isdir(path) else 'file' if os.path.exists(path) else None
     if text and kind == 'directory':
         folders, base = _search(path, result), path
     elif text and kind:
-        result.add(Path(), str(path.parent), [path.name])
+        parent = path.parent if remote else as_local(path.parent)
+        result.add(Path(), str(parent), [path.name])
         return
     elif glob.has_magic(text):
         base = _fixed_part(path)
@@ -146,7 +148,8 @@ def _add(text: str, output: Path, result: Sources) -> Iterator[str]:
             names = [name for name in names if real / name != results]
         known = [name for name in names if name.lower().endswith(_SUFFIXES)]
         if known:
-            result.add(Path(parent).relative_to(base), parent, known)
+            place = parent if remote else str(as_local(parent))
+            result.add(Path(parent).relative_to(base), place, known)
         if len(known) < len(names):
             yield from (os.path.join(parent, name) for name in sorted({*names} - {*known}))
 

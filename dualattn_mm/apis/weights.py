@@ -271,4 +271,5 @@ def publish(
     generator = load_generator(checkpoint, config)
     if saturation is not None:
         generator_cfg['saturation'] = saturation
+    check_generator_cfg(generator_cfg)  # what `load_generator` accepts
     save_generator(output, generator, generator_cfg, torch.float16 if half else None)

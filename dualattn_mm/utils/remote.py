@@ -34,6 +34,15 @@ def is_remote(path: str | Path) -> bool:
     return _URL.match(str(path)) is not None
 
 
+def as_local(path: str | Path) -> Path:
+    """Return a local file or folder as a path that is not taken for a URL, nor the files in it.
+
+    In `./s3:/photo.jpg`, the folder has the name of a service, and `Path` drops the `./`.
+    """
+    path = Path(path)
+    return Path(os.path.abspath(path)) if is_remote(path / 'file') else path
+
+
 def url_of(path: str | Path) -> str:
     """Return the URL of a remote file; the path of a local one is unchanged."""
     return Path(path).as_posix().replace(':/', '://', 1) if is_remote(path) else str(path)

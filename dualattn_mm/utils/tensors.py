@@ -10,6 +10,7 @@ from torch import Tensor
 from .color_space import join_lightness, rgb_to_lab
 from .image_io import read_image
 from .pixels import to_pixels
+from .remote import as_local
 
 
 def to_picture(image: Tensor) -> Image.Image:
@@ -38,12 +39,12 @@ def without_color(image: Tensor) -> Tensor:
 
 
 def read_photo(path: Path) -> Tensor:
-    """Read a photo as (3, H, W) uint8, upright and in sRGB.
+    """Read a local photo as (3, H, W) uint8, upright and in sRGB.
 
     Raises:
         ColorizeError: if it cannot be read.
     """
-    color = to_pixels(read_image(path)).color
+    color = to_pixels(read_image(as_local(path))).color
     if color.dtype == np.uint16:
         color = (color // 257).astype(np.uint8)
     if color.ndim == 2:

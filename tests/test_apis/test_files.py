@@ -10,6 +10,7 @@ from dualattn_mm.apis import ColorizeError, load_generator
 from dualattn_mm.apis.files import Plan
 from dualattn_mm.apis.sources import find_sources
 from dualattn_mm.utils.atomic import check_writable
+from dualattn_mm.utils.remote import is_remote
 
 
 @pytest.fixture
@@ -81,6 +82,30 @@ def test_patterns_keep_the_path_from_the_first_wildcard(here):
         'out/folder.jpg/e.jpg',
     }
     assert outputs(f'{here}/in/*.png') == {f'{here}/in/b.png': 'out/b.png'}
+
+
+@pytest.mark.parametrize(
+    ('folder', 'text', 'out', 'result'),
+    [
+        ('.', './in', '.', 'ftp:/host/a.jpg'),
+        ('.', './in/ftp:', '.', 'host/a.jpg'),
+        ('.', 'in/f*/**/*.jpg', '.', 'ftp:/host/a.jpg'),
+        ('in', '.', 'out', 'out/ftp:/host/a.jpg'),
+        ('in', './ftp:', 'out', 'out/host/a.jpg'),
+        ('in', './ftp:/host/a.jpg', '.', 'a.jpg'),
+        ('in', 'f*/**/*.jpg', 'out', 'out/ftp:/host/a.jpg'),
+    ],
+)
+def test_a_folder_with_the_name_of_a_service_is_local(here, folder, text, out, result, monkeypatch):
+    make('in/ftp:/host/a.jpg')
+    monkeypatch.chdir(here / folder)
+    monkeypatch.setattr('dualattn_mm.utils.remote.library', None)  # it would import fsspec
+    plan = Plan(find_sources([text], Path(out)), Path(out), False, False)
+    [job] = plan.jobs(pytest.fail)
+    assert job.source.samefile(here / 'in/ftp:/host/a.jpg')
+    assert os.path.abspath(job.output) == os.path.abspath(result)
+    assert not is_remote(job.source)
+    assert not is_remote(job.output)
 
 
 def test_wildcards_in_a_file_name(here):

@@ -77,6 +77,7 @@ def test_publish(call, tmp_path, generator, config, checkpoint):
         (dict(config='none.py'), 'none.py is neither a config file'),
         (dict(checkpoint='none.pth'), 'weights file none.pth does not exist'),
         (dict(saturation='-1'), 'saturation'),
+        (dict(saturation='20'), 'generator.saturation=20.0 is invalid'),  # as for `colorize`
         (dict(output='/proc/none/mpt.safetensors'), '/proc/none'),
     ],
 )

@@ -125,6 +125,15 @@ def test_lpips_is_that_of_the_definition(trunk, alexnet_file):
     assert evaluated(ColorizationLPIPS(alexnet_file), truths, truths) == dict(LPIPS=0)
 
 
+def test_lpips_of_images_that_are_too_small(alexnet_file):
+    metric = ColorizationLPIPS(alexnet_file)
+    smallest = images(1, 0, size=31)
+    assert evaluated(metric, smallest, smallest) == dict(LPIPS=0)
+    small = images(1, 0, size=30)
+    with pytest.raises(UserError, match='at least 31 pixels per side, got 30x30'):
+        evaluated(metric, small, small)
+
+
 # ---- weights and libraries that are not there ----
 
 

@@ -116,8 +116,14 @@ def test_channel_attention_is_equation_3_and_4(height, width, separable, scale, 
     attn = perturb(ChannelAttention(dim, group_dim, scale, separable)).double()
     x = torch.randn(2, dim, height, width, dtype=torch.float64)
     expected = naive.channel_attention(x, attn.state_dict(), group_dim, scale)
-    # The softmax is float32 by specification.
-    torch.testing.assert_close(nchw(attn, x), expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(nchw(attn, x), expected)
+
+
+@pytest.mark.parametrize('size', [(4, 6), (5, 3)])
+def test_channel_attention_has_float64_gradients(size, perturb):
+    attn = perturb(ChannelAttention(8, 4)).double()
+    x = torch.randn(2, *size, 8, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(attn, x)
 
 
 @needs_half

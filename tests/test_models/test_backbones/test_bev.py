@@ -181,6 +181,8 @@ def test_norm_and_convolution_come_from_their_configs():
     entry = model.stages[1].entry
     assert isinstance(entry[1], torch.nn.GroupNorm)
     assert entry[0].bias is not None
+    plain = DualAttentionBEV(**SMALL, conv_cfg=None).stages[0].entry[0]
+    assert type(plain) is torch.nn.Conv2d
 
 
 def test_state_dict_keys_are_the_stored_ones():
@@ -204,6 +206,7 @@ def test_state_dict_keys_are_the_stored_ones():
         (dict(layer_strides=(0, 2)), ['layer_strides', '(0, 2)']),
         (dict(layer_nums=5), ['layer_nums', '5']),
         (dict(mlp_ratio=0), ['mlp_ratio', '0', 'above 0']),
+        (dict(norm_cfg=None), ['norm_cfg', 'None', 'a dict with a type']),
         (dict(mlp_ratio=float('nan')), ['mlp_ratio', 'nan']),
         (
             dict(pretrained='a.pth', init_cfg=dict(type='Pretrained', checkpoint='b.pth')),

@@ -71,6 +71,7 @@ def arch_with(**kwargs):
         (dict(out_indices=([0], 1)), ['out_indices', '([0], 1)']),
         (dict(frozen_stages=5), ['frozen_stages', '5', '-1', '4']),
         (dict(frozen_stages=-2), ['frozen_stages', '-2', '-1', '4']),
+        (dict(frozen_stages=True), ['frozen_stages', 'True', '-1', '4']),
         (dict(frozen_stages=1.0), ['frozen_stages', '1.0', '-1', '4']),
         (dict(frozen_stages=None), ['frozen_stages', 'None', '-1', '4']),
     ],

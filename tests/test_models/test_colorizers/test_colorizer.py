@@ -1,5 +1,7 @@
 """The colorizer as OpenMMLab runs it, against scikit-image."""
 
+import copy
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -214,10 +216,21 @@ def test_a_training_size_averages_the_images():
     assert model._resized(images)[..., 2:-2].sub(0.5).abs().max() < 0.05
 
 
-@pytest.mark.parametrize('sizes', [(0,), (64, -1), (1.5,)])
+@pytest.mark.parametrize('sizes', [(0,), (64, -1), (1.5,), 64])
 def test_training_sizes_are_natural_numbers(sizes):
     with pytest.raises(ValueError, match='train_sizes'):
         Colorizer(GENERATOR, train_sizes=sizes)
+
+
+def test_a_copy_compiles_its_own_networks():
+    model = Colorizer(GENERATOR, l1_weight=1.0, compile=dict(backend='eager')).train()
+    images = torch.rand(1, 3, 40, 40)
+    model(images, mode='loss')
+    for copied in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        copied(images, mode='loss')['loss_l1'].backward()
+        assert all(p.grad is not None for p in copied.parameters())
+        assert all(p.grad is None for p in model.parameters())
+        assert not (set(map(id, copied.parameters())) & set(map(id, model.parameters())))
 
 
 @pytest.mark.slow

@@ -152,6 +152,12 @@ def test_encoder_of_three_channels_sees_imagenet_normalized_gray(height, width):
     assert seen[0].shape[1:] == (3, -(-height // 32) * 32, -(-width // 32) * 32)
 
 
+@pytest.mark.parametrize('in_channels', [1, 3])
+def test_half_precision_without_autocast(in_channels, perturb):
+    model = perturb(small(in_channels=in_channels)).bfloat16().eval()
+    assert model(lightness(1, 1, 33, 40).bfloat16()).dtype == torch.bfloat16
+
+
 def test_a_head_may_have_no_queries(perturb):
     head = dict(type='torch.nn.ConvTranspose2d', in_channels=SMALL['head']['in_channels'])
     head.update(out_channels=2, kernel_size=4, stride=4)

@@ -128,7 +128,15 @@ def test_photos_of_different_sizes_are_reported_in_one_line(photo):
 
 @pytest.mark.parametrize(
     'arguments',
-    [dict(size=0), dict(scale=(0, 1)), dict(scale=(0.5, 1.5)), dict(ratio=(2, 1)), dict(flip=2)],
+    [
+        dict(size=0),
+        dict(scale=(0, 1)),
+        dict(scale=(0.5, 1.5)),
+        dict(scale=0.5),
+        dict(ratio=(2, 1)),
+        dict(ratio=(1,)),
+        dict(flip=2),
+    ],
 )
 def test_wrong_arguments_are_reported(arguments):
     [name] = arguments

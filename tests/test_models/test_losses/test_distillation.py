@@ -1,5 +1,6 @@
 """Distillation, against timm's network and a loop over the definition."""
 
+import copy
 import math
 import re
 import sys
@@ -32,7 +33,7 @@ def file(teacher, tmp_path_factory):
 
 
 def distillation(file, **kwargs):
-    return FeatureDistillation(file, in_channels=(16, 16), teacher=TEACHER, **kwargs)
+    return FeatureDistillation(file, **{'in_channels': (16, 16), 'teacher': TEACHER, **kwargs})
 
 
 def test_targets_are_the_standardised_last_map(teacher, file):
@@ -114,6 +115,8 @@ def test_encoder_gets_shrunk_images_and_teacher_full_ones(file):
         float(without(small, mode='loss')['loss_l1']), rel=1e-5
     )
     losses['loss_distillation'].backward()
+    copied = copy.deepcopy(model).eval()  # as for an average of the weights, between two steps
+    assert copied(images, mode='loss').keys() == losses.keys()
     for name, parameter in model.named_parameters():
         learns = name.startswith(('generator.encoder.', 'distillation.'))
         # Maps before the first one that is projected are of use for it, but not their norms.
@@ -193,6 +196,8 @@ def test_bad_arguments_are_reported(file):
         distillation(file, shrink=0)
     with pytest.raises(ValueError, match='share'):
         distillation(file, share=0)
+    with pytest.raises(ValueError, match='in_channels'):
+        distillation(file, in_channels=())
     with pytest.raises(ValueError, match='loss_weight'):
         distillation(file, loss_weight=-math.pi)
     with pytest.raises(ValueError, match='critic'):

@@ -131,6 +131,7 @@ def test_gradients_in_half_precision_and_of_colors_outside_of_srgb():
 @pytest.mark.parametrize(
     'arguments',
     [
+        dict(loss_weight=-1),
         dict(delta=0),
         dict(uniform=0),
         dict(uniform=1.1),
