@@ -70,6 +70,9 @@ def colorize_film(
         ):
             count = _copy_colorized(pipe, film, writer, smoother, saturation, max_frames)
         remarks = [film.remark] if film.remark else []
+        if writer.out_of_order:
+            what = 'time is' if writer.out_of_order == 1 else 'times are'
+            remarks.append(f'{writer.out_of_order} {what} out of order')
         if writer.left_out:
             what = f'{len(writer.left_out)} ({shortened(writer.left_out)})'
             remarks.append(f'streams that {target.suffix} cannot hold: {what}')

@@ -3,6 +3,7 @@
 import contextlib
 import io
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,8 @@ class FilmWriter:
     Attributes:
         encoding: the color encoding of the frames.
         left_out: kind and codec, or file name, of each stream that the container cannot hold.
+        out_of_order: how many frames and packets were moved behind the previous one of their
+            stream, because their time is not later.
 
     Raises:
         ColorizeError: if the encoder does not accept the options.
@@ -96,6 +99,12 @@ class FilmWriter:
             self._stream = self._add_video(encoder, film, options, container)
             self._format = self._stream.pix_fmt
             self.left_out: list[str] = []
+            self.out_of_order = 0
+            self._time: Fraction | None = None  # of the last frame, in the original
+            self._pts: int | None = None  # and in the result
+            self._order: dict[int, tuple[Fraction, int]] = {}  # the same of the other streams
+            strict = not self._output.format.flags & self._av.format.Flags.ts_nonstrict.value
+            self._step = int(strict)  # the least difference of two times that the container allows
             self._converted: set[int] = set()
             self._copies = {s.index: self._copy_of(s, film, container) for s in film.others}
             try:
@@ -143,9 +152,10 @@ class FilmWriter:
         )
 
     def write(self, frame: Any) -> None:
-        """Write the next frame at its own time."""
+        """Write the next frame at its own time, or just behind the previous one."""
         frame.pict_type = 0  # the encoder chooses the type, not the input
         frame.colorspace = self.encoding.matrix
+        self._set_time(frame)
         self._output.mux(self._stream.encode(frame))
 
     def copy(self, packets: list[Any]) -> None:
@@ -159,8 +169,38 @@ class FilmWriter:
             if packet.dts is not None and packet.stream.index in self._converted:
                 packet = self._as_text(packet, stream)
             if packet.dts is not None:
+                self._put_in_order(packet, stream)
                 packet.stream = stream
                 self._output.mux(packet)
+
+    def _set_time(self, frame: Any) -> None:
+        """Give a frame a time in the unit of the encoder, which refuses one that is not later."""
+        base, last = self._stream.codec_context.time_base, self._time
+        time = last if frame.pts is None else frame.pts * frame.time_base
+        pts = 0 if time is None else round(time / base)
+        if self._pts is not None:
+            self.out_of_order += last is not None and time <= last
+            pts = max(pts, self._pts + 1)
+        frame.pts, frame.time_base = pts, base
+        self._time, self._pts = time, pts
+
+    def _put_in_order(self, packet: Any, stream: Any) -> None:
+        """Move a packet behind the previous one, because FFmpeg refuses it otherwise.
+
+        Subtitles and data may have any order.
+        """
+        if stream.type in ('subtitle', 'data'):
+            return
+        time = packet.dts * packet.time_base
+        packet.rescale_ts(self._av.AVRational(*stream.time_base.as_integer_ratio()))
+        if stream.index in self._order:
+            last, dts = self._order[stream.index]
+            # Times that were rounded can be equal in an intact file.
+            self.out_of_order += time < last
+            packet.dts = max(packet.dts, dts + self._step)
+        if packet.pts is not None:
+            packet.pts = max(packet.pts, packet.dts)
+        self._order[stream.index] = time, packet.dts
 
     def _as_text(self, packet: Any, stream: Any) -> Any:
         """Return a packet of subtitles in the format of a stream; an empty one without text."""

@@ -389,6 +389,39 @@ def test_damaged_frames_are_counted_and_bridged(tmp_path, pipe):
     assert times[:5] + times[-6:] == [0, 0.04, 0.08, 0.12, 0.16, 0.24, 0.28, 0.32, 0.36, 0.4, 0.44]
 
 
+@pytest.mark.parametrize('name', ['b.mkv', 'b.mp4'])
+def test_sound_with_a_time_out_of_order_is_kept(tmp_path, pipe, name):
+    kept = {}
+    source = make_clip(
+        tmp_path / 'a.mkv',
+        change=lambda output, _: kept.update(sound=add_sound(output, 'flac')),
+        after=lambda output: write_sound(kept['sound'], output),
+    )
+    data, before = bytearray(source.read_bytes()), packets(source, 'audio')
+    at = data.index(before[2][0]) - 3  # of the time, two bytes before the flags
+    data[at : at + 2] = bytes(2)
+    source.write_bytes(data)
+    assert [time for _, time in packets(source, 'audio')][2] < before[1][1]
+    result = colorize_film(pipe, source, tmp_path / name)
+    assert result.remark == '1 time is out of order'
+    after = packets(tmp_path / name, 'audio')
+    assert [content for content, _ in after] == [content for content, _ in before]
+    times = [round(time, 3) for _, time in after]
+    assert times[2] == pytest.approx(before[1][1], abs=0.001)
+    assert times[:2] + times[3:] == [time for _, time in before[:2] + before[3:]]
+    assert len(read(tmp_path / name)) == COUNT
+
+
+def test_frames_of_the_same_time_are_kept(tmp_path, pipe):
+    times = [0, 40, 40, *range(80, 440, 40)]
+    source = make_clip(tmp_path / 'a.mkv', 'ffv1', times=times)
+    assert [round(1000 * frame.time) for frame in read(source)] == times
+    result = colorize_film(pipe, source, tmp_path / 'b.mp4')
+    assert result.remark == '1 time is out of order'
+    found = [round(1000 * frame.time) for frame in read(tmp_path / 'b.mp4')]
+    assert found == [0, 40, 41, *times[3:]]
+
+
 def test_truncated_film_is_reported(tmp_path, pipe):
     source = make_clip(tmp_path / 'a.mkv', 'ffv1', times=[1000 * i for i in range(COUNT)])
     data = source.read_bytes()
