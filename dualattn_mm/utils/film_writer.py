@@ -26,7 +26,7 @@ class _Encoder:
 # At the default quality, differences from the input are hard to see.
 _ENCODERS = {
     'h264': _Encoder('libx264', 17),
-    'hevc': _Encoder('libx265', 20, 51, {'x265-params': 'log-level=none'}),
+    'hevc': _Encoder('libx265', 20, 51, {'x265-params': 'log-level=none', 'forced-idr': '1'}),
     'vp9': _Encoder('libvpx-vp9', 24, 63, {'b': '0', 'row-mt': '1', 'cpu-used': '4'}),
     'av1': _Encoder('libsvtav1', 24, 63, {'preset': '8'}),
     'ffv1': _Encoder('ffv1'),
@@ -34,6 +34,7 @@ _ENCODERS = {
 # An input with at least this many bits per pixel has noise or detail that the default would smooth.
 _RICH = 1
 _BETTER = 6  # about twice the bits
+_KEY = 1  # the type of a frame that needs no other one
 # Tags that describe the original file and are wrong for the new one.
 _STALE_TAGS = ('encoder', 'major_brand', 'minor_version', 'compatible_brands', 'duration')
 _STALE_STATISTICS = ('bps', 'number_of_', '_statistics')
@@ -101,7 +102,9 @@ class FilmWriter:
             self.left_out: list[str] = []
             self.out_of_order = 0
             self._time: Fraction | None = None  # of the last frame, in the original
-            self._pts: int | None = None  # and in the result
+            self._held: Any = None  # the last frame, until its duration is known
+            self._longer = False  # whether it is shown for longer than the one before
+            self._durations: dict[int, int] = {}  # of frames in the encoder, by their time
             self._order: dict[int, tuple[Fraction, int]] = {}  # the same of the other streams
             strict = not self._output.format.flags & self._av.format.Flags.ts_nonstrict.value
             self._step = int(strict)  # the least difference of two times that the container allows
@@ -122,7 +125,13 @@ class FilmWriter:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             if kind is None:
-                self._output.mux(self._stream.encode(None))
+                if self._held is not None:
+                    if self._longer:
+                        # In MP4, the last stored packet has the duration of the last frame, so
+                        # that no other frame may be stored after it.
+                        self._held.pict_type = _KEY
+                    self._encode(self._held)
+                self._encode(None)
         finally:
             self._stack.close()
 
@@ -155,8 +164,12 @@ class FilmWriter:
         """Write the next frame at its own time, or just behind the previous one."""
         frame.pict_type = 0  # the encoder chooses the type, not the input
         frame.colorspace = self.encoding.matrix
-        self._set_time(frame)
-        self._output.mux(self._stream.encode(frame))
+        held, self._held = self._held, frame
+        self._set_time(frame, held)
+        if held is not None:
+            held.duration = frame.pts - held.pts
+            self._longer = frame.duration > held.duration
+            self._encode(held)
 
     def copy(self, packets: list[Any]) -> None:
         """Copy packets of the other streams."""
@@ -173,16 +186,24 @@ class FilmWriter:
                 packet.stream = stream
                 self._output.mux(packet)
 
-    def _set_time(self, frame: Any) -> None:
+    def _encode(self, frame: Any) -> None:
+        """Encode a frame, or all that remain. Not every encoder keeps their durations."""
+        if frame is not None:
+            self._durations[frame.pts] = frame.duration
+        for packet in self._stream.encode(frame):
+            packet.duration = self._durations.pop(packet.pts, 0) or packet.duration
+            self._output.mux(packet)
+
+    def _set_time(self, frame: Any, held: Any) -> None:
         """Give a frame a time in the unit of the encoder, which refuses one that is not later."""
         base, last = self._stream.codec_context.time_base, self._time
         time = last if frame.pts is None else frame.pts * frame.time_base
         pts = 0 if time is None else round(time / base)
-        if self._pts is not None:
+        if held is not None:
             self.out_of_order += last is not None and time <= last
-            pts = max(pts, self._pts + 1)
-        frame.pts, frame.time_base = pts, base
-        self._time, self._pts = time, pts
+            pts = max(pts, held.pts + 1)
+        frame.duration = round(frame.duration * frame.time_base / base)
+        frame.pts, frame.time_base, self._time = pts, base, time
 
     def _put_in_order(self, packet: Any, stream: Any) -> None:
         """Move a packet behind the previous one, because FFmpeg refuses it otherwise.

@@ -60,14 +60,23 @@ def make_clip(
     times=None,
     color=(LIMITED, BT601),
     crf='0',
+    last=None,
     change=lambda output, stream: None,
     after=lambda output: None,
 ):
     """A clip of `gray_frames` whose chroma is neutral.
 
     times: of the frames, in 1/1000 s.
+    last: the duration of the last of them.
     change, after: called with the container before the first and after the last frame.
     """
+
+    def mux(found):
+        for packet in found:
+            if last and packet.pts == times[-1]:
+                packet.duration = last
+            output.mux(packet)
+
     with av.open(str(path), 'w') as output:
         options = {'ffv1': {}, 'mpeg4': {'qscale': '2'}}.get(codec, {'crf': crf})
         stream = output.add_stream(codec, rate=25, options=options)
@@ -87,8 +96,8 @@ def make_clip(
             frame.color_range, frame.colorspace = color
             frame.pts = times[index] if times else index
             frame.time_base = Fraction(1, 1000 if times else 25)
-            output.mux(stream.encode(frame))
-        output.mux(stream.encode(None))
+            mux(stream.encode(frame))
+        mux(stream.encode(None))
         after(output)
     return path
 
@@ -153,6 +162,28 @@ def test_variable_frame_rate_is_kept(tmp_path, pipe):
         source = make_clip(tmp_path / name, codec, times=times, crf='30')
         colorize_film(pipe, source, tmp_path / 'out' / name)
         assert [round(f.time * 1000) for f in read(tmp_path / 'out' / name)] == times
+
+
+@pytest.mark.parametrize(
+    ('name', 'codec'),
+    [
+        ('b.mp4', 'libx264'),
+        ('b.mkv', 'libx264'),
+        ('b.mp4', 'libx265'),
+        ('b.webm', 'libvpx-vp9'),
+        ('b.mkv', 'libsvtav1'),
+        ('b.mkv', 'ffv1'),
+    ],
+)
+def test_duration_of_the_last_frame_is_kept(tmp_path, pipe, name, codec):
+    times = list(range(0, 40 * COUNT, 40))
+    source = make_clip(tmp_path / 'a.mkv', codec, times=times, crf='30', last=3000)
+    assert not colorize_film(pipe, source, tmp_path / name).remark
+    with av.open(str(tmp_path / name)) as film:
+        assert film.duration == 3_440_000
+    *others, last = read(tmp_path / name)
+    assert [round(1000 * frame.time) for frame in (*others, last)] == times
+    assert last.duration * last.time_base == 3
 
 
 @pytest.mark.parametrize(
