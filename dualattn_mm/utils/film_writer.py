@@ -34,6 +34,7 @@ _ENCODERS = {
 # An input with at least this many bits per pixel has noise or detail that the default would smooth.
 _RICH = 1
 _BETTER = 6  # about twice the bits
+_FINE_RATE = Fraction(120)  # moves frames by 1/240 s at most
 _KEY = 1  # the type of a frame that needs no other one
 # Tags that describe the original file and are wrong for the new one.
 _STALE_TAGS = ('encoder', 'major_brand', 'minor_version', 'compatible_brands', 'duration')
@@ -259,10 +260,13 @@ class FilmWriter:
             if options.preset is not None:
                 name = 'cpu-used' if encoder.name == 'libvpx-vp9' else 'preset'
                 settings[name] = options.preset
-        rate = source.average_rate or source.guessed_rate or 25
+        rate, base = source.average_rate or source.guessed_rate or 25, source.time_base
+        if container == 'avi':
+            rate = _even_rate(source)
+            base = 1 / Fraction(rate)
         stream = self._output.add_stream(encoder.name, rate=rate, options=settings)
         stream.width, stream.height, stream.pix_fmt = first.width, first.height, format_
-        stream.time_base = stream.codec_context.time_base = source.time_base
+        stream.time_base = stream.codec_context.time_base = base
         context = stream.codec_context
         if source.sample_aspect_ratio:
             context.sample_aspect_ratio = source.sample_aspect_ratio
@@ -337,6 +341,14 @@ _SAME_LUMA = {
     'yuv420p10le': ('gray10le',),
     'yuv444p10le': ('gray10le',),
 }
+
+
+def _even_rate(source: Any) -> Fraction:
+    """Return a frame rate for AVI, which numbers the frames and leaves gaps for longer ones."""
+    rate = Fraction(source.guessed_rate or source.average_rate or 25)
+    # FFmpeg found no rate whose multiples the times are.
+    variable = source.base_rate and source.base_rate > 2 * rate
+    return max(rate, _FINE_RATE) if variable else rate
 
 
 def _is_text(stream: Any) -> bool:

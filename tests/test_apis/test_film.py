@@ -116,8 +116,9 @@ def luma(frame):
 def packets(path, kind):
     with av.open(str(path)) as film:
         (stream,) = getattr(film.streams, kind)
+        avi = film.format.name == 'avi'  # which stores the order of the packets, and no times
         return [
-            (bytes(packet), packet.pts * packet.time_base)
+            (bytes(packet), (packet.dts if avi else packet.pts) * packet.time_base)
             for packet in film.demux(stream)
             if packet.size
         ]
@@ -162,6 +163,38 @@ def test_variable_frame_rate_is_kept(tmp_path, pipe):
         source = make_clip(tmp_path / name, codec, times=times, crf='30')
         colorize_film(pipe, source, tmp_path / 'out' / name)
         assert [round(f.time * 1000) for f in read(tmp_path / 'out' / name)] == times
+
+
+def test_avi_has_the_frame_rate_of_the_film(tmp_path, pipe):
+    rate = Fraction(30000, 1001)
+
+    def change(_, stream):
+        stream.codec_context.framerate = rate
+        stream.time_base = stream.codec_context.time_base = Fraction(1, 30000)
+
+    times = [index * 1001 / 30 for index in range(COUNT)]
+    source = make_clip(tmp_path / 'a.mp4', times=times, change=change)
+    assert not colorize_film(pipe, source, tmp_path / 'b.avi').remark
+    with av.open(str(tmp_path / 'b.avi')) as film:
+        assert film.streams.video[0].average_rate == rate
+        assert film.streams.video[0].frames == COUNT
+    assert [time * rate for _, time in packets(tmp_path / 'b.avi', 'video')] == [*range(COUNT)]
+
+
+@pytest.mark.parametrize(
+    ('times', 'rate'),
+    [
+        ([0, 40, 60, 300, 320, 500, 1000, 1040, 1080, 2000, 2100, 2400], 50),
+        ([0, 37, 44, 301, 302, 503, 997, 1033, 1081, 1999, 2111, 2399], 120),
+    ],
+)
+def test_variable_frame_rate_is_kept_in_avi(tmp_path, pipe, times, rate):
+    source = make_clip(tmp_path / 'a.mp4', times=times)
+    assert not colorize_film(pipe, source, tmp_path / 'b.avi').remark
+    with av.open(str(tmp_path / 'b.avi')) as film:
+        assert film.streams.video[0].average_rate == rate
+    found = [float(1000 * time) for _, time in packets(tmp_path / 'b.avi', 'video')]
+    np.testing.assert_allclose(found, times, atol=9)  # the fifth is moved behind the fourth
 
 
 @pytest.mark.parametrize(
