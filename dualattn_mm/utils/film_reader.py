@@ -13,6 +13,7 @@ from .colorfulness import has_colors, sampled_frames
 from .errors import ColorizeError
 from .films import reason_of, require_av
 from .pixels import check_size
+from .remote import check_regular
 
 # A film from a stranger can be a playlist, which names other files and addresses.
 _SAFE = {'format_whitelist': 'mov,matroska,avi', 'protocol_whitelist': 'file'}
@@ -55,6 +56,7 @@ class FilmReader:
         # the order of the file.
         self._times: deque[int] | None = None
         with self._reading(), contextlib.ExitStack() as stack:
+            check_regular(path)
             if not path.stat().st_size:
                 raise ColorizeError('the file is empty')
             self._path = path

@@ -1,6 +1,7 @@
 """Films, made here with PyAV, against PyAV's own conversions and packets."""
 
 import io
+import os
 from fractions import Fraction
 
 import numpy as np
@@ -548,6 +549,13 @@ def test_unreadable_films_are_reported_in_one_line(tmp_path, pipe, content, reas
     assert str(error.value).startswith(reason)
     assert '\n' not in str(error.value)
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='needs named pipes')
+def test_pipe_is_no_film(tmp_path, pipe):
+    os.mkfifo(tmp_path / 'a.mp4')
+    with pytest.raises(ColorizeError, match='it is not a regular file'):
+        colorize_film(pipe, tmp_path / 'a.mp4', tmp_path / 'out.mp4')
 
 
 def test_sound_alone_is_no_film(tmp_path, pipe):
