@@ -10,9 +10,10 @@ import numpy as np
 from torch import Tensor
 
 from ..utils.atomic import atomic_file
-from ..utils.errors import InColorError, shortened, writing
+from ..utils.errors import ColorizeError, InColorError, shortened, writing
 from ..utils.film_reader import FilmReader
 from ..utils.film_writer import FilmOptions, FilmWriter
+from ..utils.films import FILM_SUFFIXES, is_film
 from ..utils.yuv import at_chroma_size, gray_of, set_chroma
 from .frames import FilmResult, colorize_frames
 from .pipeline import ColorizationPipeline, Photo
@@ -60,6 +61,9 @@ def colorize_film(
     """
     start = time.perf_counter()
     smoother = ColorSmoother(smooth)
+    if not is_film(target):
+        kinds = ', '.join(FILM_SUFFIXES)
+        raise ColorizeError(f'{target.name} cannot be a film: choose a file with one of {kinds}')
     with FilmReader(source, pipe.max_pixels) as film:
         if not recolor and film.in_color():
             raise InColorError
@@ -70,6 +74,9 @@ def colorize_film(
         ):
             count = _copy_colorized(pipe, film, writer, smoother, saturation, max_frames)
         remarks = [film.remark] if film.remark else []
+        if writer.out_of_order:
+            what = 'time is' if writer.out_of_order == 1 else 'times are'
+            remarks.append(f'{writer.out_of_order} {what} out of order')
         if writer.left_out:
             what = f'{len(writer.left_out)} ({shortened(writer.left_out)})'
             remarks.append(f'streams that {target.suffix} cannot hold: {what}')

@@ -29,10 +29,12 @@ def atomic_file(path: Path, overwrite: bool = True) -> Iterator[Path]:
         overwrite: whether to replace an existing file.
 
     Raises:
-        FileExistsError: if the file exists now and `overwrite` is false.
+        FileExistsError: if `overwrite` is false and the file exists now, or at the end.
         OSError: if the folder or the file cannot be written.
         ColorizeError: if a remote file cannot be written.
     """
+    if not overwrite and exists(path):  # tell it before the work, not only after it
+        raise FileExistsError('the file already exists and is not overwritten')
     if is_remote(path):
         with tempfile.TemporaryDirectory(prefix='colorize-') as folder:
             copy = Path(folder, f'copy{path.suffix}')

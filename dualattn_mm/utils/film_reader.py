@@ -1,6 +1,7 @@
 """Read video files: decoded frames, and the packets of all other streams."""
 
 import contextlib
+import re
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +13,13 @@ from .colorfulness import has_colors, sampled_frames
 from .errors import ColorizeError
 from .films import reason_of, require_av
 from .pixels import check_size
+from .remote import check_regular
 
 # A film from a stranger can be a playlist, which names other files and addresses.
 _SAFE = {'format_whitelist': 'mov,matroska,avi', 'protocol_whitelist': 'file'}
+
+# The tag of a stream in MKV, which has no other place for the duration of one.
+_DURATION = re.compile(r'(\d+):(\d\d):(\d\d(?:\.\d+)?)')
 
 
 class FilmReader:
@@ -44,13 +49,14 @@ class FilmReader:
         self._av = require_av()
         self.damaged = 0
         self._first_damaged: float | None = None
-        self._ends_at = 0.0
+        self._ends_at = self._last_end = 0.0  # of the video, and of all streams
         self._stopped = ''
         self._packets: list[Any] = []
         # AVI files do not store times. The frames in display order get the times of the packets in
         # the order of the file.
         self._times: deque[int] | None = None
         with self._reading(), contextlib.ExitStack() as stack:
+            check_regular(path)
             if not path.stat().st_size:
                 raise ColorizeError('the file is empty')
             self._path = path
@@ -128,8 +134,12 @@ class FilmReader:
             remarks.append(f'{self.damaged} {what} damaged{place}')
         if self._stopped:
             remarks.append(f'it cannot be read after {self._ends_at:.2f} s ({self._stopped})')
-        elif (seconds := self._seconds()) and self._ends_at < seconds - 1:
-            remarks.append(f'it ends at {self._ends_at:.2f} s of {seconds:.2f} s')
+        else:
+            # The duration of the file is that of the longest stream.
+            own, whole = self._own_seconds(), self._file_seconds()
+            ends_at, seconds = (self._last_end, whole) if own is None else (self._ends_at, own)
+            if seconds and ends_at < seconds - 1:
+                remarks.append(f'it ends at {ends_at:.2f} s of {seconds:.2f} s')
         return '; '.join(remarks)
 
     def in_color(self) -> bool:
@@ -171,9 +181,25 @@ class FilmReader:
         return None
 
     def _seconds(self) -> float | None:
+        own = self._own_seconds()
+        return self._file_seconds() if own is None else own
+
+    def _own_seconds(self) -> float | None:
+        """Return the duration of the video stream; None if the file does not state it."""
+        stated = _DURATION.fullmatch(self.stream.metadata.get('DURATION', ''))
+        if stated:
+            hours, minutes, seconds = map(float, stated.groups())
+            return 3600 * hours + 60 * minutes + seconds - self._start  # it is the time of the end
         if self.stream.duration is not None and self.stream.time_base is not None:
             return float(self.stream.duration * self.stream.time_base)
+        return None
+
+    def _file_seconds(self) -> float | None:
         return None if self._container.duration is None else self._container.duration / 1e6
+
+    @property
+    def _start(self) -> float:
+        return float((self.stream.start_time or 0) * (self.stream.time_base or 0))
 
     def _decode(self) -> Iterator[Any]:
         for packet in self._demux():
@@ -195,7 +221,6 @@ class FilmReader:
                     frame.pts = self._times.popleft()
                 if frame.is_corrupt:
                     self._note_damage(frame.pts)
-                self._ends_at = self._time(frame.pts) or self._ends_at
                 yield frame
 
     def _demux(self) -> Iterator[Any]:
@@ -208,7 +233,19 @@ class FilmReader:
                 packet = None
             if packet is None:
                 return
+            self._note_end(packet)
             yield packet
+
+    def _note_end(self, packet: Any) -> None:
+        start = packet.dts if packet.pts is None else packet.pts
+        if start is None or packet.time_base is None:
+            return
+        end = float((start + (packet.duration or 0)) * packet.time_base) - self._start
+        if packet.stream.index == self.stream.index:
+            if not packet.duration and self.stream.average_rate:
+                end += float(1 / self.stream.average_rate)
+            self._ends_at = max(self._ends_at, end)
+        self._last_end = max(self._last_end, end)
 
     def _note_damage(self, pts: int | None) -> None:
         if not self.damaged:

@@ -3,6 +3,7 @@
 import contextlib
 import io
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ class _Encoder:
 # At the default quality, differences from the input are hard to see.
 _ENCODERS = {
     'h264': _Encoder('libx264', 17),
-    'hevc': _Encoder('libx265', 20, 51, {'x265-params': 'log-level=none'}),
+    'hevc': _Encoder('libx265', 20, 51, {'x265-params': 'log-level=none', 'forced-idr': '1'}),
     'vp9': _Encoder('libvpx-vp9', 24, 63, {'b': '0', 'row-mt': '1', 'cpu-used': '4'}),
     'av1': _Encoder('libsvtav1', 24, 63, {'preset': '8'}),
     'ffv1': _Encoder('ffv1'),
@@ -33,6 +34,8 @@ _ENCODERS = {
 # An input with at least this many bits per pixel has noise or detail that the default would smooth.
 _RICH = 1
 _BETTER = 6  # about twice the bits
+_FINE_RATE = Fraction(120)  # moves frames by 1/240 s at most
+_KEY = 1  # the type of a frame that needs no other one
 # Tags that describe the original file and are wrong for the new one.
 _STALE_TAGS = ('encoder', 'major_brand', 'minor_version', 'compatible_brands', 'duration')
 _STALE_STATISTICS = ('bps', 'number_of_', '_statistics')
@@ -73,6 +76,8 @@ class FilmWriter:
     Attributes:
         encoding: the color encoding of the frames.
         left_out: kind and codec, or file name, of each stream that the container cannot hold.
+        out_of_order: how many frames and packets were moved behind the previous one of their
+            stream, because their time is not later.
 
     Raises:
         ColorizeError: if the encoder does not accept the options.
@@ -96,6 +101,14 @@ class FilmWriter:
             self._stream = self._add_video(encoder, film, options, container)
             self._format = self._stream.pix_fmt
             self.left_out: list[str] = []
+            self.out_of_order = 0
+            self._time: Fraction | None = None  # of the last frame, in the original
+            self._held: Any = None  # the last frame, until its duration is known
+            self._longer = False  # whether it is shown for longer than the one before
+            self._durations: dict[int, int] = {}  # of frames in the encoder, by their time
+            self._order: dict[int, tuple[Fraction, int]] = {}  # the same of the other streams
+            strict = not self._output.format.flags & self._av.format.Flags.ts_nonstrict.value
+            self._step = int(strict)  # the least difference of two times that the container allows
             self._converted: set[int] = set()
             self._copies = {s.index: self._copy_of(s, film, container) for s in film.others}
             try:
@@ -113,7 +126,13 @@ class FilmWriter:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             if kind is None:
-                self._output.mux(self._stream.encode(None))
+                if self._held is not None:
+                    if self._longer:
+                        # In MP4, the last stored packet has the duration of the last frame, so
+                        # that no other frame may be stored after it.
+                        self._held.pict_type = _KEY
+                    self._encode(self._held)
+                self._encode(None)
         finally:
             self._stack.close()
 
@@ -143,10 +162,15 @@ class FilmWriter:
         )
 
     def write(self, frame: Any) -> None:
-        """Write the next frame at its own time."""
+        """Write the next frame at its own time, or just behind the previous one."""
         frame.pict_type = 0  # the encoder chooses the type, not the input
         frame.colorspace = self.encoding.matrix
-        self._output.mux(self._stream.encode(frame))
+        held, self._held = self._held, frame
+        self._set_time(frame, held)
+        if held is not None:
+            held.duration = frame.pts - held.pts
+            self._longer = frame.duration > held.duration
+            self._encode(held)
 
     def copy(self, packets: list[Any]) -> None:
         """Copy packets of the other streams."""
@@ -159,8 +183,46 @@ class FilmWriter:
             if packet.dts is not None and packet.stream.index in self._converted:
                 packet = self._as_text(packet, stream)
             if packet.dts is not None:
+                self._put_in_order(packet, stream)
                 packet.stream = stream
                 self._output.mux(packet)
+
+    def _encode(self, frame: Any) -> None:
+        """Encode a frame, or all that remain. Not every encoder keeps their durations."""
+        if frame is not None:
+            self._durations[frame.pts] = frame.duration
+        for packet in self._stream.encode(frame):
+            packet.duration = self._durations.pop(packet.pts, 0) or packet.duration
+            self._output.mux(packet)
+
+    def _set_time(self, frame: Any, held: Any) -> None:
+        """Give a frame a time in the unit of the encoder, which refuses one that is not later."""
+        base, last = self._stream.codec_context.time_base, self._time
+        time = last if frame.pts is None else frame.pts * frame.time_base
+        pts = 0 if time is None else round(time / base)
+        if held is not None:
+            self.out_of_order += last is not None and time <= last
+            pts = max(pts, held.pts + 1)
+        frame.duration = round(frame.duration * frame.time_base / base)
+        frame.pts, frame.time_base, self._time = pts, base, time
+
+    def _put_in_order(self, packet: Any, stream: Any) -> None:
+        """Move a packet behind the previous one, because FFmpeg refuses it otherwise.
+
+        Subtitles and data may have any order.
+        """
+        if stream.type in ('subtitle', 'data'):
+            return
+        time = packet.dts * packet.time_base
+        packet.rescale_ts(self._av.AVRational(*stream.time_base.as_integer_ratio()))
+        if stream.index in self._order:
+            last, dts = self._order[stream.index]
+            # Times that were rounded can be equal in an intact file.
+            self.out_of_order += time < last
+            packet.dts = max(packet.dts, dts + self._step)
+        if packet.pts is not None:
+            packet.pts = max(packet.pts, packet.dts)
+        self._order[stream.index] = time, packet.dts
 
     def _as_text(self, packet: Any, stream: Any) -> Any:
         """Return a packet of subtitles in the format of a stream; an empty one without text."""
@@ -198,10 +260,13 @@ class FilmWriter:
             if options.preset is not None:
                 name = 'cpu-used' if encoder.name == 'libvpx-vp9' else 'preset'
                 settings[name] = options.preset
-        rate = source.average_rate or source.guessed_rate or 25
+        rate, base = source.average_rate or source.guessed_rate or 25, source.time_base
+        if container == 'avi':
+            rate = _even_rate(source)
+            base = 1 / Fraction(rate)
         stream = self._output.add_stream(encoder.name, rate=rate, options=settings)
         stream.width, stream.height, stream.pix_fmt = first.width, first.height, format_
-        stream.time_base = stream.codec_context.time_base = source.time_base
+        stream.time_base = stream.codec_context.time_base = base
         context = stream.codec_context
         if source.sample_aspect_ratio:
             context.sample_aspect_ratio = source.sample_aspect_ratio
@@ -276,6 +341,14 @@ _SAME_LUMA = {
     'yuv420p10le': ('gray10le',),
     'yuv444p10le': ('gray10le',),
 }
+
+
+def _even_rate(source: Any) -> Fraction:
+    """Return a frame rate for AVI, which numbers the frames and leaves gaps for longer ones."""
+    rate = Fraction(source.guessed_rate or source.average_rate or 25)
+    # FFmpeg found no rate whose multiples the times are.
+    variable = source.base_rate and source.base_rate > 2 * rate
+    return max(rate, _FINE_RATE) if variable else rate
 
 
 def _is_text(stream: Any) -> bool:

@@ -6,6 +6,7 @@ A remote file has a `Path` like a local one; in it, pathlib has joined the two s
 import contextlib
 import os
 import re
+import stat
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -110,14 +111,27 @@ def remote_folders_below(folder: Path) -> Iterator[tuple[str, list[str]]]:
         files.invalidate_cache()  # of the names of a million files
 
 
+def check_regular(path: Path) -> None:
+    """Check that a local file is no pipe or device, which could be waited for without end.
+
+    Raises:
+        OSError: if there is no such file.
+        ColorizeError: if it is not a regular file. The message does not name it.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ColorizeError('it is not a regular file')
+
+
 def open_binary(path: Path) -> BinaryIO:
     """Open a file for reading; of a remote one, only the parts that are read are transferred.
 
     Raises:
         OSError: if a local file cannot be read.
-        ColorizeError: if a remote file cannot be read. The message does not name the file.
+        ColorizeError: if a remote file cannot be read, or a local one is not a regular file. The
+            message does not name the file.
     """
     if not is_remote(path):
+        check_regular(path)
         return path.open('rb')
     with _driver(path, _UNREADABLE) as (files, name):
         return files.open(name, 'rb', block_size=_BLOCK)

@@ -5,7 +5,7 @@ import time
 import pytest
 from processes import FORKED
 
-from dualattn_mm.utils.atomic import atomic_write_bytes, check_writable
+from dualattn_mm.utils.atomic import atomic_file, atomic_write_bytes, check_writable
 
 
 def test_file_is_written_completely(tmp_path):
@@ -30,6 +30,28 @@ def test_file_that_exists_is_not_replaced_unless_asked(tmp_path):
     with pytest.raises(FileExistsError):
         atomic_write_bytes(path, b'new', overwrite=False)
     assert path.read_bytes() == b'old'
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_file_that_exists_is_reported_before_the_work(tmp_path):
+    (tmp_path / 'a').write_bytes(b'old')
+    with (
+        pytest.raises(FileExistsError, match='already exists and is not overwritten'),
+        atomic_file(tmp_path / 'a', overwrite=False),
+    ):
+        pytest.fail('the work began')
+
+
+def test_file_that_appears_during_the_work_is_not_replaced(tmp_path):
+    path = tmp_path / 'a'
+
+    def work():
+        with atomic_file(path, overwrite=False):
+            path.write_bytes(b'other')
+
+    with pytest.raises(FileExistsError, match='created by another program'):
+        work()
+    assert path.read_bytes() == b'other'
     assert list(tmp_path.iterdir()) == [path]
 
 
