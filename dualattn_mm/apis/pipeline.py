@@ -32,7 +32,14 @@ from ..utils.color_space import (
 from ..utils.deep_image import DeepImage
 from ..utils.errors import ColorizeError
 from ..utils.metadata import read_metadata
-from ..utils.pixels import MAX_PIXELS, Pixels, check_size, decoding, to_pixels
+from ..utils.pixels import (
+    MAX_PIXELS,
+    Pixels,
+    check_size,
+    decoding,
+    scale_transparency,
+    to_pixels,
+)
 from .eval_mode import evaluating
 from .overlap import overlap
 from .weights import load_generator
@@ -218,6 +225,7 @@ class ColorizationPipeline:
         if isinstance(image, Image.Image):
             check_size(*image.size, self.max_pixels)
             with decoding():
+                scale_transparency(image)  # before the metadata, which can be behind the pixels
                 metadata = read_metadata(image)
             with _memory_errors('an image of this size'):
                 pixels = to_pixels(image)
