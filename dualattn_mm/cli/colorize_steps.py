@@ -116,7 +116,7 @@ def _colorize_films(
                 elif is_film(source):
                     film = colorize_film(*common, args.smooth, options, **replace)
                 else:
-                    film = colorize_animation(*common, args.smooth, **replace)
+                    film = colorize_animation(*common, args.smooth, **replace, quality=args.quality)
         except InColorError:
             files.in_color += 1
             continue

@@ -43,7 +43,7 @@ _UNSUPPORTED = {
     'LAB': 'images in CIELAB are not supported',
     'HSV': 'images in HSV are not supported',
 }
-_EIGHT_BITS = 'its 16 bits per channel were reduced to 8'
+EIGHT_BITS = 'its 16 bits per channel were reduced to 8'
 _TABLES = ', because its ICC profile consists of tables (pip install imagecodecs keeps them)'
 ADVICE = 'save it with 8 bits per channel, or with 16 bits and its channels together'
 # Colorizing an image of this size takes 2.0 GB in total, which fits a machine with 4 GB.
@@ -80,7 +80,7 @@ def to_pixels(image: Image.Image) -> Pixels:
         full_scale, negative = _stored_range(image)
     orientation, profile = _orientation(image), image.info.get('icc_profile')
     deep = image.info.get(DEEP)
-    remark = _EIGHT_BITS if deep is None and DEEP in image.info else ''
+    remark = EIGHT_BITS if deep is None and DEEP in image.info else ''
     if deep is not None:
         color16, remark = _deep_in_srgb(deep[..., :3], profile)
         if color16 is not None:
@@ -256,7 +256,7 @@ def _deep_in_srgb(values: np.ndarray, profile: bytes | None) -> tuple[np.ndarray
         color = icc.deep_to_srgb(values, profile)
     except ValueError as error:
         return values, _profile_ignored(error)
-    return color, '' if color is not None else _EIGHT_BITS + _TABLES
+    return color, '' if color is not None else EIGHT_BITS + _TABLES
 
 
 def _gray_in_srgb(values: np.ndarray, profile: bytes | None) -> tuple[np.ndarray, str]:
