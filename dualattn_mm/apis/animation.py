@@ -10,6 +10,7 @@ from torch import Tensor
 from ..utils.animation_io import read_animation, write_animation
 from ..utils.colorfulness import has_colors, sampled_frames
 from ..utils.errors import InColorError, writing
+from ..utils.pixels import quiet
 from .frames import FilmResult, colorize_frames
 from .pipeline import ColorizationPipeline, Photo
 from .smoothing import DEFAULT_STRENGTH, ColorSmoother
@@ -28,16 +29,18 @@ def colorize_animation(
     overwrite: bool = False,
     max_frames: int | None = None,
     recolor: bool = False,
+    quality: int | None = None,
 ) -> FilmResult:
     """Colorize all frames of an animated image, with a progress bar on a terminal.
 
     Durations, loops and transparency are unchanged. All frames are held in memory; together they
-    may have as many pixels as a photo.
+    may have as many pixels as a photo, and each counts as `FRAME_PIXELS` more.
 
     Args:
         pipe, saturation, smooth, overwrite, max_frames, recolor: as in `colorize_film`.
         source: a GIF, WebP or PNG file with several frames.
         target: the file to write atomically: .gif, .webp or .png.
+        quality: 1 to 100, for WebP; None keeps a lossless file lossless.
 
     Raises:
         InColorError: if it has color and `recolor` is false.
@@ -45,19 +48,24 @@ def colorize_animation(
     """
     start = time.perf_counter()
     smoother = ColorSmoother(smooth)
-    animation = read_animation(source, pipe.max_pixels)
+    animation = read_animation(source, pipe.max_pixels, max_frames)
     count = len(animation.frames)
     sampled = (animation.frames[index] for index in sampled_frames(count))
     if not recolor and any(map(has_colors, sampled)):
         raise InColorError
+    remarks = {animation.remark}
 
     def load(image: Image.Image) -> _Frame:
-        return _Frame(pipe.prepare(image))
+        photo = pipe.prepare(image)
+        remarks.add(photo.remark)
+        return _Frame(photo)
 
     def save(frame: _Frame, ab: Tensor) -> Image.Image:
         return pipe.finish_image(frame.photo, ab, saturation)
 
-    frames = list(colorize_frames(pipe, animation.frames, load, save, smoother, count, max_frames))
+    with quiet():  # the remarks say what is damaged
+        frames = list(colorize_frames(pipe, animation.frames, load, save, smoother, count))
     with writing():
-        write_animation(animation._replace(frames=frames), target, overwrite)
-    return FilmResult(count, time.perf_counter() - start, '')
+        write_animation(animation._replace(frames=frames), target, overwrite, quality)
+    remark = '; '.join(sorted(filter(None, remarks)))
+    return FilmResult(count, time.perf_counter() - start, remark)

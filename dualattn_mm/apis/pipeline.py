@@ -32,7 +32,14 @@ from ..utils.color_space import (
 from ..utils.deep_image import DeepImage
 from ..utils.errors import ColorizeError
 from ..utils.metadata import read_metadata
-from ..utils.pixels import MAX_PIXELS, Pixels, check_size, decoding, to_pixels
+from ..utils.pixels import (
+    MAX_PIXELS,
+    Pixels,
+    check_size,
+    decoding,
+    scale_transparency,
+    to_pixels,
+)
 from .eval_mode import evaluating
 from .overlap import overlap
 from .weights import load_generator
@@ -218,6 +225,7 @@ class ColorizationPipeline:
         if isinstance(image, Image.Image):
             check_size(*image.size, self.max_pixels)
             with decoding():
+                scale_transparency(image)  # before the metadata, which can be behind the pixels
                 metadata = read_metadata(image)
             with _memory_errors('an image of this size'):
                 pixels = to_pixels(image)
@@ -341,30 +349,32 @@ def _lightness(color: np.ndarray) -> Tensor:
     height, width, _ = color.shape
     linear, weights = table.numpy(), luminance_weights()
     lightness = torch.empty(height, width)
-    for rows in _bands(height, width):
-        luminance = torch.from_numpy(linear.take(color[rows])) @ weights
-        lightness[rows] = lightness_of(luminance)
+    for columns in _slices(width, _BAND_PIXELS):
+        for rows in _bands(height, columns):
+            luminance = torch.from_numpy(linear.take(color[rows, columns])) @ weights
+            lightness[rows, columns] = lightness_of(luminance)
     return lightness
 
 
 def _join(photo: Photo, ab: Tensor, saturation: float, deep: bool) -> np.ndarray:
     """Return the colorized image, (H, W, 3 or 4) uint8, or uint16 if it is to be deep."""
     height, width = photo.lightness.shape
-    # Resize only the width at once; color at full height would be larger than the photo.
-    ab = _resize(ab, (min(height, ab.shape[1]), width))
-    above, below, share = _between(ab.shape[1], height)
+    ab = _resize(ab, (min(height, ab.shape[1]), min(width, ab.shape[2])))
     table = encoding_table()
     channels = 3 if photo.alpha is None else 4
     result = np.empty((height, width, channels), np.uint16 if deep else np.uint8)
-    for rows in _bands(height, width):
-        first, second = (ab.index_select(1, which[rows]) for which in (above, below))
-        lightness = photo.lightness[rows]
-        color = torch.lerp(first, second, share[rows, None]).mul_(saturation).clamp_(*AB_LIMITS)
-        color *= _fade(lightness)
-        if deep:
-            result[rows, :, :3] = join_lightness_to_words(lightness, color).numpy()
-        else:
-            result[rows, :, :3] = join_lightness_to_bytes(lightness, color, table).numpy()
+    # Enlarge only the width at once; color at full height would be larger than the photo.
+    for columns in _slices(width, _BAND_PIXELS):
+        wide = _enlarged(ab, 2, width, columns)
+        for rows in _bands(height, columns):
+            lightness = photo.lightness[rows, columns]
+            color = _enlarged(wide, 1, height, rows).mul_(saturation).clamp_(*AB_LIMITS)
+            color *= _fade(lightness)
+            if deep:
+                joined = join_lightness_to_words(lightness, color)
+            else:
+                joined = join_lightness_to_bytes(lightness, color, table)
+            result[rows, columns, :3] = joined.numpy()
     if photo.alpha is not None:
         result[..., 3] = _alpha(photo.alpha, deep)
     return result
@@ -389,20 +399,34 @@ def _fade(lightness: Tensor) -> Tensor:
     return torch.minimum(dark, (_WHITE - lightness) / (_WHITE - _BRIGHT)).clamp(0, 1)
 
 
-def _between(rows: int, height: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the two source rows for each of `height` rows, and the weight of the second one."""
-    place = ((torch.arange(height) + 0.5) * (rows / height) - 0.5).clamp(0, rows - 1)
-    above = place.long()
-    return above, (above + 1).clamp(max=rows - 1), place - above
+def _enlarged(maps: Tensor, dim: int, length: int, part: slice) -> Tensor:
+    """Return a part of (C, H, W) maps of which one dimension was resized to a larger length."""
+    before = maps.shape[dim]
+    place = ((torch.arange(part.start, part.stop) + 0.5) * (before / length) - 0.5).clamp(
+        0, before - 1
+    )
+    first = place.long()
+    second = (first + 1).clamp(max=before - 1)
+    share = (place - first).view(-1, *[1] * (2 - dim))
+    return torch.lerp(maps.index_select(dim, first), maps.index_select(dim, second), share)
 
 
-def _bands(height: int, width: int) -> Iterator[slice]:
-    step = max(1, _BAND_PIXELS // width)
-    return (slice(top, top + step) for top in range(0, height, step))
+def _slices(length: int, step: int) -> Iterator[slice]:
+    return (slice(start, min(start + step, length)) for start in range(0, length, step))
+
+
+def _bands(height: int, columns: slice) -> Iterator[slice]:
+    """Yield the rows of each band; very wide images also have several parts side by side."""
+    return _slices(height, max(1, _BAND_PIXELS // (columns.stop - columns.start)))
 
 
 def _resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
     """Resize (C, H, W), with antialiasing if it shrinks."""
+    _, height, width = maps.shape
+    if width < size[1] and height > size[0]:
+        # PyTorch resizes the width first, which would make a narrow and high image many times
+        # larger. It is turned, since PyTorch resizes only the height of one column wrongly.
+        return _resize(maps.mT.contiguous(), size[::-1]).mT.contiguous()
     return F.interpolate(
         maps[None], size, mode='bilinear', align_corners=False, antialias=True
     ).squeeze(0)

@@ -202,7 +202,8 @@ def _summarize(args: argparse.Namespace, sources: 'Sources', tally: 'Tally') -> 
         kind = 'ignored because they are not images of a known format'
         counts.append(f'{len(others)} {kind} ({shortened(others)})')
     if tally.done:
-        counts.append(f'{tally.seconds / tally.done:.2f} s per image')
+        images = tally.done - tally.documents + tally.pages  # each page is one
+        counts.append(f'{tally.seconds / images:.2f} s per image')
     if tally.pages:
         counts.append(f'{tally.pages} pages of TIFF files done')
     if tally.films:

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import copy
+import itertools
 import json
 import os
 import time
@@ -146,11 +147,13 @@ def _batches(sources: Sources, size: int) -> Iterator[list[Cluster]]:
 def _check_apart(sources: Sources, output: Path) -> None:
     """Make sure that no result can replace an input; a worker only knows a part of them."""
     place = Path(os.path.realpath(output))
-    for parts in sources.names.values():
-        for parent, _ in parts:
-            real = Path(os.path.realpath(parent))
+    for parent, names in itertools.chain.from_iterable(sources.names.values()):
+        paths = (os.path.join(parent, name) for name in names)
+        # A link can lead to a file in the output folder.
+        for path in itertools.chain([parent], filter(os.path.islink, paths)):
+            real = Path(os.path.realpath(path))
             if place in (real, *real.parents):
                 raise ColorizeError(
-                    f'{parent} is in the output folder {url_of(output)}: change -o or '
+                    f'{path} is in the output folder {url_of(output)}: change -o or '
                     'omit --overwrite'
                 )

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 class Tally:
     """What became of the files of a run, or of a part of it.
 
+    seconds: how long photos took, and files of which all pages were colorized.
+    documents: how many of those that are done are such files.
+    pages: how many pages they have.
     failures: (path, reason) of those that a worker of Ray could not colorize.
     remarks: (path, remark) of those that it colorized.
     """
@@ -27,6 +30,7 @@ class Tally:
     had_colors: int = 0
     had_pages: int = 0
     seconds: float = 0.0
+    documents: int = 0
     pages: int = 0
     films: int = 0
     frames: int = 0
@@ -116,7 +120,7 @@ def _colorize_films(
                 elif is_film(source):
                     film = colorize_film(*common, args.smooth, options, **replace)
                 else:
-                    film = colorize_animation(*common, args.smooth, **replace)
+                    film = colorize_animation(*common, args.smooth, **replace, quality=args.quality)
         except InColorError:
             files.in_color += 1
             continue
@@ -127,7 +131,9 @@ def _colorize_films(
             files.note(source, film.remark)
         if document:
             files.done += 1
+            tally.documents += 1
             tally.pages += film.frames
+            tally.seconds += film.seconds
             continue
         tally.films += 1
         tally.frames += film.frames

@@ -1,66 +1,121 @@
 """Read and write animated GIF, WebP and PNG files."""
 
 import io
+import itertools
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from PIL import Image
 
 from .atomic import atomic_write_bytes
+from .deep_image import is_deep_color
 from .encoding import save_options, source_options
 from .errors import ColorizeError, TooLargeError
 from .image_io import opened_image
-from .pixels import MAX_PIXELS
+from .pixels import EIGHT_BITS, MAX_PIXELS, has_alpha
 
+# Even a frame of one pixel takes memory and time, so each counts as this many pixels more.
+FRAME_PIXELS = 2**10
 ANIMATED_SUFFIXES = {'.gif': 'GIF', '.webp': 'WEBP', '.png': 'PNG'}
 
 
 class Animation(NamedTuple):
     """The frames of an animated image.
 
-    frames: the frames, all of the same size and of mode RGB, or RGBA if one is transparent.
+    frames: the frames. Gray ones are of mode L or I;16, others of RGB; if one is transparent, all
+        are of LA, I;16 or RGBA.
     milliseconds: duration of each frame.
     loops: number of loops, where 0 is endless; None if the file does not state it.
     options: the `source_options` of the file.
+    remark: says if the frames have more bits than can be stored; empty if not.
     """
 
     frames: list[Image.Image]
     milliseconds: list[float]
     loops: int | None
     options: dict[str, Any]
+    remark: str = ''
 
 
-def read_animation(path: Path, max_pixels: int = MAX_PIXELS) -> Animation:
+def read_animation(
+    path: Path, max_pixels: int = MAX_PIXELS, max_frames: int | None = None
+) -> Animation:
     """Read all frames of an animated image.
 
     Raises:
-        ColorizeError: if it cannot be read, or all frames together have more pixels than
-            `max_pixels`. The message is one line and does not name the file.
+        ColorizeError: if it cannot be read, has more frames than `max_frames`, or all frames
+            together have more pixels than `max_pixels`, where each counts as `FRAME_PIXELS` more.
+            The message is one line and does not name the file.
     """
 
     def load(image: Image.Image) -> Animation:
         options = source_options(image)
-        count = getattr(image, 'n_frames', 1)
-        if count * image.width * image.height > max_pixels:
-            raise TooLargeError(
-                f'the size of {count} frames of {image.width} x {image.height} exceeds the limit '
-                f'of {max_pixels:,} pixels (max_pixels)'
-            )
-        frames, milliseconds = [], []
-        # A PNG file can have an image for programs that do not support animations.
-        for index in range(bool(getattr(image, 'default_image', False)), count):
-            image.seek(index)
-            frames.append(image.convert('RGBA'))
+        remark = EIGHT_BITS if image.mode.startswith('I') or is_deep_color(image) else ''
+        frames: list[Image.Image] = []
+        milliseconds, pixels = [], 0
+        for index in _frame_numbers(image):
+            try:
+                image.seek(index)
+            except EOFError:
+                if image.format != 'GIF':
+                    raise
+                break
+            if len(frames) == max_frames:
+                raise TooLargeError(f'it has more than {max_frames:,} frames')
+            pixels += image.width * image.height + FRAME_PIXELS
+            if pixels > max_pixels:
+                raise TooLargeError(
+                    f'its first {len(frames) + 1} frames of {image.width} x {image.height} exceed '
+                    f'the limit of {max_pixels:,} pixels (max_pixels), where each frame counts as '
+                    f'{FRAME_PIXELS:,} more'
+                )
+            frames.append(_frame(image))
             milliseconds.append(image.info.get('duration', 0))
-        if all(frame.getchannel('A').getextrema() == (255, 255) for frame in frames):
-            frames = [frame.convert('RGB') for frame in frames]
-        return Animation(frames, milliseconds, image.info.get('loop'), options)
+        if all(map(_is_opaque, frames)):
+            frames = [_without_alpha(frame) for frame in frames]
+        return Animation(frames, milliseconds, image.info.get('loop'), options, remark)
 
     return opened_image(path, max_pixels, load)
 
 
-def write_animation(animation: Animation, path: Path, overwrite: bool) -> None:
+def _frame_numbers(image: Image.Image) -> Iterable[int]:
+    """Return the numbers of the frames; for GIF without end, as it does not state how many."""
+    if image.format == 'GIF':
+        return itertools.count()
+    # A PNG file can have an image for programs that do not support animations.
+    return range(bool(getattr(image, 'default_image', False)), getattr(image, 'n_frames', 1))
+
+
+def _frame(image: Image.Image) -> Image.Image:
+    """Return the present frame; of gray ones with 16 bits, the network sees them all."""
+    if image.mode.startswith('I'):
+        return image.copy()
+    frame = image.convert('LA' if image.mode in ('1', 'L', 'LA', 'La') else 'RGBA')
+    frame.info.pop('transparency', None)  # it is in the alpha channel
+    return frame
+
+
+def _is_opaque(frame: Image.Image) -> bool:
+    if frame.mode.startswith('I'):
+        return not has_alpha(frame)
+    return frame.getchannel('A').getextrema() == (255, 255)
+
+
+def _without_alpha(frame: Image.Image) -> Image.Image:
+    return frame if frame.mode.startswith('I') else frame.convert(frame.mode[:-1])
+
+
+def write_animation(
+    animation: Animation, path: Path, overwrite: bool, quality: int | None = None
+) -> None:
     """Write an animated image atomically; the suffix sets the format.
+
+    Args:
+        animation: the frames, of mode RGB or RGBA.
+        path: the file.
+        overwrite: whether to replace an existing file.
+        quality: 1 to 100, for WebP; None keeps a lossless file lossless.
 
     Raises:
         ColorizeError: if the suffix is not that of GIF, WebP or PNG.
@@ -73,7 +128,8 @@ def write_animation(animation: Animation, path: Path, overwrite: bool) -> None:
             f'{path.suffix} files have only one frame: choose a .gif, .webp or .png file'
         )
     first, *others = animation.frames
-    options = save_options(format_, source=animation.options if format_ == 'WEBP' else None)
+    same = animation.options if format_ == 'WEBP' else None
+    options = save_options(format_, quality, same)
     if animation.loops is not None:
         options['loop'] = animation.loops
     if format_ == 'GIF' and first.mode == 'RGBA':

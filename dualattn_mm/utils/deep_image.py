@@ -89,7 +89,9 @@ def read_deep_color(image: Image.Image, path: Path, page: int = 0) -> np.ndarray
             pixels = None if pixels is None else turned(pixels, orientation)
     except (cv2.error, ValueError):
         return None
-    shape = (*image.size[::-1], 3 if image.mode == 'RGB' else 4)
+    # OpenCV makes a channel of the transparent color of a PNG file.
+    opaque = image.mode == 'RGB' and 'transparency' not in image.info
+    shape = (*image.size[::-1], 3 if opaque else 4)
     if pixels is None or pixels.dtype != np.uint16 or pixels.shape != shape:
         return None
     _swap_red_and_blue(pixels)

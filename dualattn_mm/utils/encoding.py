@@ -130,7 +130,8 @@ def metadata_options(info: Mapping[Any, Any], format_: str) -> dict[str, Any]:
         options['pnginfo'] = _png_texts(info)
     if format_ == 'JPEG':
         options['extra'] = _jpeg_segments(info)
-        options['comment'] = info.get('text', {}).get('Comment', '').encode()[:_MOST_OF_SEGMENT]
+        words = info.get('text', {}).get('Comment', '').encode()
+        options['comment'] = info.get('comment', words)[:_MOST_OF_SEGMENT]
     return options
 
 

@@ -16,7 +16,7 @@ from .errors import ColorizeError, UnsupportedError
 from .libraries import library
 from .libtiff import silence_libtiff
 from .metadata import keep_metadata
-from .pixels import ADVICE, DEEP, MAX_PIXELS, check_size, decoding
+from .pixels import ADVICE, DEEP, MAX_PIXELS, check_size, decoding, scale_transparency
 from .remote import open_binary
 from .tiff_file import read_tiff_kind
 
@@ -185,6 +185,7 @@ def opened_image(path: Path, max_pixels: int, use: Callable[[Image.Image], Any])
             silence_libtiff()
         with image:
             check_size(*image.size, max_pixels)
+            scale_transparency(image)
             return use(image)
 
 

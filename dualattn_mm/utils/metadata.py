@@ -31,6 +31,7 @@ class Metadata(NamedTuple):
     xmp: the XMP packet; it says that the image is upright.
     iptc: the IPTC data (IIM).
     text: the texts of a PNG file, or the comment of another one.
+    comment: the bytes of that comment, whose encoding no file states.
     remark: names the damaged metadata that was not copied; empty if there is none.
     """
 
@@ -39,17 +40,18 @@ class Metadata(NamedTuple):
     xmp: bytes = b''
     iptc: bytes = b''
     text: dict[str, str] = {}  # noqa: RUF012, because nothing changes it
+    comment: bytes = b''
     remark: str = ''
 
     def to_info(self, width: int, height: int) -> dict[str, Any]:
         """Return the `info` of an upright sRGB image of this size.
 
-        It holds 'icc_profile' (sRGB), and if they are known, 'dpi', 'exif', 'xmp', 'iptc' (bytes)
-        and 'text' (a dictionary).
+        It holds 'icc_profile' (sRGB), and if they are known, 'dpi', 'exif', 'xmp', 'iptc',
+        'comment' (bytes) and 'text' (a dictionary).
         """
         exif = self.exif.to_bytes(width, height) if self.exif else b''
         found: dict[str, Any] = {'dpi': self.dpi, 'exif': exif, 'xmp': self.xmp, 'iptc': self.iptc}
-        found |= {'text': self.text, 'icc_profile': srgb_profile()}
+        found |= {'text': self.text, 'comment': self.comment, 'icc_profile': srgb_profile()}
         return {key: value for key, value in found.items() if value}
 
 
@@ -64,10 +66,11 @@ def read_metadata(image: Image.Image) -> Metadata:
     if _METADATA in image.info:
         return image.info[_METADATA]
     with quiet():
-        text = _text(image)
+        comment = _comment(image)
+        text = _text(image, comment)
         xmp, iptc = _of_tiff(image) if image.format == 'TIFF' else (_xmp(image), _iptc(image))
         xmp = _ORIENTATION_IN_XMP.sub(rb'\g<1>1', xmp)
-        found = Metadata(_dpi(image), None, xmp, iptc, text)
+        found = Metadata(_dpi(image), None, xmp, iptc, text, comment)
         try:
             exif = read_exif(image)
         except (ValueError, OSError) as error:
@@ -98,14 +101,23 @@ def _dpi(image: Image.Image) -> tuple[float, float] | None:
     return (x, y) if 0 < x < 65536 and 0 < y < 65536 else None
 
 
-def _text(image: Image.Image) -> dict[str, str]:
+def _comment(image: Image.Image) -> bytes:
+    comment = b'' if image.format == 'PNG' else image.info.get('comment', b'')
+    if isinstance(comment, str):
+        return comment.encode()
+    return comment if isinstance(comment, bytes) else b''
+
+
+def _text(image: Image.Image, comment: bytes) -> dict[str, str]:
     if image.format == 'PNG':
         texts = getattr(image, 'text', {})
         return {key: text for key, text in texts.items() if not key.startswith(_NO_TEXTS)}
-    comment = image.info.get('comment', b'')
-    if isinstance(comment, bytes):
-        comment = comment.decode('utf-8', 'replace').strip('\0')
-    return {'Comment': comment} if isinstance(comment, str) and comment else {}
+    try:
+        words = comment.decode()
+    except UnicodeDecodeError:  # an older program wrote it
+        words = comment.decode('latin-1')
+    words = words.strip('\0')
+    return {'Comment': words} if words else {}
 
 
 def _xmp(image: Image.Image) -> bytes:

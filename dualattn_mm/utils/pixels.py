@@ -15,6 +15,7 @@ from .errors import ColorizeError, TooLargeError, UnsupportedError, first_line
 # Key in `info` for the pixels of a color image with more than 8 bits, which Pillow cannot hold:
 # (H, W, 3 or 4) uint16, RGB or RGBA; None if they could not be read.
 DEEP = 'dualattn_deep'
+_SCALED = 'dualattn_scaled'  # key in `info` if the transparent color is scaled
 _ORIENTATION, _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 0x0112, 0x0102, 0x0106, 0x0153
 # Exif 2.32, 4.6.4.A: the transformation that makes the stored image upright.
 _TURNS = {
@@ -42,7 +43,7 @@ _UNSUPPORTED = {
     'LAB': 'images in CIELAB are not supported',
     'HSV': 'images in HSV are not supported',
 }
-_EIGHT_BITS = 'its 16 bits per channel were reduced to 8'
+EIGHT_BITS = 'its 16 bits per channel were reduced to 8'
 _TABLES = ', because its ICC profile consists of tables (pip install imagecodecs keeps them)'
 ADVICE = 'save it with 8 bits per channel, or with 16 bits and its channels together'
 # Colorizing an image of this size takes 2.0 GB in total, which fits a machine with 4 GB.
@@ -74,11 +75,12 @@ def to_pixels(image: Image.Image) -> Pixels:
     if 0 in image.size:
         raise ColorizeError(f'the image is empty: its size is {image.width} x {image.height}')
     with decoding():
+        scale_transparency(image)
         image.load()
         full_scale, negative = _stored_range(image)
     orientation, profile = _orientation(image), image.info.get('icc_profile')
     deep = image.info.get(DEEP)
-    remark = _EIGHT_BITS if deep is None and DEEP in image.info else ''
+    remark = EIGHT_BITS if deep is None and DEEP in image.info else ''
     if deep is not None:
         color16, remark = _deep_in_srgb(deep[..., :3], profile)
         if color16 is not None:
@@ -143,6 +145,22 @@ def raise_limit(max_pixels: int) -> None:
 def has_alpha(image: Image.Image) -> bool:
     """Return whether an image has transparency, either an alpha channel or a transparent color."""
     return image.mode in ('LA', 'La', 'PA', 'RGBA', 'RGBa') or 'transparency' in image.info
+
+
+def scale_transparency(image: Image.Image) -> None:
+    """Scale the transparent color of a PNG file to 8 bits; Pillow scales the pixels only.
+
+    It must be called before the image is decoded. Another call changes nothing.
+    """
+    hidden, tile = image.info.get('transparency'), getattr(image, 'tile', None)
+    if image.format != 'PNG' or hidden is None or not tile or _SCALED in image.info:
+        return
+    stored = str(tile[0][3])  # how the pixels are stored
+    if stored in ('L;2', 'L;4'):
+        hidden *= 85 if stored == 'L;2' else 17
+    elif stored == 'RGB;16B':
+        hidden = tuple(value >> 8 for value in hidden)
+    image.info.update({'transparency': hidden, _SCALED: True})
 
 
 @contextlib.contextmanager
@@ -238,7 +256,7 @@ def _deep_in_srgb(values: np.ndarray, profile: bytes | None) -> tuple[np.ndarray
         color = icc.deep_to_srgb(values, profile)
     except ValueError as error:
         return values, _profile_ignored(error)
-    return color, '' if color is not None else _EIGHT_BITS + _TABLES
+    return color, '' if color is not None else EIGHT_BITS + _TABLES
 
 
 def _gray_in_srgb(values: np.ndarray, profile: bytes | None) -> tuple[np.ndarray, str]:

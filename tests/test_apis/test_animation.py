@@ -1,3 +1,6 @@
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -5,7 +8,7 @@ from skimage.color import rgb2lab
 
 from dualattn_mm.apis import ColorizationPipeline
 from dualattn_mm.apis.animation import colorize_animation
-from dualattn_mm.utils.errors import ColorizeError
+from dualattn_mm.utils.errors import ColorizeError, TooLargeError
 
 TIMES = [40, 120, 500, 40]
 
@@ -72,6 +75,92 @@ def test_format_with_one_frame_is_refused(tmp_path, pipe):
 
 def test_all_frames_count_for_the_limit(tmp_path, pipe):
     source = make(tmp_path / 'a.webp')
-    pipe.max_pixels = 4 * 64 * 48 - 1
-    with pytest.raises(ColorizeError, match=r'^the size of 4 frames of 64 x 48 exceeds the limit'):
-        colorize_animation(pipe, source, tmp_path / 'b.webp')
+    pipe.max_pixels = 4 * (64 * 48 + 1024)
+    colorize_animation(pipe, source, tmp_path / 'b.webp')
+    pipe.max_pixels -= 1
+    with pytest.raises(ColorizeError, match=r'^its first 4 frames of 64 x 48 exceed the limit of'):
+        colorize_animation(pipe, source, tmp_path / 'c.webp')
+
+
+@pytest.mark.parametrize('suffix', ['.gif', '.webp', '.png'])
+def test_frames_beyond_the_most_are_not_read(tmp_path, pipe, monkeypatch, suffix):
+    source, shown = make(tmp_path / f'a{suffix}'), []
+    opened = type(Image.open(source))
+    seek = opened.seek
+    monkeypatch.setattr(opened, 'seek', lambda image, n: (shown.append(n), seek(image, n))[1])
+    with pytest.raises(TooLargeError, match=r'^it has more than 2 frames$'):
+        colorize_animation(pipe, source, tmp_path / f'b{suffix}', max_frames=2)
+    assert max(shown) == 2
+    assert colorize_animation(pipe, source, tmp_path / f'b{suffix}', max_frames=4).frames == 4
+
+
+def write_sixteen_bits(path, frames):
+    """Write an animated PNG file, which Pillow cannot do with 16 bits."""
+    height, width = frames[0].shape
+
+    def chunk(name, data):
+        check = zlib.crc32(name + data)
+        file.write(struct.pack('>I', len(data)) + name + data + struct.pack('>I', check))
+
+    with path.open('wb') as file:
+        file.write(b'\x89PNG\r\n\x1a\n')
+        chunk(b'IHDR', struct.pack('>IIBBBBB', width, height, 16, 0, 0, 0, 0))
+        chunk(b'acTL', struct.pack('>II', len(frames), 0))
+        for index, frame in enumerate(frames):
+            number = max(0, 2 * index - 1)  # of the chunk
+            box = struct.pack('>IIII', width, height, 0, 0)
+            chunk(b'fcTL', struct.pack('>I', number) + box + struct.pack('>HHBB', 1, 10, 0, 0))
+            data = zlib.compress(b''.join(b'\0' + row.astype('>u2').tobytes() for row in frame))
+            if index:
+                chunk(b'fdAT', struct.pack('>I', number + 1) + data)
+            else:
+                chunk(b'IDAT', data)
+        chunk(b'IEND', b'')
+
+
+def test_gray_frames_with_sixteen_bits_keep_their_lightness(tmp_path, pipe):
+    frames = [np.tile(np.linspace(0, 65535, 64), (48, 1)) * share for share in (1, 0.9, 0.7)]
+    write_sixteen_bits(tmp_path / 'a.png', frames)
+    result = colorize_animation(pipe, tmp_path / 'a.png', tmp_path / 'b.png', saturation=0)
+    assert result.remark == 'its 16 bits per channel were reduced to 8'
+    for frame, (found, _) in zip(frames, frames_of(tmp_path / 'b.png')[0], strict=True):
+        np.testing.assert_allclose(np.asarray(found)[..., 0], frame / 257, atol=1.5)
+
+
+def gray_profile(gamma):
+    """An ICC profile of gray with this exponent."""
+    curve = struct.pack('>4s4xIH', b'curv', 1, round(gamma * 256)) + bytes(2)
+    table = struct.pack('>I4sII', 1, b'kTRC', 144, len(curve))
+    head = bytearray(128)
+    head[8:12], head[12:24], head[36:40] = b'\x04\x20\0\0', b'mntrGRAYXYZ ', b'acsp'
+    head[:4] = struct.pack('>I', 144 + len(curve))
+    return bytes(head) + table + curve
+
+
+def test_profile_of_gray_frames_is_applied(tmp_path, pipe):
+    source = make(tmp_path / 'a.png', icc_profile=gray_profile(1.0))
+    result = colorize_animation(pipe, source, tmp_path / 'b.png', saturation=0)
+    assert result.remark == ''
+    dark, light = (frames_of(tmp_path / name)[0][0][0] for name in ('a.png', 'b.png'))
+    expected = 255 * (1.055 * (np.asarray(dark)[..., 0] / 255) ** (1 / 2.4) - 0.055)
+    np.testing.assert_allclose(np.asarray(light)[..., 0], expected, atol=1.5)
+
+
+def test_damaged_metadata_is_said_once_and_not_warned_of(tmp_path, pipe, recwarn):
+    source = make(tmp_path / 'a.webp', exif=b'Exif\0\0II*\0\x08\0\0\0\x05\0garbage')
+    result = colorize_animation(pipe, source, tmp_path / 'b.webp')
+    assert 'EXIF data was not copied' in result.remark
+    assert ';' not in result.remark
+    assert not [warning for warning in recwarn if 'EXIF' in str(warning.message)]
+
+
+def test_quality_of_webp(tmp_path, pipe, rng):
+    noise = [Image.fromarray(rng.integers(0, 255, (48, 64), np.uint8)) for _ in range(3)]
+    noise[0].save(tmp_path / 'a.webp', save_all=True, append_images=noise[1:], lossless=True)
+    sizes = []
+    for quality in (5, 95, None):
+        target = tmp_path / f'{quality}.webp'
+        colorize_animation(pipe, tmp_path / 'a.webp', target, quality=quality)
+        sizes.append(target.stat().st_size)
+    assert sizes[0] < 0.5 * sizes[1]
+    assert b'VP8L' in (tmp_path / 'None.webp').read_bytes()

@@ -1,4 +1,5 @@
 import io
+import json
 import struct
 import threading
 import time
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 from PIL import Image
 from skimage.color import lab2rgb, rgb2lab
 from torch import nn
+from torch.profiler import ProfilerActivity, profile
 
 from dualattn_mm.apis import ColorizationPipeline, ColorizeError
 from dualattn_mm.utils.image_io import read_image
@@ -108,11 +110,33 @@ def test_enlarging_in_bands_equals_enlarging_at_once(two_convs, rng, height):
     np.testing.assert_allclose(pipe.finish(photo, ab), lab2rgb(lab.numpy()) * 255, atol=0.6)
 
 
-@pytest.mark.parametrize('shape', [(30, 40), (97, 501), (501, 97), (20, 400)])
+@pytest.mark.parametrize('shape', [(30, 40), (97, 501), (501, 97), (20, 400), (400, 20)])
 def test_shrinking_in_bands_equals_shrinking_at_once(pipe, rng, shape):
     photo = pipe.prepare(rng.integers(0, 256, shape, dtype=np.uint8))
     whole = F.interpolate(photo.lightness[None, None], (32, 32), mode='bilinear', antialias=True)
     torch.testing.assert_close(photo.square, whole[0], rtol=0, atol=1e-3)
+
+
+def test_parts_of_a_very_wide_image_are_joined(two_convs, rng):
+    pipe = ColorizationPipeline.from_generator(two_convs(), size=32)
+    photo = pipe.prepare(rng.integers(70, 190, (3, 40_000, 3), dtype=np.uint8))
+    ab = torch.from_numpy(rng.uniform(-15, 15, (2, 32, 32)).astype(np.float32))
+    whole = F.interpolate(ab[None], (3, 40_000), mode='bilinear', antialias=True)[0]
+    lab = torch.cat((photo.lightness[None], whole)).permute(1, 2, 0)
+    np.testing.assert_allclose(pipe.finish(photo, ab), lab2rgb(lab.numpy()) * 255, atol=0.6)
+
+
+@pytest.mark.parametrize('shape', [(200_000, 1), (1, 200_000), (1, 200_000, 3)])
+def test_narrow_images_need_no_more_memory_than_others(pipe, rng, tmp_path, shape):
+    image = rng.integers(0, 256, shape, dtype=np.uint8)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        photo = pipe.prepare(image)  # one step after the other, in the thread that is profiled
+        pipe.finish(photo, pipe.predict([photo])[0])
+    profiler.export_chrome_trace(str(tmp_path / 'trace.json'))
+    events = json.loads((tmp_path / 'trace.json').read_text())['traceEvents']
+    sizes = [event['args']['Bytes'] for event in events if event['name'] == '[memory]']
+    # The lightness has 4 bytes per pixel, and the weights with which PyTorch shrinks it have 8.
+    assert 4 * 200_000 <= max(sizes) < 10 * 200_000
 
 
 def test_network_input_is_the_image_resized_to_a_square(uniform_color):

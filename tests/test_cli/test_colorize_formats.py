@@ -11,7 +11,8 @@ import tifffile
 from PIL import Image, features
 from skimage.data import astronaut
 
-from dualattn_mm.apis import save_generator
+from dualattn_mm.apis import pages, save_generator
+from dualattn_mm.apis.colorize_files import FileColorizer
 from dualattn_mm.cli.main import main
 from dualattn_mm.utils import libraries
 
@@ -118,6 +119,32 @@ def test_all_pages_of_a_tiff_file(run, photo):
     assert third.shape == (photo.width, photo.height, 3)
     assert np.abs(first[..., 1].astype(int) - np.asarray(photo)).mean() < 40
     assert run('scan.tif', 'one.tif', '--pages', 'all')[1] == ['0 done, 2 skipped, 0 failed -> out']
+
+
+def test_each_page_is_an_image_in_the_summary(run, photo, monkeypatch):
+    with tifffile.TiffWriter('scan.tif') as file:
+        for turn in range(3):
+            file.write(np.asarray(photo.rotate(turn)))
+    photo.save('one.tif')
+    monkeypatch.setattr(FileColorizer, 'colorize', seconds_of(FileColorizer.colorize, 5.0))
+    colorized = pages.colorize_pages
+
+    def colorize_pages(*args, **options):
+        return colorized(*args, **options)._replace(seconds=15.0)
+
+    monkeypatch.setattr(pages, 'colorize_pages', colorize_pages)
+    out = run('scan.tif', 'one.tif', '--pages', 'all')[1]
+    assert ', 5.00 s per image, 3 pages of TIFF files done' in out[0]
+
+
+def seconds_of(call, seconds):
+    """Return the function with another result: the time that it says it took."""
+
+    def timed(*args):
+        call(*args)
+        return seconds
+
+    return timed
 
 
 def test_a_page_that_is_damaged_or_in_color_fails_its_file_alone(run, photo):

@@ -159,3 +159,15 @@ def test_options_that_do_not_go_with_ray(tmp_path, monkeypatch, capsys, options,
     Image.new('L', (8, 8)).save('in/a.png')
     assert main(['colorize', 'in', *options, '--ray']) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_link_into_the_output_folder_does_not_go_with_overwriting(tmp_path, monkeypatch, capsys):
+    """The result of in/y.png would replace in/x.png, which another worker may have."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ('in', 'out'):
+        os.mkdir(folder)
+        Image.new('L', (8, 8)).save(f'{folder}/y.png')
+    Path('in/x.png').symlink_to('../out/y.png')
+    assert main(['colorize', 'in', '-o', 'out', '--overwrite', '--ray']) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith('error: in/x.png is in the output folder out: ')

@@ -163,6 +163,15 @@ def test_metadata_survives(tmp_path, photo, format_):
         assert result.info['comment'] == b'words'
 
 
+@pytest.mark.parametrize('encoding', ['utf-8', 'latin-1'])
+def test_comment_of_jpeg_keeps_its_bytes_and_is_text_elsewhere(tmp_path, photo, encoding):
+    photo.save(tmp_path / 'a.jpg', comment='Café'.encode(encoding))
+    assert colorized(tmp_path / 'a.jpg').info['comment'] == 'Café'.encode(encoding)
+    result = ColorizationPipeline.from_generator(Gray(), size=32)(Image.open(tmp_path / 'a.jpg'))
+    write_image(result, tmp_path / 'b.png', 'PNG', False)
+    assert Image.open(tmp_path / 'b.png').text['Comment'] == 'Café'
+
+
 @pytest.mark.parametrize('format_', FORMATS)
 def test_result_says_that_it_is_srgb(tmp_path, photo, format_):
     result = colorized(saved(tmp_path, photo, format_))
