@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from gpu_networks import assert_within
+from gpu_networks import assert_norm_within, assert_within
 from mmengine.structures import BaseDataElement
 
 from dualattn_mm.models import (
@@ -64,20 +64,26 @@ class Distilled(torch.nn.Module):
 def test_losses_equal_the_cpu_s(make, dtype, device, tmp_path):
     """The perceptual and the rebalanced loss are computed in float32, also under autocast."""
     loss, given = make(tmp_path)
-    losses = copy.deepcopy(loss).to(device), loss
+    cpu = torch.device('cpu')
+    # A rehearsal compares autocast with float32 on the CPU.
+    runs = (copy.deepcopy(loss).to(device), device, dtype is not None), (loss, cpu, False)
     results = []
-    for loss, where in zip(losses, (device, torch.device('cpu')), strict=True):
-        first, *others = (x.to(where) for x in given)
+    for loss, where, halved in runs:
+        first, *others = (x.to(where, copy=True) for x in given)
         first.requires_grad_()
-        halved = dtype is not None and where == device
         with torch.autocast(where.type, dtype, enabled=halved):
             value = loss(first, *others)
         value.backward()
         buffers = {k: v for k, v in loss.named_buffers() if v.is_floating_point()}
         results.append({'loss': value.detach(), 'gradient': first.grad, **buffers})
     found, expected = results
+    expected = {k: v.double() for k, v in expected.items()}
+    if make is perceptual:
+        # The gradient of L1 is a sign, which a rounding error can flip where two maps are equal.
+        gradients = [dict(gradient=result.pop('gradient')) for result in (found, expected)]
+        assert_norm_within(*gradients, 5e-3)
     tolerance = 5e-2 if dtype is not None and make is distillation else 1e-4
-    assert_within(found, {k: v.double() for k, v in expected.items()}, tolerance)
+    assert_within(found, expected, tolerance)
 
 
 def test_crops_equal_the_cpu_s(device):
