@@ -261,6 +261,24 @@ def weights(tmp_path):
 
 
 @pytest.fixture
+def logged(tmp_path_factory, monkeypatch):
+    """Records what a module logs, also in worker processes; returns a function with its lines."""
+
+    def logged_(module):
+        log = tmp_path_factory.mktemp('log') / 'log.txt'
+        log.touch()
+
+        def record(message, logger, level):
+            with log.open('a') as file:
+                file.write(message + '\n')
+
+        monkeypatch.setattr(module, 'print_log', record)
+        return lambda: log.read_text().splitlines()
+
+    return logged_
+
+
+@pytest.fixture
 def dropped(monkeypatch):
     """An event that is set when the reading and writing threads have dropped pending work."""
     event = threading.Event()

@@ -33,17 +33,8 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def skipped(tmp_path_factory, monkeypatch):
-    """Return the messages, including those of worker processes."""
-    log = tmp_path_factory.mktemp('log') / 'log.txt'
-    log.touch()
-
-    def record(message, logger, level):
-        with log.open('a') as file:
-            file.write(message + '\n')
-
-    monkeypatch.setattr(photos, 'print_log', record)
-    return lambda: log.read_text().splitlines()
+def skipped(logged):
+    return logged(photos)
 
 
 def names(dataset):

@@ -9,6 +9,7 @@ import torch
 from mmengine.config import Config
 from PIL import Image
 
+from dualattn_mm.engine.hooks import damaged_images
 from dualattn_mm.engine.run import evaluate, train
 from dualattn_mm.utils.command import run_command
 from dualattn_mm.utils.errors import RunError
@@ -87,11 +88,18 @@ def test_trained_tested_and_used(openmmlab, folders, tiny, tmp_path):
 
 
 def test_mixup_knows_the_number_of_classes_and_a_damaged_picture_is_replaced(
-    openmmlab, folders, tiny, tmp_path
+    openmmlab, folders, tiny, tmp_path, logged
 ):
-    (folders / 'train' / 'red' / 'deep' / '0.PNG').write_bytes(b'')
+    damaged, lines = folders / 'train' / 'red' / 'deep' / '0.PNG', logged(damaged_images)
+    damaged.write_bytes(b'')
     tiny.write_text(tiny.read_text().replace('    train_cfg=None,\n', ''))
-    train(str(tiny), str(tmp_path), cfg_options=options(folders) | {'train_cfg.max_epochs': 1})
+    work = tmp_path / 'work'
+    train(str(tiny), str(work), cfg_options=options(folders) | {'train_cfg.max_epochs': 1})
+    written = Config.fromfile(work / 'tiny.py')
+    assert 'Mixup' in {augment.type for augment in written.model.train_cfg.augments}
+    assert written.data_preprocessor.num_classes == 2
+    [line] = lines()
+    assert line.startswith(f'replaced: {damaged} cannot be read (')
 
 
 def test_checkpoint_of_another_size(openmmlab, tiny, folders, tmp_path, capsys):

@@ -33,16 +33,8 @@ class Images(BaseDataset):
 
 
 @pytest.fixture
-def images(tmp_path, monkeypatch):
+def images(tmp_path, logged):
     """Makes a data set of six images, of which three cannot be read; and what is logged."""
-    log = tmp_path / 'log.txt'
-    log.touch()
-
-    def record(message, logger, level):
-        with log.open('a') as file:
-            file.write(message + '\n')
-
-    monkeypatch.setattr(damaged_images, 'print_log', record)
     for i in range(6):
         Image.new('RGB', (8, 6), (40 * i, 0, 0)).save(tmp_path / f'{i}.png')
     (tmp_path / '0.png').write_bytes(b'no image')
@@ -52,7 +44,7 @@ def images(tmp_path, monkeypatch):
     def make(count=6, **kwargs):
         return Images(tmp_path, [(f'{i}.png', {}) for i in range(count)], **kwargs)
 
-    make.log = lambda: log.read_text().splitlines()
+    make.log = logged(damaged_images)
     return make
 
 

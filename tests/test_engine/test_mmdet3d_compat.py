@@ -64,10 +64,13 @@ def test_spconv_is_changed_without_a_gpu_alone(
     assert torch.get_num_threads() == 2
 
 
-def test_nothing_to_do_without_spconv(mmdet3d_compat, monkeypatch):
+def test_nothing_to_do_without_spconv(mmdet3d_compat, spconv_ops, monkeypatch):
+    ops, _ = spconv_ops
+    before = dict(vars(ops))
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
     monkeypatch.setattr(mmdet3d_compat.importlib.util, 'find_spec', lambda name: None)
-    monkeypatch.setitem(sys.modules, 'spconv', None)
     mmdet3d_compat.correct_spconv_without_gpu()
+    assert vars(ops) == before
 
 
 @pytest.fixture

@@ -23,13 +23,16 @@ def photos(tmp_path_factory):
 
 
 def test_colorized_photos_equal_the_cpu_s(photos, device, tmp_path):
-    for name in ('cpu', str(device)):
-        argv = ['colorize', photos, '-o', tmp_path / name, '--device', name, '--batch-size', '4']
+    folders = {tmp_path / 'expected': 'cpu', tmp_path / 'found': str(device)}
+    for folder, name in folders.items():
+        argv = ['colorize', photos, '-o', folder, '--device', name, '--batch-size', '4']
         assert main(list(map(str, argv))) == 0
-    for path in photos.iterdir():
+    paths = list((tmp_path / 'found').iterdir())
+    assert len(paths) == 6
+    for path in paths:
         found, expected = (
-            np.asarray(Image.open(tmp_path / name / path.name)).astype(int)
-            for name in (str(device), 'cpu')
+            np.asarray(Image.open(folder / path.name)).astype(int)
+            for folder in (tmp_path / 'found', tmp_path / 'expected')
         )
         assert np.ptp(expected, axis=2).max() > 40, 'a colorful result'
         assert np.abs(found - expected).max() <= 1

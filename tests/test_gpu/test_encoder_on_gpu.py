@@ -17,6 +17,7 @@ from tiny import GENERATOR
 
 import dualattn_mm  # noqa: F401  registers the networks
 from dualattn_mm.models.backbones.attention import ChannelAttention, DilatedAttention
+from dualattn_mm.models.backbones.windows import attend, dilated_partition, key_mask
 
 pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures('full_precision')]
 
@@ -70,21 +71,24 @@ def test_checkpointing_changes_nothing_but_saves_memory(device):
     """The recomputed drop path makes the same decisions."""
     plain = build(dict(ENCODER, drop_path_rate=0.6)).to(device)
     saving = build(dict(ENCODER, drop_path_rate=0.6, with_cp=True)).to(device)
-    side = 256 if device.type == 'cuda' else 64
-    x = torch.randn(8, 3, side, side, device=device)
-    results, peaks = [], []
+    x = torch.randn(8, 3, 64, 64, device=device)
+    results, saved = [], []
     for network in (plain, saving):
-        before = 0
-        if device.type == 'cuda':
-            torch.cuda.reset_peak_memory_stats()
-            before = torch.cuda.memory_allocated()
+        storages = {}  # a tensor may be saved by several operations
+
+        def keep(tensor, storages=storages):
+            storage = tensor.untyped_storage()
+            storages[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
         torch.manual_seed(3)
-        results.append(maps_and_gradients(network, x))
-        if device.type == 'cuda':
-            peaks.append(torch.cuda.max_memory_allocated() - before)
+        # Not the peak of the allocator, which also counts the workspaces of libraries.
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            results.append(maps_and_gradients(network, x))
+        saved.append(sum(storages.values()))
     for found, expected in zip(*reversed(results), strict=True):
         assert_within(found, {k: v.double().cpu() for k, v in expected.items()}, 1e-4)
-    assert not peaks or peaks[1] < 0.7 * peaks[0]
+    assert saved[1] < 0.5 * saved[0]
 
 
 def test_frozen_stages_stay_and_others_learn(device):
@@ -115,6 +119,21 @@ def test_more_windows_than_a_grid_of_cuda_has_blocks(device, size, dtype):
     expected.square().sum().backward()
     tolerance = 1e-4 if dtype == torch.float32 else 2e-2
     assert_norm_within(whole, dict(out=expected.detach(), gradient=y.grad), tolerance)
+
+
+def test_windows_of_64_tokens_with_large_negative_logits(device):
+    """cuDNN's backward gave NaN for them with a mask in half precision (pytorch #196678)."""
+    qkv = torch.randn(1, 20, 13, 3 * 64)  # of 24 x 16 with its padding
+    qkv[..., :128] *= 0.1
+    qkv[..., :64] += 6
+    qkv[..., 64:128] -= 6
+    results = []
+    for x in (qkv.to(device, torch.bfloat16), qkv.bfloat16().double()):
+        x.requires_grad_()
+        out = attend(dilated_partition(x, 8), key_mask(x, 8), head_dim=32)
+        out.double().square().sum().backward()
+        results.append(dict(out=out.detach(), gradient=x.grad))
+    assert_norm_within(*results, 2e-2)
 
 
 def test_sums_over_many_pixels_fit_into_float16(device):

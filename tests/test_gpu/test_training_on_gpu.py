@@ -161,14 +161,20 @@ def test_colorizer(name, launcher, photos, device, tmp_path):
     assert len(list(shown.iterdir())) == 4
 
 
-def test_killed_and_resumed_ends_as_uninterrupted(photos, device, tmp_path, start):
-    """With SGD, because Adam would amplify the rounding errors in which sums on a GPU differ."""
+def test_killed_and_resumed_ends_as_uninterrupted(photos, tmp_path, start, monkeypatch):
+    """With SGD, because Adam would amplify the rounding errors in which sums on a GPU differ.
+
+    For the same reason without mixed precision, and without algorithms that each process chooses by
+    their speed, which a benchmark in this process may have enabled.
+    """
+    monkeypatch.setattr(torch.backends.cudnn, 'benchmark', False)
     config = configs_dir() / 'mmagic' / 'color_dualattn_mini.py'
     common = STEPS | color_options(photos)
     common |= {
         'optim_wrapper.optimizer': dict(type='SGD', lr=0.05, momentum=0.9, _delete_=True),
         'param_scheduler': [],
         'default_hooks.checkpoint.interval': 1,
+        'optim_wrapper.enabled': False,
     }
     endless = dict(common, **{'train_cfg.max_iters': 100_000})
     written = tmp_path / 'endless.py'
@@ -198,9 +204,6 @@ def test_killed_and_resumed_ends_as_uninterrupted(photos, device, tmp_path, star
         )
         assert moved > 0
         assert error <= 1e-3 * moved
-    if device.type == 'cuda':
-        scalers = [checkpoint['optimizer']['loss_scaler'] for checkpoint in (resumed, whole)]
-        assert scalers[0] == scalers[1]
 
 
 TINY_ENCODER = {

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
-from torch import nn
+from tiny import Gray
 
 from dualattn_mm.apis import ColorizationPipeline
 from dualattn_mm.utils.exif import read_exif
@@ -118,11 +118,6 @@ def parsed(data):
     assert [start for start, _ in used] == [0, *(end for _, end in used[:-1])]
     assert used[-1][1] == len(data)
     return image, exif, gps
-
-
-class Gray(nn.Module):
-    def forward(self, lightness):
-        return lightness.new_zeros(len(lightness), 2, *lightness.shape[2:])
 
 
 @pytest.fixture

@@ -29,17 +29,26 @@ def test_child_ends_with_its_killed_parent():
     assert parent.communicate(timeout=PATIENCE)[0] == b''
 
 
-@pytest.mark.parametrize(('launcher', 'end'), [(os.getpid, None), (lambda: 1, -signal.SIGKILL)])
-def test_child_ends_if_its_launcher_has_ended(launcher, end):
-    """The launcher has ended before the child requests the signal."""
-    child = subprocess.Popen(
+def start_child(launcher):
+    return subprocess.Popen(
         [sys.executable, '-c', CHILD],
         stdout=subprocess.PIPE,
         cwd=ROOT,
-        env=os.environ | {LAUNCHER: str(launcher())},
+        env=os.environ | {LAUNCHER: str(launcher)},
     )
-    line = child.stdout.readline()
-    assert line == (b'ready\n' if end is None else b'')
+
+
+def test_child_lives_as_long_as_its_launcher():
+    child = start_child(os.getpid())
+    assert child.stdout.readline() == b'ready\n'
     child.kill()
     child.communicate()
+
+
+def test_child_ends_if_its_launcher_has_ended():
+    """The launcher has ended before the child requests the signal."""
+    ended = subprocess.Popen([sys.executable, '-c', ''])
+    ended.wait(PATIENCE)
+    child = start_child(ended.pid)
+    assert child.communicate(timeout=PATIENCE)[0] == b''
     assert child.returncode == -signal.SIGKILL

@@ -122,7 +122,8 @@ def test_encoder_gets_shrunk_images_and_teacher_full_ones(file):
         # Maps before the first one that is projected are of use for it, but not their norms.
         learns &= not re.search(r'encoder\.norm0\.', name)
         has = parameter.grad is not None and bool(parameter.grad.abs().sum() > 0)
-        assert has == learns or 'qkv' in name or 'bias' in name, name
+        # What a softmax or a norm cancels has no gradient, or only rounding errors.
+        assert has == learns or (learns and ('qkv' in name or 'bias' in name)), name
     # The teacher is neither trained nor stored.
     own = sum(p.numel() for p in model.distillation.parameters())
     assert own == sum(p.numel() for p in model.distillation.projections.parameters())

@@ -1,5 +1,6 @@
 """The perceptual loss against torchvision's complete VGG19, run layer by layer."""
 
+import copy
 import re
 
 import pytest
@@ -56,13 +57,15 @@ def naive(features, images, targets):
 
 def test_loss_and_gradient_are_those_of_the_definition(features, file):
     images, targets = torch.rand(2, 2, 3, 32, 36)
-    ours, theirs = (images.clone().requires_grad_() for _ in range(2))
+    ours = images.clone().requires_grad_()
+    theirs = images.double().requires_grad_()
     loss = VGG19PerceptualLoss(loss_weight=5.0, weights=str(file))(ours, targets)
-    expected = 5.0 * naive(features, theirs, targets)
-    torch.testing.assert_close(loss, expected)
+    expected = 5.0 * naive(copy.deepcopy(features).double(), theirs, targets.double())
+    torch.testing.assert_close(loss.double(), expected, rtol=1e-5, atol=0)
     loss.backward()
     expected.backward()
-    torch.testing.assert_close(ours.grad, theirs.grad)
+    # By its norm, because the gradient of L1 is a sign, which a rounding error can flip.
+    assert (ours.grad - theirs.grad).norm() < 5e-3 * theirs.grad.norm()
 
 
 def test_equal_images_have_no_loss(file):
