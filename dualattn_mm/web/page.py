@@ -47,7 +47,8 @@ class _Files:
     """The files of the page.
 
     folder: where they are.
-    names: the names that uploads and results have for the user, by path. On disk they have others.
+    names: the names that uploads and downloads have for the user, by path. On disk they have others
+        that cannot be guessed, so that whoever knows a path has received it from this server.
     """
 
     folder: Path
@@ -176,7 +177,10 @@ def _blocks(service: Service, files: _Files) -> Any:
         results: list[_Result] = []
         notes: list[str] = []
         for index, path in enumerate(paths):
-            name = files.names.get(path, 'file')
+            name = files.names.get(path)
+            if name is None:  # none of the unguessable paths that `upload` has returned
+                notes.append('A file was deleted after an hour: choose it again.')
+                continue
             progress((index, len(paths)), desc=name, unit='files')
             folder = files.new_folder()
             try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import json
 import os
 import re
 import shutil
@@ -20,8 +21,10 @@ pytest.importorskip('gradio', reason='Gradio is not installed (bash tools/env.sh
 import uvicorn
 from fastapi.testclient import TestClient
 
+from dualattn_mm.utils.errors import UserError
 from dualattn_mm.web.app import create_app
 from dualattn_mm.web.page import add_page
+from dualattn_mm.web.upload import colorize_upload
 
 BROWSER = shutil.which('chromium') or shutil.which('chromium-browser')
 
@@ -52,14 +55,29 @@ def upload(client, data, name):
     return response.json()[0]
 
 
-def join(client, path):
-    """Ask Gradio for the colorized file, as its page does."""
-    file = {'path': path, 'meta': {'_type': 'gradio.FileData'}}
+def join(client, *paths):
+    """Ask Gradio for the colorized files, as its page does."""
+    files = [{'path': path, 'meta': {'_type': 'gradio.FileData'}} for path in paths]
     config = client.get('/config').json()
     calls = config['dependencies']
     call = next(call for call in calls if 'click' in (event for _, event in call['targets']))
-    body = {'data': [[file], 1.0], 'fn_index': call['id'], 'session_hash': 'abc'}
+    body = {'data': [files, 1.0], 'fn_index': call['id'], 'session_hash': 'abc'}
     return client.post('/gradio_api/queue/join', json=body)
+
+
+def events(client):
+    """Yield what Gradio tells the page until the call has ended."""
+    with client.stream('GET', '/gradio_api/queue/data?session_hash=abc') as lines:
+        for line in lines.iter_lines():
+            if line.startswith('data:'):
+                yield json.loads(line[5:])
+
+
+def run(client, *paths):
+    """Colorize files as the page does; return what it then shows, as text."""
+    assert join(client, *paths).status_code == 200
+    (last,) = (event for event in events(client) if event['msg'] == 'process_completed')
+    return json.dumps(last['output'])
 
 
 def test_uploads_have_names_of_ours_and_can_be_fetched(client, service):
@@ -107,12 +125,33 @@ def test_files_of_others_and_addresses_are_never_read(client, service, tmp_path,
         f'{known}/../../../secret.png',
         'secret.png',
         'file:///etc/passwd',
+        f'{service.folder}/page',
+        os.path.dirname(known),
+        f'{service.folder}/page/*/upload.png',
+        f'{service.folder}/page/{"[0-9a-f]" * 32}/upload.png',
     ]
     for path in paths:
         assert client.get(f'/gradio_api/file={path}').status_code == 404, path
         assert join(client, path).status_code == 400, path
     assert join(client, known).status_code == 200
     assert not calls
+
+
+def test_only_what_was_uploaded_is_colorized(client, service, worker):
+    victim = Path(upload(client, png(), 'a.png'))
+    other = victim.with_name('other.png')
+    other.write_bytes(png())
+    assert 'A file was deleted after an hour: choose it again.' in run(client, str(other))
+    assert not worker.tasks
+    assert 'Download the result' in run(client, str(victim))
+
+
+@pytest.mark.parametrize('name', ['*/upload.png', 'a'])
+def test_a_pattern_or_a_folder_is_not_colorized(worker, tmp_path, name):
+    (tmp_path / 'a').mkdir()
+    (tmp_path / 'a' / 'upload.png').write_bytes(png())
+    with pytest.raises(UserError, match='it is no file'):
+        colorize_upload(worker.pipe, tmp_path / name, tmp_path / 'out')
 
 
 @pytest.mark.parametrize(
