@@ -81,7 +81,8 @@ def create_app(service: Service, hosts: list[str] | None = None) -> FastAPI:
         redoc_url=None,
         openapi_url='/api/openapi.json',
     )
-    app.add_middleware(Intake, limits=service.limits)
+    app.state.stores = {}
+    app.add_middleware(Intake, limits=service.limits, stores=app.state.stores)
     if hosts is not None:
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)
 

@@ -3,28 +3,24 @@
 import asyncio
 import contextlib
 import os
-import shutil
-import time
-import uuid
 import zipfile
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import FastAPI, File, UploadFile
 from fastapi.responses import FileResponse, PlainTextResponse
 from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
 
 from .guard import UPLOAD_PATH, Guard
-from .limits import Refused, busy
+from .limits import Refused
+from .page_files import KEEP_SECONDS, PageFiles
 from .service import Service, store, stored_name
 
 _WATCHABLE = ('.mp4', '.m4v', '.mov', '.webm')  # what browsers play
-_KEEP_SECONDS = 3600
 _TIDY_SECONDS = 300
-# All uploads and results on disk, as a multiple of the largest upload.
-_MOST_STORED = 64
 
 _INTRODUCTION = """
 # Colorize photos and films
@@ -42,47 +38,9 @@ _LIMITS = (
 )
 
 
-@dataclass
-class _Files:
-    """The files of the page.
-
-    folder: where they are.
-    names: the names that uploads and downloads have for the user, by path. On disk they have others
-        that cannot be guessed, so that whoever knows a path has received it from this server.
-    """
-
-    folder: Path
-    names: dict[str, str] = field(default_factory=dict)
-
-    def new_folder(self) -> Path:
-        path = self.folder / uuid.uuid4().hex
-        path.mkdir(parents=True)
-        return path
-
-    def size(self) -> int:
-        """Return the number of bytes of all files."""
-        total = 0
-        for path in self.folder.rglob('*'):
-            with contextlib.suppress(FileNotFoundError):  # `tidy` has just removed it
-                total += path.stat().st_size if path.is_file() else 0
-        return total
-
-    def tidy(self) -> None:
-        """Remove what is older than an hour."""
-        for path in self.folder.iterdir():
-            if time.time() - path.stat().st_mtime > _KEEP_SECONDS:
-                if path.is_dir():
-                    shutil.rmtree(path, ignore_errors=True)
-                else:
-                    path.unlink(missing_ok=True)
-        for name in list(self.names):  # the event loop adds some meanwhile
-            if not os.path.exists(name):
-                self.names.pop(name, None)
-
-
 def add_page(app: FastAPI, service: Service) -> None:
     """Add the page to the application of `create_app`, at '/'."""
-    files = _Files(service.folder.resolve() / 'page')
+    files = PageFiles(service.folder.resolve() / 'page', service.limits.bytes)
     files.folder.mkdir()
     os.environ.update(
         GRADIO_ANALYTICS_ENABLED='False',
@@ -112,7 +70,9 @@ def add_page(app: FastAPI, service: Service) -> None:
     blocks.has_launched = True  # else a mounted page of Gradio 6 reads any path in a request
     _tidy_while_running(app, files)
     app.state.page_files = files
-    app.add_middleware(Guard, folder=files.folder)
+    app.state.stores[UPLOAD_PATH] = files.room
+    # Behind the others, which limit what it reads; `add_middleware` would put it before them.
+    app.user_middleware.append(Middleware(Guard, folder=files.folder))
 
 
 _CSS = """
@@ -120,7 +80,7 @@ _CSS = """
 """
 
 
-def _add_routes(app: FastAPI, service: Service, files: _Files) -> None:
+def _add_routes(app: FastAPI, service: Service, files: PageFiles) -> None:
     """Take the place of Gradio's routes for uploads and files.
 
     Gradio's own would use the names of strangers for files, and fetch addresses.
@@ -128,12 +88,10 @@ def _add_routes(app: FastAPI, service: Service, files: _Files) -> None:
 
     @app.post(UPLOAD_PATH, include_in_schema=False)
     async def upload(files_: Annotated[list[UploadFile], File(alias='files')]) -> list[str]:
-        if await run_in_threadpool(files.size) > _MOST_STORED * service.limits.bytes:
-            raise busy()
+        if any((part.size or 0) > service.limits.bytes for part in files_):
+            raise service.limits.too_large()
         paths = []
         for part in files_:
-            if (part.size or 0) > service.limits.bytes:
-                raise service.limits.too_large()
             name = part.filename or ''
             path = files.new_folder() / stored_name(name)
             await run_in_threadpool(store, part, path)
@@ -163,7 +121,7 @@ class _Result:
     previews: tuple[str, str] | None
 
 
-def _blocks(service: Service, files: _Files) -> Any:
+def _blocks(service: Service, files: PageFiles) -> Any:
     import gradio as gr
     from gradio.data_classes import FileData
 
@@ -295,7 +253,7 @@ def _blocks(service: Service, files: _Files) -> Any:
                 megabytes=limits.bytes / 2**20,
                 megapixels=limits.pixels / 1e6,
                 frames=limits.frames,
-                hours=_KEEP_SECONDS / 3600,
+                hours=KEEP_SECONDS / 3600,
             )
         )
         previews = gr.State([])
@@ -313,7 +271,7 @@ def _plain(text: str) -> str:
     return ''.join(f'\\{c}' if c in r'\`*_{}[]<>()#+-!|&~$' else c for c in ' '.join(text.split()))
 
 
-def _tidy_while_running(app: FastAPI, files: _Files) -> None:
+def _tidy_while_running(app: FastAPI, files: PageFiles) -> None:
     """Remove old files now and then."""
     others = app.router.lifespan_context
 

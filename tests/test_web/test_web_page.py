@@ -23,7 +23,10 @@ from fastapi.testclient import TestClient
 
 from dualattn_mm.utils.errors import UserError
 from dualattn_mm.web.app import create_app
+from dualattn_mm.web.limits import Limits
 from dualattn_mm.web.page import add_page
+from dualattn_mm.web.page_files import PageFiles
+from dualattn_mm.web.service import Service
 from dualattn_mm.web.upload import colorize_upload
 
 BROWSER = shutil.which('chromium') or shutil.which('chromium-browser')
@@ -57,7 +60,10 @@ def upload(client, data, name):
 
 def join(client, *paths):
     """Ask Gradio for the colorized files, as its page does."""
-    files = [{'path': path, 'meta': {'_type': 'gradio.FileData'}} for path in paths]
+    files = [
+        {'path': path, 'meta': {'_type': 'gradio.FileData'}}
+        for path in paths
+    ]
     config = client.get('/config').json()
     calls = config['dependencies']
     call = next(call for call in calls if 'click' in (event for _, event in call['targets']))
@@ -150,7 +156,7 @@ def test_only_what_was_uploaded_is_colorized(client, service, worker):
 def test_a_pattern_or_a_folder_is_not_colorized(worker, tmp_path, name):
     (tmp_path / 'a').mkdir()
     (tmp_path / 'a' / 'upload.png').write_bytes(png())
-    with pytest.raises(UserError, match='it is no file'):
+    with pytest.raises(UserError, match='there is no such file'):
         colorize_upload(worker.pipe, tmp_path / name, tmp_path / 'out')
 
 
@@ -183,6 +189,37 @@ def test_other_routes_of_gradio_are_closed(client, path):
     assert client.get('/docs').status_code == 404
 
 
+def test_many_files_may_have_the_size_of_several(client):
+    files = [('files', (name, bytes(120_000))) for name in ('a.png', 'b.png', 'c.png')]
+    response = client.post('/gradio_api/upload', files=files)
+    assert response.status_code == 200, response.text
+    assert [Path(path).stat().st_size for path in response.json()] == [120_000] * 3
+
+
+@pytest.mark.parametrize('path', ['queue/join', 'upload'])
+def test_a_request_that_does_not_arrive_is_refused(worker, tmp_path, path):
+    sent = []
+
+    async def stalled():
+        await asyncio.sleep(60)
+
+    async def send(message):
+        sent.append(message)
+
+    app = create_app(Service(worker, Limits(seconds=0.05), tmp_path))
+    add_page(app, Service(worker, Limits(seconds=0.05), tmp_path))
+    kind = (b'content-type', b'multipart/form-data; boundary=x')
+    scope = {
+        'type': 'http',
+        'method': 'POST',
+        'path': f'/gradio_api/{path}',
+        'query_string': b'',
+        'headers': [(b'host', b'x'), kind],
+    }
+    asyncio.run(app(scope, stalled, send))
+    assert sent[0]['status'] == 408
+
+
 def test_old_files_are_removed(client, service, monkeypatch):
     path = Path(upload(client, b'content', 'a.png'))
     new = Path(upload(client, b'content', 'a.png'))
@@ -198,6 +235,22 @@ def test_old_files_are_removed(client, service, monkeypatch):
     files.tidy()
     assert (path.exists(), new.exists()) == (False, True)
     assert str(path) not in files.names
+
+
+def test_files_may_vanish_while_they_are_counted(tmp_path, monkeypatch):
+    files, lstat = PageFiles(tmp_path, 1), os.lstat
+    for _ in range(3):
+        (files.new_folder() / 'upload').write_bytes(b'abc')
+
+    def lstat_while_all_are_deleted(path):
+        size = lstat(path)
+        if os.path.basename(path) == 'upload':
+            monkeypatch.setattr(os, 'lstat', lstat)
+            files.remove(os.listdir(tmp_path))
+        return size
+
+    monkeypatch.setattr(os, 'lstat', lstat_while_all_are_deleted)
+    assert files.room() == 64 - 3
 
 
 # ---- in the browser ----
@@ -297,6 +350,9 @@ def test_many_photos_in_the_browser(page, worker):
     button(page, 'Colorize').click()
     name, data = download(page, 'Download all 2 results')
     assert name == 'colorized.zip'
+    page.get_by_role('button', name=re.compile('Thumbnail 2')).click()
+    second = f'{worker.tasks[1]["folder"]}/before.png'
+    page.wait_for_function(f"[...document.images].some(i => i.src.endsWith('{second}'))")
     archive = zipfile.ZipFile(io.BytesIO(data))
     assert archive.namelist() == ['a.png', 'b.png']
     for stored, (_, original) in zip(archive.namelist(), files, strict=False):
