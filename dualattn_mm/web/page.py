@@ -15,9 +15,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 
 from .guard import UPLOAD_PATH, Guard
-from .limits import Refused
+from .limits import Refused, full
 from .page_files import KEEP_SECONDS, PageFiles
-from .service import Service, store, stored_name
+from .service import Service, shown_name, store, stored_name
 
 _WATCHABLE = ('.mp4', '.m4v', '.mov', '.webm')  # what browsers play
 _TIDY_SECONDS = 300
@@ -34,7 +34,8 @@ _BUNDLED = (
 )
 _LIMITS = (
     'At most {megabytes:g} MB per file, {megapixels:g} million pixels per photo and {frames:,} '
-    'frames per film. Files are deleted after {hours:g} hour, and none leaves this server.'
+    'frames per film; a file that takes longer than {seconds:g} seconds is given up. Files are '
+    'deleted {hours:g} hour after their last use, and none leaves this server.'
 )
 
 
@@ -95,7 +96,7 @@ def _add_routes(app: FastAPI, service: Service, files: PageFiles) -> None:
             name = part.filename or ''
             path = files.new_folder() / stored_name(name)
             await run_in_threadpool(store, part, path)
-            files.names[str(path)] = Path(name).name
+            files.names[str(path)] = shown_name(name)
             paths.append(str(path))
         return paths
 
@@ -126,48 +127,77 @@ def _blocks(service: Service, files: PageFiles) -> Any:
     from gradio.data_classes import FileData
 
     async def colorize(
-        paths: list[str],
+        chosen: list[tuple[str, str]],
         saturation: float,
+        before: list[str],
         progress: Any = gr.Progress(),  # noqa: B008
     ) -> AsyncIterator[tuple]:
-        if not paths:
-            raise gr.Error('Choose a photo or a film first.')
-        results: list[_Result] = []
-        notes: list[str] = []
-        for index, path in enumerate(paths):
-            name = files.names.get(path)
-            if name is None:  # none of the unguessable paths that `upload` has returned
-                notes.append('A file was deleted after an hour: choose it again.')
-                continue
-            progress((index, len(paths)), desc=name, unit='files')
-            folder = files.new_folder()
-            try:
-                done = await service.colorize(Path(path), folder, None, saturation, preview=True)
-            except Refused as refusal:
-                notes.append(f'**{_plain(name)}:** {_plain(refusal.detail)}')
-                continue
-            result = Path(done['result'])
-            previews = (done['before'], done['after']) if 'before' in done else None
-            results.append(_Result(result, Path(name).stem + result.suffix, previews))
-            if done['remark']:
-                notes.append(f'**{_plain(name)}:** {_plain(done["remark"])}')
-        yield await _shown(results, notes)
+        if not chosen:
+            raise gr.Error('Choose a photo or a film first.', print_exception=False)
+        await run_in_threadpool(files.remove, before)
+        uploads = {Path(path).parent.name for path, _ in chosen if path in files.names}
+        kept = set(uploads)
 
-    async def _shown(results: list[_Result], notes: list[str]) -> tuple:
+        def new_folder() -> Path:
+            folder = files.new_folder()
+            kept.add(folder.name)
+            return folder
+
+        with files.kept(kept):
+            yield *_shown([], [], None), []
+            results: list[_Result] = []
+            notes: list[str] = []
+            for index, (path, given) in enumerate(chosen):
+                if index:  # Gradio ends the run here if the page was closed
+                    yield *[gr.skip()] * 6, list(kept - uploads)
+                name = files.names.get(path)
+                if name is None:  # none of the paths that this server has returned
+                    name = shown_name(given)
+                    notes.append(
+                        f'**{_plain(name)}:** It was deleted after an hour: choose it again.'
+                    )
+                    continue
+                progress((index, len(chosen)), desc=name, unit='files')
+                try:
+                    if await run_in_threadpool(files.room) <= 0:
+                        raise full()
+                    done = await service.colorize(
+                        Path(path), new_folder(), None, saturation, preview=True
+                    )
+                except Refused as refusal:
+                    notes.append(f'**{_plain(name)}:** {_plain(refusal.detail)}')
+                    if refusal.status_code == full().status_code:
+                        break
+                    continue
+                result = Path(done['result'])
+                previews = (done['before'], done['after']) if 'before' in done else None
+                results.append(_Result(result, Path(name).stem + result.suffix, previews))
+                if done['remark']:
+                    notes.append(f'**{_plain(name)}:** {_plain(done["remark"])}')
+            download = results[0].path if results else None
+            if len(results) > 1:
+                size = sum(result.path.stat().st_size for result in results)
+                if size > await run_in_threadpool(files.room):
+                    download = None
+                    notes.append('The store has no room for the ZIP file: choose fewer files.')
+                else:
+                    download = new_folder() / 'colorized.zip'
+                    await run_in_threadpool(_zip, results, download)
+            yield *_shown(results, notes, download), list(kept - uploads)
+
+    def _shown(results: list[_Result], notes: list[str], download: Path | None) -> tuple:
         photos = [result for result in results if result.previews]
         films = [result.path for result in results if not result.previews]
         watchable = [str(path) for path in films if path.suffix in _WATCHABLE][:1]
         if others := len(films) - len(watchable):
             notes.append(f'Films that can only be watched after the download: {others}')
-        if results:
-            path = results[0].path if len(results) == 1 else await run_in_threadpool(_zip, results)
-            label = (
-                f'Download {"the result" if len(results) == 1 else f"all {len(results)} results"}'
-            )
-            files.names[str(path)] = results[0].name if len(results) == 1 else 'colorized.zip'
-            download = gr.DownloadButton(label, str(path), visible=True)
+        if download:
+            only = len(results) == 1
+            label = f'Download {"the result" if only else f"all {len(results)} results"}'
+            files.names[str(download)] = results[0].name if only else 'colorized.zip'
+            button = gr.DownloadButton(label, str(download), visible=True)
         else:
-            download = gr.DownloadButton(visible=False)
+            button = gr.DownloadButton(visible=False)
         first = photos[0].previews if photos else None
         return (
             [result.previews for result in photos],
@@ -178,12 +208,11 @@ def _blocks(service: Service, files: PageFiles) -> Any:
                 selected_index=None,
             ),
             gr.Video(watchable[0] if watchable else None, visible=bool(watchable)),
-            download,
+            button,
             gr.Markdown('\n\n'.join(notes), visible=bool(notes)),
         )
 
-    def _zip(results: list[_Result]) -> Path:
-        path = files.new_folder() / 'colorized.zip'
+    def _zip(results: list[_Result], path: Path) -> None:
         used: set[str] = set()
         with zipfile.ZipFile(path, 'w') as archive:  # photos are compressed already
             for result in results:
@@ -194,7 +223,6 @@ def _blocks(service: Service, files: PageFiles) -> Any:
                     name = f'{stem}-{number}{suffix}'
                 used.add(name.lower())
                 archive.write(result.path, name)
-        return path
 
     def select(event: gr.SelectData, previews: list[tuple[str, str]]) -> Any:
         return gr.ImageSlider(previews[event.index])
@@ -211,7 +239,9 @@ def _blocks(service: Service, files: PageFiles) -> Any:
             height=170,
         )
         # Gradio's makes an empty file for each, and wants their suffixes.
-        chosen.preprocess = lambda payload: [file.path for file in payload.root] if payload else []
+        chosen.preprocess = lambda payload: [
+            (file.path, file.orig_name or 'file') for file in (payload.root if payload else [])
+        ]
         with gr.Row(equal_height=True):
             saturation = gr.Slider(
                 0,
@@ -253,14 +283,15 @@ def _blocks(service: Service, files: PageFiles) -> Any:
                 megabytes=limits.bytes / 2**20,
                 megapixels=limits.pixels / 1e6,
                 frames=limits.frames,
+                seconds=limits.seconds,
                 hours=KEEP_SECONDS / 3600,
             )
         )
-        previews = gr.State([])
-        outputs = [previews, slider, gallery, film, download, notes]
+        previews, before = gr.State([]), gr.State([])
+        outputs = [previews, slider, gallery, film, download, notes, before]
         events = dict(api_visibility='private', concurrency_limit=limits.requests)
-        for trigger in (start.click, saturation.release):
-            trigger(colorize, [chosen, saturation], outputs, show_progress_on=[chosen], **events)
+        inputs = [chosen, saturation, before]
+        start.click(colorize, inputs, outputs, show_progress_on=[chosen], **events)
         gallery.select(select, previews, slider, show_progress='hidden', **events)
     blocks.queue(max_size=limits.requests, api_open=False)
     return blocks

@@ -59,7 +59,7 @@ def colorize_upload(
     if saturation is not None:
         check_saturation(saturation)
     if not source.is_file():
-        raise UserError('it is no file')
+        raise UserError('there is no such file')
     if is_film(source) and suffix is not None:
         raise UserError('a format was given, but a film keeps its own')
     output = folder if suffix is None else folder / f'colorized{suffix}'

@@ -16,10 +16,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from processes import wait_until
 
 pytest.importorskip('gradio', reason='Gradio is not installed (bash tools/env.sh web)')
+import httpx
 import uvicorn
 from fastapi.testclient import TestClient
+from starlette.concurrency import run_in_threadpool
 
 from dualattn_mm.utils.errors import UserError
 from dualattn_mm.web.app import create_app
@@ -61,13 +64,13 @@ def upload(client, data, name):
 def join(client, *paths):
     """Ask Gradio for the colorized files, as its page does."""
     files = [
-        {'path': path, 'meta': {'_type': 'gradio.FileData'}}
+        {'path': path, 'orig_name': 'x_y.png', 'meta': {'_type': 'gradio.FileData'}}
         for path in paths
     ]
     config = client.get('/config').json()
     calls = config['dependencies']
     call = next(call for call in calls if 'click' in (event for _, event in call['targets']))
-    body = {'data': [files, 1.0], 'fn_index': call['id'], 'session_hash': 'abc'}
+    body = {'data': [files, 1.0, None], 'fn_index': call['id'], 'session_hash': 'abc'}
     return client.post('/gradio_api/queue/join', json=body)
 
 
@@ -147,7 +150,7 @@ def test_only_what_was_uploaded_is_colorized(client, service, worker):
     victim = Path(upload(client, png(), 'a.png'))
     other = victim.with_name('other.png')
     other.write_bytes(png())
-    assert 'A file was deleted after an hour: choose it again.' in run(client, str(other))
+    assert 'It was deleted after an hour: choose it again.' in run(client, str(other))
     assert not worker.tasks
     assert 'Download the result' in run(client, str(victim))
 
@@ -194,6 +197,84 @@ def test_many_files_may_have_the_size_of_several(client):
     response = client.post('/gradio_api/upload', files=files)
     assert response.status_code == 200, response.text
     assert [Path(path).stat().st_size for path in response.json()] == [120_000] * 3
+
+
+def test_a_full_store_takes_and_makes_no_more_files(client, worker):
+    path = upload(client, png(), 'a.png')
+    client.app.state.page_files._most = 2000
+    response = client.post('/gradio_api/upload', files={'files': ('b.png', png())})
+    full = 'The store is full. Files are deleted after an hour: try again later.'
+    assert (response.status_code, response.json()) == (507, {'detail': full})
+    assert 'The store is full' in run(client, path)
+    assert not worker.tasks
+
+
+def test_no_zip_file_is_made_without_room_for_it(client, monkeypatch):
+    paths = [upload(client, png(), 'a.png') for _ in range(2)]
+    monkeypatch.setattr(client.app.state.page_files, 'room', lambda: 1)
+    shown = run(client, *paths)
+    assert 'The store has no room for the ZIP file' in shown
+    assert 'Download' not in shown
+
+
+def test_a_new_run_replaces_the_results_of_the_one_before(client):
+    path = upload(client, png(), 'a.png')
+    folder = client.app.state.page_files.folder
+    first = run(client, path) and set(folder.iterdir())
+    second = run(client, path) and set(folder.iterdir())
+    assert first & second == {Path(path).parent}
+    assert len(second) == len(first) == 2
+
+
+def age(folder):
+    """Make everything in a folder older than an hour."""
+    for path in folder.iterdir():
+        os.utime(path, (1e9, 1e9))
+
+
+def test_the_files_of_a_run_are_kept_until_an_hour_after_it(client, worker):
+    files, call = client.app.state.page_files, worker.call
+
+    async def for_hours(task, seconds):
+        answer = await call(task, seconds)
+        age(files.folder)
+        files.tidy()
+        return answer
+
+    worker.call = for_hours
+    paths = [upload(client, png(seed=seed), 'a.png') for seed in range(3)]
+    assert 'Download all 3 results' in run(client, *paths)
+    before = set(files.folder.iterdir())
+    files.tidy()
+    assert set(files.folder.iterdir()) == before
+
+
+def test_a_file_that_was_deleted_has_to_be_chosen_again(client):
+    path = upload(client, png(), 'a.png')
+    files = client.app.state.page_files
+    age(files.folder)
+    files.tidy()
+    shown = json.loads(run(client, path))['data']
+    notes = [value['value'] for value in shown if value and 'deleted' in str(value)]
+    assert notes == [r'**x\_y.png:** It was deleted after an hour: choose it again.']
+
+
+def test_nothing_chosen_is_no_error_of_the_server(client, capfd):
+    assert 'Choose a photo or a film first.' in run(client)
+    assert 'Traceback' not in capfd.readouterr().err
+
+
+def test_a_name_that_no_answer_can_contain(client):
+    body = (
+        b'--x\r\nContent-Disposition: form-data; name="files"; filename="\\ud800.png"\r\n\r\n'
+        + png()
+        + b'\r\n--x--\r\n'
+    )
+    kind = {'content-type': 'multipart/form-data; boundary=x; charset=unicode_escape'}
+    (path,) = client.post('/gradio_api/upload', content=body, headers=kind).json()
+    assert client.app.state.page_files.names[path] == '?.png'
+    assert client.get(f'/gradio_api/file={path}').status_code == 200
+    assert 'Download the result' in run(client, path)
 
 
 @pytest.mark.parametrize('path', ['queue/join', 'upload'])
@@ -251,6 +332,34 @@ def test_files_may_vanish_while_they_are_counted(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, 'lstat', lstat_while_all_are_deleted)
     assert files.room() == 64 - 3
+
+
+def test_a_closed_page_ends_its_run(app, address, worker):
+    entered, go, call = threading.Event(), threading.Event(), worker.call
+
+    async def when_told(task, seconds):
+        entered.set()
+        await run_in_threadpool(go.wait)
+        return await call(task, seconds)
+
+    worker.call = when_told
+    gradio = next(route.app for route in app.routes if hasattr(route, 'app') and route.path == '')
+    queue = gradio.get_blocks()._queue
+    try:
+        with httpx.Client(base_url=address, timeout=None) as client:
+            join(client, *(upload(client, png(), 'a.png') for _ in range(3)))
+            with client.stream('GET', '/gradio_api/queue/data?session_hash=abc') as lines:
+                texts = lines.iter_lines()  # when it is collected, the connection is closed
+                next(texts)
+                entered.wait()
+        wait_until(
+            lambda: not any(event.alive for events in queue.active_jobs for event in events or ()),
+            'Gradio knows that the page is closed',
+        )
+    finally:
+        go.set()
+    wait_until(lambda: not any(queue.active_jobs), 'the run ends')
+    assert len(worker.tasks) == 1
 
 
 # ---- in the browser ----
@@ -314,6 +423,7 @@ def test_one_photo_in_the_browser(page, worker):
     button(page, 'Colorize').click()
     name, data = download(page, 'Download the result')
     assert name == 'My photo.png'
+    assert len(worker.tasks) == 1, 'typing the saturation starts no run of its own'
     expected = worker.pipe(Image.open(io.BytesIO(png())), 0.5)
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(data))), np.asarray(expected))
     # Before and after.
