@@ -10,10 +10,10 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from ..utils.image_io import OUTPUT_FORMATS, SUFFIXES
 from ..version import __version__
+from .hosts import KnownHosts
 from .intake import Intake
 from .limits import Refused
 from .service import Service, store, stored_name
@@ -70,8 +70,7 @@ def create_app(service: Service, hosts: list[str] | None = None) -> FastAPI:
 
     Args:
         service: colorizes the uploads.
-        hosts: the host names by which the server may be called; None accepts all. Without such a
-            list, a page of a stranger could call a server on this machine under a name of its own.
+        hosts: the host names by which the server may be called; None accepts all.
     """
     app = FastAPI(
         title='dualattn_mm',
@@ -84,7 +83,7 @@ def create_app(service: Service, hosts: list[str] | None = None) -> FastAPI:
     app.state.stores = {}
     app.add_middleware(Intake, limits=service.limits, stores=app.state.stores)
     if hosts is not None:
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)
+        app.add_middleware(KnownHosts, hosts=hosts)
 
     @app.exception_handler(RequestValidationError)
     async def one_sentence(request: Request, error: RequestValidationError) -> JSONResponse:

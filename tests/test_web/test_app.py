@@ -172,16 +172,30 @@ def test_health_version_and_description(client):
     assert version['limits']['frames'] == 3
     description = client.get('/api/openapi.json').json()
     operation = description['paths']['/api/colorize']['post']
-    assert {'200', '408', '413', '415', '422', '503', '504'} == set(operation['responses'])
+    assert {'200', '408', '413', '415', '422', '503', '504'} == set(
+        operation['responses']
+    )
     for page in ('/docs', '/redoc', '/openapi.json', '/api/colorize'):
         assert client.get(page).status_code in (404, 405)
 
 
 def test_only_known_hosts_are_answered(service):
-    app = create_app(service, ['localhost', '127.0.0.1'])
-    for host, status in (('localhost:7860', 200), ('evil.example', 400)):
-        with TestClient(app, base_url=f'http://{host}') as client:
-            assert client.get('/api/health').status_code == status
+    app = create_app(service, ['localhost', '127.0.0.1', '[::1]', 'Photos.example'])
+    hosts = {
+        'localhost:7860': 200,
+        'LOCALHOST': 200,
+        '[::1]:7860': 200,
+        'photos.example': 200,
+        'evil.example': 400,
+        'localhost.evil.example': 400,
+        'evil.example:localhost': 400,
+        '': 400,
+    }
+    with TestClient(app) as client:
+        for host, status in hosts.items():
+            response = client.get('/api/health', headers={'host': host})
+            assert response.status_code == status, host
+            assert status == 200 or 'does not answer to this name' in response.json()['detail']
 
 
 class Slow:

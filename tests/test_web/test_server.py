@@ -22,6 +22,7 @@ from dualattn_mm.apis import ColorizationPipeline
 from dualattn_mm.cli.main import main
 
 pytest.importorskip('fastapi', reason="needs the extra 'web'")
+from dualattn_mm.web import run as web_run
 from dualattn_mm.web import service
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -151,6 +152,36 @@ def test_an_address_in_use_is_one_line(capsys):
     out, err = capsys.readouterr()
     assert (out, err.count('\n')) == ('', 1)
     assert f'cannot listen on 127.0.0.1, port {port} (Address already in use)' in err
+
+
+@pytest.mark.parametrize(
+    ('host', 'allowed', 'known', 'unknown'),
+    [
+        ('127.0.0.1', [], 'localhost', 'photos.example'),
+        ('127.0.0.1', ['a.example', 'photos.example'], 'photos.example', 'evil.example'),
+        ('0.0.0.0', [], None, None),
+        ('0.0.0.0', ['photos.example'], 'photos.example', 'evil.example'),
+    ],
+)
+def test_names_of_a_reverse_proxy_can_be_allowed(monkeypatch, host, allowed, known, unknown):
+    found = []
+
+    async def serve(settings, limits, listener, page, hosts, ready):
+        found.append(hosts)
+
+    monkeypatch.setattr(web_run, '_serve', serve)
+    options = [word for name in allowed for word in ('--allow-host', name)]
+    assert main(['serve', '--no-page', '--port', '0', '--host', host, *options]) == 0
+    (hosts,) = found
+    assert (hosts is None) == (known is None)
+    if known:
+        assert known in hosts
+        assert unknown not in hosts
+
+
+def test_an_address_is_no_name_to_allow(capsys):
+    assert main(['serve', '--no-page', '--allow-host', 'https://photos.example']) == 2
+    assert 'is not a host name, such as photos.example.org' in capsys.readouterr().err
 
 
 def test_missing_gradio_is_one_line_that_names_the_extra(capsys, monkeypatch):
