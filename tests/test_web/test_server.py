@@ -1,5 +1,7 @@
 """`dualattn serve` as a process: its start, its end, and a file that crashes or takes too long."""
 
+import asyncio
+import contextlib
 import io
 import json
 import os
@@ -20,8 +22,10 @@ from skimage.data import chelsea
 
 from dualattn_mm.apis import ColorizationPipeline
 from dualattn_mm.cli.main import main
+from dualattn_mm.utils.errors import UserError
 
 pytest.importorskip('fastapi', reason="needs the extra 'web'")
+from dualattn_mm.web import process as web_process
 from dualattn_mm.web import run as web_run
 from dualattn_mm.web import service
 
@@ -182,6 +186,26 @@ def test_names_of_a_reverse_proxy_can_be_allowed(monkeypatch, host, allowed, kno
 def test_an_address_is_no_name_to_allow(capsys):
     assert main(['serve', '--no-page', '--allow-host', 'https://photos.example']) == 2
     assert 'is not a host name, such as photos.example.org' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(('length', 'starts'), [(100_000, True), (2**24, False)])
+def test_weights_may_have_long_metadata(tmp_path, monkeypatch, length, starts):
+    (tmp_path / 'fake').mkdir()
+    about = f"print('{{\"notes\": \"' + 'x' * {length} + '\"}}', flush=True)"
+    (tmp_path / 'fake' / 'worker.py').write_text(about)
+    monkeypatch.setattr(web_process, '__package__', 'fake')
+    monkeypatch.setattr(web_process, '_PACKAGES', tmp_path)
+    worker = web_process.WorkerProcess({}, tmp_path)
+
+    async def start():
+        try:
+            await worker.start()
+        finally:
+            await worker.stop()
+
+    with contextlib.nullcontext() if starts else pytest.raises(UserError, match='cannot start'):
+        asyncio.run(start())
+    assert len(worker.about.get('notes', '')) == (length if starts else 0)
 
 
 def test_missing_gradio_is_one_line_that_names_the_extra(capsys, monkeypatch):
