@@ -192,6 +192,11 @@ def test_other_routes_of_gradio_are_closed(client, path):
     assert client.get('/docs').status_code == 404
 
 
+def test_the_page_has_the_address_of_the_reverse_proxy(client):
+    headers = {'x-forwarded-host': 'photos.example', 'x-forwarded-proto': 'https'}
+    assert client.get('/config', headers=headers).json()['root'] == 'https://photos.example'
+
+
 def test_many_files_may_have_the_size_of_several(client):
     files = [('files', (name, bytes(120_000))) for name in ('a.png', 'b.png', 'c.png')]
     response = client.post('/gradio_api/upload', files=files)
