@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 
 from ..utils.arguments import natural
 from ..utils.command import DONE
@@ -18,8 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.description = (
         'Serve a page for colorizing photos and videos in the browser, and a REST interface. '
-        'Uploads of the REST interface are deleted after the answer, those of the page after an '
-        'hour. Nothing is sent to other servers.'
+        'Uploads of the REST interface are deleted after the answer, those of the page an hour '
+        'after their last use. Nothing is sent to other servers.'
     )
     add = parser.add_argument
     add(
@@ -30,6 +31,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '0.0.0.0 from all networks. There is no login',
     )
     add('--port', type=int, default=7860, help='port to listen on (default: %(default)s)')
+    add(
+        '--allow-host',
+        type=_host_name,
+        action='append',
+        default=[],
+        metavar='NAME',
+        help='also answer requests that call the server by this name, which is that of a reverse '
+        'proxy; repeatable. Other names are then refused, whatever the --host',
+    )
     add('--no-page', action='store_true', help='serve the REST interface only')
     add_network_arguments(parser)
     limits = parser.add_argument_group('limits', 'Uploads beyond a limit are refused.')
@@ -93,5 +103,13 @@ def run(args: argparse.Namespace) -> int:
     config = None if args.config is None else os.path.abspath(find_config(args.config))
     weights = None if args.weights is None else os.path.abspath(args.weights)
     settings = dict(weights=weights, config=config, device=args.device, size=args.size)
-    serve(settings, limits, args.host, args.port, not args.no_page, print_line)
+    serve(settings, limits, args.host, args.port, not args.no_page, args.allow_host, print_line)
     return DONE
+
+
+def _host_name(text: str) -> str:
+    if not re.fullmatch(r'[\w.-]+|\[[0-9a-fA-F:.]+\]', text):
+        raise argparse.ArgumentTypeError(
+            f'{text!r} is not a host name, such as photos.example.org without a port'
+        )
+    return text

@@ -10,13 +10,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from ..utils.image_io import OUTPUT_FORMATS, SUFFIXES
 from ..version import __version__
+from .hosts import KnownHosts
 from .intake import Intake
 from .limits import Refused
-from .service import Service, store, stored_name
+from .service import Service, shown_name, store, stored_name
 
 _DESCRIPTION = """
 Colorize photos and videos. Results keep the size and the lightness of the original.
@@ -27,10 +27,12 @@ Colorize photos and videos. Results keep the size and the lightness of the origi
 _MEDIA_TYPES = {'.webp': 'image/webp', '.mkv': 'video/x-matroska'}
 # Shown in the description of the interface.
 _STATUSES = {
+    400: 'The body of the request cannot be read, or the server does not answer to this name.',
     408: 'The upload took too long.',
     413: 'The file has too many bytes, pixels or frames.',
     415: 'The file is not a photo or a video of a supported format.',
     422: 'The file is damaged, or an argument is wrong.',
+    500: 'An internal error.',
     503: 'The server is busy; the header Retry-After says when to try again.',
     504: 'Colorizing took too long.',
 }
@@ -70,8 +72,7 @@ def create_app(service: Service, hosts: list[str] | None = None) -> FastAPI:
 
     Args:
         service: colorizes the uploads.
-        hosts: the host names by which the server may be called; None accepts all. Without such a
-            list, a page of a stranger could call a server on this machine under a name of its own.
+        hosts: the host names by which the server may be called; None accepts all.
     """
     app = FastAPI(
         title='dualattn_mm',
@@ -81,15 +82,20 @@ def create_app(service: Service, hosts: list[str] | None = None) -> FastAPI:
         redoc_url=None,
         openapi_url='/api/openapi.json',
     )
-    app.add_middleware(Intake, limits=service.limits)
+    app.state.stores = {}
+    app.add_middleware(Intake, limits=service.limits, stores=app.state.stores)
     if hosts is not None:
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts, www_redirect=False)
+        app.add_middleware(KnownHosts, hosts=hosts)
 
     @app.exception_handler(RequestValidationError)
     async def one_sentence(request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         place = '.'.join(map(str, first['loc'][1:]))
         return JSONResponse({'detail': f'{place}: {first["msg"]}.'}, 422)
+
+    @app.exception_handler(Exception)
+    async def internal(request: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({'detail': 'An internal error, which the log of the server has.'}, 500)
 
     def folder() -> Iterator[Path]:
         with service.new_folder() as path:
@@ -102,7 +108,7 @@ def create_app(service: Service, hosts: list[str] | None = None) -> FastAPI:
         responses={
             200: {
                 'description': 'The colorized file. The header Remark, if there is one, says what '
-                'of the file was damaged or not kept.',
+                'of the file was damaged or not kept; it is percent-encoded.',
                 'content': {'image/*': {}, 'video/*': {}},
             },
             **{
@@ -134,6 +140,8 @@ def create_app(service: Service, hosts: list[str] | None = None) -> FastAPI:
             ),
         ] = None,
     ) -> FileResponse:
+        if len((await request.form()).getlist('file')) > 1:
+            raise Refused(422, 'file: a request has only one.')
         suffix = _suffix_of(format)
         source = folder / stored_name(file.filename or '')
         await run_in_threadpool(store, file, source)
@@ -141,10 +149,13 @@ def create_app(service: Service, hosts: list[str] | None = None) -> FastAPI:
             source, folder / 'out', suffix, saturation, is_gone=request.is_disconnected
         )
         result = Path(done['result'])
-        name = f'{Path(file.filename or "colorized").stem}{result.suffix}'
+        stem = Path(shown_name(file.filename or '') or 'colorized').stem
         headers = {'Remark': quote(done['remark'], safe=' ;:,.()')} if done['remark'] else {}
         return FileResponse(
-            result, filename=name, headers=headers, media_type=_MEDIA_TYPES.get(result.suffix)
+            result,
+            filename=f'{stem}{result.suffix}',
+            headers=headers,
+            media_type=_MEDIA_TYPES.get(result.suffix),
         )
 
     @app.get('/api/health', summary='Tell whether the server works')

@@ -19,6 +19,7 @@ _ALLOWED = re.compile(
     r'|/gradio_api/(upload|upload_progress|startup-events|theme\.css|reset|cancel|info|app_id)'
     r'|/gradio_api/(queue/(join|data)|heartbeat/[a-z0-9]+|file=.+)'
 )
+_STORED = re.compile(r'[0-9a-f]{32}/[a-z0-9.]+')  # uploads and results, in the folder of the page
 _POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
     "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; media-src 'self' blob:; "
@@ -30,8 +31,9 @@ _POLICY = (
 class Guard:
     """An ASGI application in front of the one with the page.
 
-    Requests that the page does not send are answered with 404. A request that names a file which
-    is not in `folder`, or an address, is answered with 400: Gradio would read or fetch it.
+    Requests that the page does not send are answered with 404. A request that names a folder, a
+    pattern, an address or a file which is not in `folder` is answered with 400: Gradio or the
+    pipeline would read or fetch it.
 
     Args:
         app: the application.
@@ -84,11 +86,14 @@ class Guard:
         return not isinstance(value, list) or all(map(self._all_uploaded, value))
 
     def _is_uploaded(self, path: Any) -> bool:
+        """Tell whether a path is that of an upload or a result, or was it until the deletion."""
+        if not isinstance(path, str) or '\0' in path or not os.path.isabs(path):
+            return False
+        real = os.path.realpath(path)
         return (
-            isinstance(path, str)
-            and os.path.isabs(path)
-            and '\0' not in path
-            and os.path.realpath(path).startswith(self._folder + os.sep)
+            real.startswith(self._folder + os.sep)
+            and _STORED.fullmatch(real[len(self._folder) + 1 :]) is not None
+            and (os.path.isfile(real) or not os.path.lexists(real))
         )
 
 

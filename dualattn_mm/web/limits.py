@@ -44,3 +44,8 @@ class Refused(HTTPException):
 def busy() -> Refused:
     """Return the refusal of a server that has too much to do."""
     return Refused(503, 'The server is busy. Try again in a few seconds.')
+
+
+def full() -> Refused:
+    """Return the refusal of a page that keeps as many files as it may."""
+    return Refused(507, 'The store is full. Files are deleted after an hour: try again later.')

@@ -3,28 +3,24 @@
 import asyncio
 import contextlib
 import os
-import shutil
-import time
-import uuid
 import zipfile
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import FastAPI, File, UploadFile
 from fastapi.responses import FileResponse, PlainTextResponse
 from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
 
 from .guard import UPLOAD_PATH, Guard
-from .limits import Refused, busy
-from .service import Service, store, stored_name
+from .limits import Refused, full
+from .page_files import KEEP_SECONDS, PageFiles
+from .service import Service, shown_name, store, stored_name
 
 _WATCHABLE = ('.mp4', '.m4v', '.mov', '.webm')  # what browsers play
-_KEEP_SECONDS = 3600
 _TIDY_SECONDS = 300
-# All uploads and results on disk, as a multiple of the largest upload.
-_MOST_STORED = 64
 
 _INTRODUCTION = """
 # Colorize photos and films
@@ -38,50 +34,14 @@ _BUNDLED = (
 )
 _LIMITS = (
     'At most {megabytes:g} MB per file, {megapixels:g} million pixels per photo and {frames:,} '
-    'frames per film. Files are deleted after {hours:g} hour, and none leaves this server.'
+    'frames per film; a file that takes longer than {seconds:g} seconds is given up. Files are '
+    'deleted {hours:g} hour after their last use, and none leaves this server.'
 )
-
-
-@dataclass
-class _Files:
-    """The files of the page.
-
-    folder: where they are.
-    names: the names that uploads and results have for the user, by path. On disk they have others.
-    """
-
-    folder: Path
-    names: dict[str, str] = field(default_factory=dict)
-
-    def new_folder(self) -> Path:
-        path = self.folder / uuid.uuid4().hex
-        path.mkdir(parents=True)
-        return path
-
-    def size(self) -> int:
-        """Return the number of bytes of all files."""
-        total = 0
-        for path in self.folder.rglob('*'):
-            with contextlib.suppress(FileNotFoundError):  # `tidy` has just removed it
-                total += path.stat().st_size if path.is_file() else 0
-        return total
-
-    def tidy(self) -> None:
-        """Remove what is older than an hour."""
-        for path in self.folder.iterdir():
-            if time.time() - path.stat().st_mtime > _KEEP_SECONDS:
-                if path.is_dir():
-                    shutil.rmtree(path, ignore_errors=True)
-                else:
-                    path.unlink(missing_ok=True)
-        for name in list(self.names):  # the event loop adds some meanwhile
-            if not os.path.exists(name):
-                self.names.pop(name, None)
 
 
 def add_page(app: FastAPI, service: Service) -> None:
     """Add the page to the application of `create_app`, at '/'."""
-    files = _Files(service.folder.resolve() / 'page')
+    files = PageFiles(service.folder.resolve() / 'page', service.limits.bytes)
     files.folder.mkdir()
     os.environ.update(
         GRADIO_ANALYTICS_ENABLED='False',
@@ -111,7 +71,9 @@ def add_page(app: FastAPI, service: Service) -> None:
     blocks.has_launched = True  # else a mounted page of Gradio 6 reads any path in a request
     _tidy_while_running(app, files)
     app.state.page_files = files
-    app.add_middleware(Guard, folder=files.folder)
+    app.state.stores[UPLOAD_PATH] = files.room
+    # Behind the others, which limit what it reads; `add_middleware` would put it before them.
+    app.user_middleware.append(Middleware(Guard, folder=files.folder))
 
 
 _CSS = """
@@ -119,7 +81,7 @@ _CSS = """
 """
 
 
-def _add_routes(app: FastAPI, service: Service, files: _Files) -> None:
+def _add_routes(app: FastAPI, service: Service, files: PageFiles) -> None:
     """Take the place of Gradio's routes for uploads and files.
 
     Gradio's own would use the names of strangers for files, and fetch addresses.
@@ -127,16 +89,14 @@ def _add_routes(app: FastAPI, service: Service, files: _Files) -> None:
 
     @app.post(UPLOAD_PATH, include_in_schema=False)
     async def upload(files_: Annotated[list[UploadFile], File(alias='files')]) -> list[str]:
-        if await run_in_threadpool(files.size) > _MOST_STORED * service.limits.bytes:
-            raise busy()
+        if any((part.size or 0) > service.limits.bytes for part in files_):
+            raise service.limits.too_large()
         paths = []
         for part in files_:
-            if (part.size or 0) > service.limits.bytes:
-                raise service.limits.too_large()
             name = part.filename or ''
             path = files.new_folder() / stored_name(name)
             await run_in_threadpool(store, part, path)
-            files.names[str(path)] = Path(name).name
+            files.names[str(path)] = shown_name(name)
             paths.append(str(path))
         return paths
 
@@ -162,50 +122,82 @@ class _Result:
     previews: tuple[str, str] | None
 
 
-def _blocks(service: Service, files: _Files) -> Any:
+def _blocks(service: Service, files: PageFiles) -> Any:
     import gradio as gr
     from gradio.data_classes import FileData
 
     async def colorize(
-        paths: list[str],
+        chosen: list[tuple[str, str]],
         saturation: float,
+        before: list[str],
         progress: Any = gr.Progress(),  # noqa: B008
     ) -> AsyncIterator[tuple]:
-        if not paths:
-            raise gr.Error('Choose a photo or a film first.')
-        results: list[_Result] = []
-        notes: list[str] = []
-        for index, path in enumerate(paths):
-            name = files.names.get(path, 'file')
-            progress((index, len(paths)), desc=name, unit='files')
-            folder = files.new_folder()
-            try:
-                done = await service.colorize(Path(path), folder, None, saturation, preview=True)
-            except Refused as refusal:
-                notes.append(f'**{_plain(name)}:** {_plain(refusal.detail)}')
-                continue
-            result = Path(done['result'])
-            previews = (done['before'], done['after']) if 'before' in done else None
-            results.append(_Result(result, Path(name).stem + result.suffix, previews))
-            if done['remark']:
-                notes.append(f'**{_plain(name)}:** {_plain(done["remark"])}')
-        yield await _shown(results, notes)
+        if not chosen:
+            raise gr.Error('Choose a photo or a film first.', print_exception=False)
+        await run_in_threadpool(files.remove, before)
+        uploads = {Path(path).parent.name for path, _ in chosen if path in files.names}
+        kept = set(uploads)
 
-    async def _shown(results: list[_Result], notes: list[str]) -> tuple:
+        def new_folder() -> Path:
+            folder = files.new_folder()
+            kept.add(folder.name)
+            return folder
+
+        with files.kept(kept):
+            yield *_shown([], [], None), []
+            results: list[_Result] = []
+            notes: list[str] = []
+            for index, (path, given) in enumerate(chosen):
+                if index:  # Gradio ends the run here if the page was closed
+                    yield *[gr.skip()] * 6, list(kept - uploads)
+                name = files.names.get(path)
+                if name is None:  # none of the paths that this server has returned
+                    name = shown_name(given)
+                    notes.append(
+                        f'**{_plain(name)}:** It was deleted after an hour: choose it again.'
+                    )
+                    continue
+                progress((index, len(chosen)), desc=name, unit='files')
+                try:
+                    if await run_in_threadpool(files.room) <= 0:
+                        raise full()
+                    done = await service.colorize(
+                        Path(path), new_folder(), None, saturation, preview=True
+                    )
+                except Refused as refusal:
+                    notes.append(f'**{_plain(name)}:** {_plain(refusal.detail)}')
+                    if refusal.status_code == full().status_code:
+                        break
+                    continue
+                result = Path(done['result'])
+                previews = (done['before'], done['after']) if 'before' in done else None
+                results.append(_Result(result, Path(name).stem + result.suffix, previews))
+                if done['remark']:
+                    notes.append(f'**{_plain(name)}:** {_plain(done["remark"])}')
+            download = results[0].path if results else None
+            if len(results) > 1:
+                size = sum(result.path.stat().st_size for result in results)
+                if size > await run_in_threadpool(files.room):
+                    download = None
+                    notes.append('The store has no room for the ZIP file: choose fewer files.')
+                else:
+                    download = new_folder() / 'colorized.zip'
+                    await run_in_threadpool(_zip, results, download)
+            yield *_shown(results, notes, download), list(kept - uploads)
+
+    def _shown(results: list[_Result], notes: list[str], download: Path | None) -> tuple:
         photos = [result for result in results if result.previews]
         films = [result.path for result in results if not result.previews]
         watchable = [str(path) for path in films if path.suffix in _WATCHABLE][:1]
         if others := len(films) - len(watchable):
             notes.append(f'Films that can only be watched after the download: {others}')
-        if results:
-            path = results[0].path if len(results) == 1 else await run_in_threadpool(_zip, results)
-            label = (
-                f'Download {"the result" if len(results) == 1 else f"all {len(results)} results"}'
-            )
-            files.names[str(path)] = results[0].name if len(results) == 1 else 'colorized.zip'
-            download = gr.DownloadButton(label, str(path), visible=True)
+        if download:
+            only = len(results) == 1
+            label = f'Download {"the result" if only else f"all {len(results)} results"}'
+            files.names[str(download)] = results[0].name if only else 'colorized.zip'
+            button = gr.DownloadButton(label, str(download), visible=True)
         else:
-            download = gr.DownloadButton(visible=False)
+            button = gr.DownloadButton(visible=False)
         first = photos[0].previews if photos else None
         return (
             [result.previews for result in photos],
@@ -216,12 +208,11 @@ def _blocks(service: Service, files: _Files) -> Any:
                 selected_index=None,
             ),
             gr.Video(watchable[0] if watchable else None, visible=bool(watchable)),
-            download,
+            button,
             gr.Markdown('\n\n'.join(notes), visible=bool(notes)),
         )
 
-    def _zip(results: list[_Result]) -> Path:
-        path = files.new_folder() / 'colorized.zip'
+    def _zip(results: list[_Result], path: Path) -> None:
         used: set[str] = set()
         with zipfile.ZipFile(path, 'w') as archive:  # photos are compressed already
             for result in results:
@@ -232,7 +223,6 @@ def _blocks(service: Service, files: _Files) -> Any:
                     name = f'{stem}-{number}{suffix}'
                 used.add(name.lower())
                 archive.write(result.path, name)
-        return path
 
     def select(event: gr.SelectData, previews: list[tuple[str, str]]) -> Any:
         return gr.ImageSlider(previews[event.index])
@@ -249,7 +239,9 @@ def _blocks(service: Service, files: _Files) -> Any:
             height=170,
         )
         # Gradio's makes an empty file for each, and wants their suffixes.
-        chosen.preprocess = lambda payload: [file.path for file in payload.root] if payload else []
+        chosen.preprocess = lambda payload: [
+            (file.path, file.orig_name or 'file') for file in (payload.root if payload else [])
+        ]
         with gr.Row(equal_height=True):
             saturation = gr.Slider(
                 0,
@@ -291,14 +283,15 @@ def _blocks(service: Service, files: _Files) -> Any:
                 megabytes=limits.bytes / 2**20,
                 megapixels=limits.pixels / 1e6,
                 frames=limits.frames,
-                hours=_KEEP_SECONDS / 3600,
+                seconds=limits.seconds,
+                hours=KEEP_SECONDS / 3600,
             )
         )
-        previews = gr.State([])
-        outputs = [previews, slider, gallery, film, download, notes]
+        previews, before = gr.State([]), gr.State([])
+        outputs = [previews, slider, gallery, film, download, notes, before]
         events = dict(api_visibility='private', concurrency_limit=limits.requests)
-        for trigger in (start.click, saturation.release):
-            trigger(colorize, [chosen, saturation], outputs, show_progress_on=[chosen], **events)
+        inputs = [chosen, saturation, before]
+        start.click(colorize, inputs, outputs, show_progress_on=[chosen], **events)
         gallery.select(select, previews, slider, show_progress='hidden', **events)
     blocks.queue(max_size=limits.requests, api_open=False)
     return blocks
@@ -309,7 +302,7 @@ def _plain(text: str) -> str:
     return ''.join(f'\\{c}' if c in r'\`*_{}[]<>()#+-!|&~$' else c for c in ' '.join(text.split()))
 
 
-def _tidy_while_running(app: FastAPI, files: _Files) -> None:
+def _tidy_while_running(app: FastAPI, files: PageFiles) -> None:
     """Remove old files now and then."""
     others = app.router.lifespan_context
 

@@ -14,6 +14,7 @@ from ..utils.errors import UserError
 from .limits import Refused
 
 _PACKAGES = Path(__file__).resolve().parents[2]
+_LONGEST_LINE = 2**24  # weights can have long metadata
 
 
 class WorkerProcess:
@@ -52,6 +53,7 @@ class WorkerProcess:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             cwd=self._folder,
+            limit=_LONGEST_LINE,
             env={**os.environ, 'PYTHONPATH': os.pathsep.join(paths)},
         )
         self._process = process
@@ -112,7 +114,7 @@ class WorkerProcess:
 async def _exchange(
     process: asyncio.subprocess.Process, message: dict[str, Any]
 ) -> dict[str, Any] | None:
-    """Send a message and return the answer; None if the process ended."""
+    """Send a message and return the answer; None if the process ended or has a longer answer."""
     assert process.stdin is not None
     assert process.stdout is not None
     try:
@@ -120,5 +122,8 @@ async def _exchange(
         await process.stdin.drain()
     except (BrokenPipeError, ConnectionResetError):
         return None
-    line = await process.stdout.readline()
+    try:
+        line = await process.stdout.readline()
+    except ValueError:  # of asyncio, for a line beyond the limit
+        return None
     return json.loads(line) if line.endswith(b'\n') else None

@@ -23,6 +23,7 @@ def serve(
     host: str,
     port: int,
     page: bool,
+    allowed_hosts: list[str],
     say: Callable[[str], None],
 ) -> None:
     """Serve until the process receives SIGINT or SIGTERM.
@@ -32,6 +33,8 @@ def serve(
         limits: the limits of the server.
         host, port: the address to listen on; 0 is any free port.
         page: whether to serve the page, too.
+        allowed_hosts: names by which the server may be called besides those of this machine. If
+            there are none, a server that other machines can reach answers to every name.
         say: called with the address when the server is ready.
 
     Raises:
@@ -40,8 +43,10 @@ def serve(
     with _bound(host, port) as listener:
         address, number = listener.getsockname()[:2]
         place = f'http://{f"[{address}]" if ":" in address else address}:{number}'
+        local = ipaddress.ip_address(address).is_loopback
+        hosts = [*_LOCAL_NAMES, address, *allowed_hosts] if local or allowed_hosts else None
         asyncio.run(
-            _serve(settings, limits, listener, page, lambda: say(f'{place} (Ctrl-C stops)'))
+            _serve(settings, limits, listener, page, hosts, lambda: say(f'{place} (Ctrl-C stops)'))
         )
 
 
@@ -65,12 +70,11 @@ async def _serve(
     limits: Limits,
     listener: socket.socket,
     page: bool,
+    hosts: list[str] | None,
     ready: Callable[[], None],
 ) -> None:
-    address = listener.getsockname()[0]
-    local = ipaddress.ip_address(address).is_loopback
     async with started_service(settings, limits) as service:
-        app = create_app(service, [*_LOCAL_NAMES, address] if local else None)
+        app = create_app(service, hosts)
         if page:
             from .page import add_page  # Gradio takes long to import
 

@@ -108,6 +108,11 @@ def stored_name(name: str) -> str:
     return 'upload' + (suffix if suffix in FILM_SUFFIXES + IMAGE_SUFFIXES else '')
 
 
+def shown_name(name: str) -> str:
+    """Return the name of an upload, without folders and characters that no answer can contain."""
+    return Path(name.encode('utf-8', 'replace').decode()).name
+
+
 def store(upload: UploadFile, path: Path) -> None:
     """Write the content of an upload to a file."""
     with path.open('wb') as file:

@@ -10,7 +10,7 @@ from ..apis.colorize_files import FileColorizer
 from ..apis.files import COMPARE_SUFFIX, Plan
 from ..apis.film import colorize_film
 from ..apis.pipeline import ColorizationPipeline, check_saturation
-from ..apis.sources import find_sources
+from ..apis.sources import Sources
 from ..utils.errors import TooLargeError, UnsupportedError, UserError
 from ..utils.films import is_film
 
@@ -58,10 +58,14 @@ def colorize_upload(
     """
     if saturation is not None:
         check_saturation(saturation)
+    if not source.is_file():
+        raise UserError('there is no such file')
     if is_film(source) and suffix is not None:
         raise UserError('a format was given, but a film keeps its own')
     output = folder if suffix is None else folder / f'colorized{suffix}'
-    todo = Plan(find_sources([str(source)], output), output, preview, True, pipe.max_pixels)
+    sources = Sources()  # `find_sources` would take a name for a pattern or a folder
+    sources.add(Path(), str(source.parent), [source.name])
+    todo = Plan(sources, output, preview, True, pipe.max_pixels)
     files = _OneFile(pipe, saturation, overwrite=True, recolor=True)
     files.colorize(todo)
     if files.error:

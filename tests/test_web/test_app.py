@@ -145,6 +145,37 @@ def test_a_request_without_a_file(client):
     assert client.post('/api/colorize', content=b'x').status_code == 422
 
 
+def test_a_second_file_is_refused(client):
+    files = [('file', ('a.png', photo())), ('file', ('b.png', photo()))]
+    response = client.post('/api/colorize', files=files)
+    assert (response.status_code, response.json()) == (
+        422,
+        {'detail': 'file: a request has only one.'},
+    )
+
+
+def test_a_name_that_no_answer_can_contain(client):
+    body = (
+        b'--x\r\nContent-Disposition: form-data; name="file"; filename="\\ud800.png"\r\n\r\n'
+        + photo()
+        + b'\r\n--x--\r\n'
+    )
+    kind = {'content-type': 'multipart/form-data; boundary=x; charset=unicode_escape'}
+    response = client.post('/api/colorize', content=body, headers=kind)
+    assert response.status_code == 200, response.text
+    assert response.headers['content-disposition'].endswith('%3F.png')
+
+
+def test_an_internal_error_is_one_sentence(service, worker):
+    worker.refusal = RuntimeError('secret')
+    with TestClient(create_app(service), raise_server_exceptions=False) as client:
+        response = colorize(client, photo())
+    assert (response.status_code, response.json()) == (
+        500,
+        {'detail': 'An internal error, which the log of the server has.'},
+    )
+
+
 @pytest.mark.parametrize(('status', 'reason'), [(504, 'too slow'), (500, 'it crashed')])
 def test_the_refusal_of_the_process_is_the_answer(client, worker, status, reason):
     worker.refusal = Refused(status, reason)
@@ -172,16 +203,30 @@ def test_health_version_and_description(client):
     assert version['limits']['frames'] == 3
     description = client.get('/api/openapi.json').json()
     operation = description['paths']['/api/colorize']['post']
-    assert {'200', '408', '413', '415', '422', '503', '504'} == set(operation['responses'])
+    assert {'200', '400', '408', '413', '415', '422', '500', '503', '504'} == set(
+        operation['responses']
+    )
     for page in ('/docs', '/redoc', '/openapi.json', '/api/colorize'):
         assert client.get(page).status_code in (404, 405)
 
 
 def test_only_known_hosts_are_answered(service):
-    app = create_app(service, ['localhost', '127.0.0.1'])
-    for host, status in (('localhost:7860', 200), ('evil.example', 400)):
-        with TestClient(app, base_url=f'http://{host}') as client:
-            assert client.get('/api/health').status_code == status
+    app = create_app(service, ['localhost', '127.0.0.1', '[::1]', 'Photos.example'])
+    hosts = {
+        'localhost:7860': 200,
+        'LOCALHOST': 200,
+        '[::1]:7860': 200,
+        'photos.example': 200,
+        'evil.example': 400,
+        'localhost.evil.example': 400,
+        'evil.example:localhost': 400,
+        '': 400,
+    }
+    with TestClient(app) as client:
+        for host, status in hosts.items():
+            response = client.get('/api/health', headers={'host': host})
+            assert response.status_code == status, host
+            assert status == 200 or 'does not answer to this name' in response.json()['detail']
 
 
 class Slow:

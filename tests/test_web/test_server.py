@@ -1,5 +1,7 @@
 """`dualattn serve` as a process: its start, its end, and a file that crashes or takes too long."""
 
+import asyncio
+import contextlib
 import io
 import json
 import os
@@ -20,8 +22,11 @@ from skimage.data import chelsea
 
 from dualattn_mm.apis import ColorizationPipeline
 from dualattn_mm.cli.main import main
+from dualattn_mm.utils.errors import UserError
 
 pytest.importorskip('fastapi', reason="needs the extra 'web'")
+from dualattn_mm.web import process as web_process
+from dualattn_mm.web import run as web_run
 from dualattn_mm.web import service
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -151,6 +156,56 @@ def test_an_address_in_use_is_one_line(capsys):
     out, err = capsys.readouterr()
     assert (out, err.count('\n')) == ('', 1)
     assert f'cannot listen on 127.0.0.1, port {port} (Address already in use)' in err
+
+
+@pytest.mark.parametrize(
+    ('host', 'allowed', 'known', 'unknown'),
+    [
+        ('127.0.0.1', [], 'localhost', 'photos.example'),
+        ('127.0.0.1', ['a.example', 'photos.example'], 'photos.example', 'evil.example'),
+        ('0.0.0.0', [], None, None),
+        ('0.0.0.0', ['photos.example'], 'photos.example', 'evil.example'),
+    ],
+)
+def test_names_of_a_reverse_proxy_can_be_allowed(monkeypatch, host, allowed, known, unknown):
+    found = []
+
+    async def serve(settings, limits, listener, page, hosts, ready):
+        found.append(hosts)
+
+    monkeypatch.setattr(web_run, '_serve', serve)
+    options = [word for name in allowed for word in ('--allow-host', name)]
+    assert main(['serve', '--no-page', '--port', '0', '--host', host, *options]) == 0
+    (hosts,) = found
+    assert (hosts is None) == (known is None)
+    if known:
+        assert known in hosts
+        assert unknown not in hosts
+
+
+def test_an_address_is_no_name_to_allow(capsys):
+    assert main(['serve', '--no-page', '--allow-host', 'https://photos.example']) == 2
+    assert 'is not a host name, such as photos.example.org' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(('length', 'starts'), [(100_000, True), (2**24, False)])
+def test_weights_may_have_long_metadata(tmp_path, monkeypatch, length, starts):
+    (tmp_path / 'fake').mkdir()
+    about = f"print('{{\"notes\": \"' + 'x' * {length} + '\"}}', flush=True)"
+    (tmp_path / 'fake' / 'worker.py').write_text(about)
+    monkeypatch.setattr(web_process, '__package__', 'fake')
+    monkeypatch.setattr(web_process, '_PACKAGES', tmp_path)
+    worker = web_process.WorkerProcess({}, tmp_path)
+
+    async def start():
+        try:
+            await worker.start()
+        finally:
+            await worker.stop()
+
+    with contextlib.nullcontext() if starts else pytest.raises(UserError, match='cannot start'):
+        asyncio.run(start())
+    assert len(worker.about.get('notes', '')) == (length if starts else 0)
 
 
 def test_missing_gradio_is_one_line_that_names_the_extra(capsys, monkeypatch):

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import json
 import os
 import re
 import shutil
@@ -15,13 +16,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from processes import wait_until
 
 pytest.importorskip('gradio', reason='Gradio is not installed (bash tools/env.sh web)')
+import httpx
 import uvicorn
 from fastapi.testclient import TestClient
+from starlette.concurrency import run_in_threadpool
 
+from dualattn_mm.utils.errors import UserError
 from dualattn_mm.web.app import create_app
+from dualattn_mm.web.limits import Limits
 from dualattn_mm.web.page import add_page
+from dualattn_mm.web.page_files import PageFiles
+from dualattn_mm.web.service import Service
+from dualattn_mm.web.upload import colorize_upload
 
 BROWSER = shutil.which('chromium') or shutil.which('chromium-browser')
 
@@ -52,14 +61,32 @@ def upload(client, data, name):
     return response.json()[0]
 
 
-def join(client, path):
-    """Ask Gradio for the colorized file, as its page does."""
-    file = {'path': path, 'meta': {'_type': 'gradio.FileData'}}
+def join(client, *paths):
+    """Ask Gradio for the colorized files, as its page does."""
+    files = [
+        {'path': path, 'orig_name': 'x_y.png', 'meta': {'_type': 'gradio.FileData'}}
+        for path in paths
+    ]
     config = client.get('/config').json()
     calls = config['dependencies']
     call = next(call for call in calls if 'click' in (event for _, event in call['targets']))
-    body = {'data': [[file], 1.0], 'fn_index': call['id'], 'session_hash': 'abc'}
+    body = {'data': [files, 1.0, None], 'fn_index': call['id'], 'session_hash': 'abc'}
     return client.post('/gradio_api/queue/join', json=body)
+
+
+def events(client):
+    """Yield what Gradio tells the page until the call has ended."""
+    with client.stream('GET', '/gradio_api/queue/data?session_hash=abc') as lines:
+        for line in lines.iter_lines():
+            if line.startswith('data:'):
+                yield json.loads(line[5:])
+
+
+def run(client, *paths):
+    """Colorize files as the page does; return what it then shows, as text."""
+    assert join(client, *paths).status_code == 200
+    (last,) = (event for event in events(client) if event['msg'] == 'process_completed')
+    return json.dumps(last['output'])
 
 
 def test_uploads_have_names_of_ours_and_can_be_fetched(client, service):
@@ -107,12 +134,33 @@ def test_files_of_others_and_addresses_are_never_read(client, service, tmp_path,
         f'{known}/../../../secret.png',
         'secret.png',
         'file:///etc/passwd',
+        f'{service.folder}/page',
+        os.path.dirname(known),
+        f'{service.folder}/page/*/upload.png',
+        f'{service.folder}/page/{"[0-9a-f]" * 32}/upload.png',
     ]
     for path in paths:
         assert client.get(f'/gradio_api/file={path}').status_code == 404, path
         assert join(client, path).status_code == 400, path
     assert join(client, known).status_code == 200
     assert not calls
+
+
+def test_only_what_was_uploaded_is_colorized(client, service, worker):
+    victim = Path(upload(client, png(), 'a.png'))
+    other = victim.with_name('other.png')
+    other.write_bytes(png())
+    assert 'It was deleted after an hour: choose it again.' in run(client, str(other))
+    assert not worker.tasks
+    assert 'Download the result' in run(client, str(victim))
+
+
+@pytest.mark.parametrize('name', ['*/upload.png', 'a'])
+def test_a_pattern_or_a_folder_is_not_colorized(worker, tmp_path, name):
+    (tmp_path / 'a').mkdir()
+    (tmp_path / 'a' / 'upload.png').write_bytes(png())
+    with pytest.raises(UserError, match='there is no such file'):
+        colorize_upload(worker.pipe, tmp_path / name, tmp_path / 'out')
 
 
 @pytest.mark.parametrize(
@@ -144,6 +192,120 @@ def test_other_routes_of_gradio_are_closed(client, path):
     assert client.get('/docs').status_code == 404
 
 
+def test_the_page_has_the_address_of_the_reverse_proxy(client):
+    headers = {'x-forwarded-host': 'photos.example', 'x-forwarded-proto': 'https'}
+    assert client.get('/config', headers=headers).json()['root'] == 'https://photos.example'
+
+
+def test_many_files_may_have_the_size_of_several(client):
+    files = [('files', (name, bytes(120_000))) for name in ('a.png', 'b.png', 'c.png')]
+    response = client.post('/gradio_api/upload', files=files)
+    assert response.status_code == 200, response.text
+    assert [Path(path).stat().st_size for path in response.json()] == [120_000] * 3
+
+
+def test_a_full_store_takes_and_makes_no_more_files(client, worker):
+    path = upload(client, png(), 'a.png')
+    client.app.state.page_files._most = 2000
+    response = client.post('/gradio_api/upload', files={'files': ('b.png', png())})
+    full = 'The store is full. Files are deleted after an hour: try again later.'
+    assert (response.status_code, response.json()) == (507, {'detail': full})
+    assert 'The store is full' in run(client, path)
+    assert not worker.tasks
+
+
+def test_no_zip_file_is_made_without_room_for_it(client, monkeypatch):
+    paths = [upload(client, png(), 'a.png') for _ in range(2)]
+    monkeypatch.setattr(client.app.state.page_files, 'room', lambda: 1)
+    shown = run(client, *paths)
+    assert 'The store has no room for the ZIP file' in shown
+    assert 'Download' not in shown
+
+
+def test_a_new_run_replaces_the_results_of_the_one_before(client):
+    path = upload(client, png(), 'a.png')
+    folder = client.app.state.page_files.folder
+    first = run(client, path) and set(folder.iterdir())
+    second = run(client, path) and set(folder.iterdir())
+    assert first & second == {Path(path).parent}
+    assert len(second) == len(first) == 2
+
+
+def age(folder):
+    """Make everything in a folder older than an hour."""
+    for path in folder.iterdir():
+        os.utime(path, (1e9, 1e9))
+
+
+def test_the_files_of_a_run_are_kept_until_an_hour_after_it(client, worker):
+    files, call = client.app.state.page_files, worker.call
+
+    async def for_hours(task, seconds):
+        answer = await call(task, seconds)
+        age(files.folder)
+        files.tidy()
+        return answer
+
+    worker.call = for_hours
+    paths = [upload(client, png(seed=seed), 'a.png') for seed in range(3)]
+    assert 'Download all 3 results' in run(client, *paths)
+    before = set(files.folder.iterdir())
+    files.tidy()
+    assert set(files.folder.iterdir()) == before
+
+
+def test_a_file_that_was_deleted_has_to_be_chosen_again(client):
+    path = upload(client, png(), 'a.png')
+    files = client.app.state.page_files
+    age(files.folder)
+    files.tidy()
+    shown = json.loads(run(client, path))['data']
+    notes = [value['value'] for value in shown if value and 'deleted' in str(value)]
+    assert notes == [r'**x\_y.png:** It was deleted after an hour: choose it again.']
+
+
+def test_nothing_chosen_is_no_error_of_the_server(client, capfd):
+    assert 'Choose a photo or a film first.' in run(client)
+    assert 'Traceback' not in capfd.readouterr().err
+
+
+def test_a_name_that_no_answer_can_contain(client):
+    body = (
+        b'--x\r\nContent-Disposition: form-data; name="files"; filename="\\ud800.png"\r\n\r\n'
+        + png()
+        + b'\r\n--x--\r\n'
+    )
+    kind = {'content-type': 'multipart/form-data; boundary=x; charset=unicode_escape'}
+    (path,) = client.post('/gradio_api/upload', content=body, headers=kind).json()
+    assert client.app.state.page_files.names[path] == '?.png'
+    assert client.get(f'/gradio_api/file={path}').status_code == 200
+    assert 'Download the result' in run(client, path)
+
+
+@pytest.mark.parametrize('path', ['queue/join', 'upload'])
+def test_a_request_that_does_not_arrive_is_refused(worker, tmp_path, path):
+    sent = []
+
+    async def stalled():
+        await asyncio.sleep(60)
+
+    async def send(message):
+        sent.append(message)
+
+    app = create_app(Service(worker, Limits(seconds=0.05), tmp_path))
+    add_page(app, Service(worker, Limits(seconds=0.05), tmp_path))
+    kind = (b'content-type', b'multipart/form-data; boundary=x')
+    scope = {
+        'type': 'http',
+        'method': 'POST',
+        'path': f'/gradio_api/{path}',
+        'query_string': b'',
+        'headers': [(b'host', b'x'), kind],
+    }
+    asyncio.run(app(scope, stalled, send))
+    assert sent[0]['status'] == 408
+
+
 def test_old_files_are_removed(client, service, monkeypatch):
     path = Path(upload(client, b'content', 'a.png'))
     new = Path(upload(client, b'content', 'a.png'))
@@ -159,6 +321,50 @@ def test_old_files_are_removed(client, service, monkeypatch):
     files.tidy()
     assert (path.exists(), new.exists()) == (False, True)
     assert str(path) not in files.names
+
+
+def test_files_may_vanish_while_they_are_counted(tmp_path, monkeypatch):
+    files, lstat = PageFiles(tmp_path, 1), os.lstat
+    for _ in range(3):
+        (files.new_folder() / 'upload').write_bytes(b'abc')
+
+    def lstat_while_all_are_deleted(path):
+        size = lstat(path)
+        if os.path.basename(path) == 'upload':
+            monkeypatch.setattr(os, 'lstat', lstat)
+            files.remove(os.listdir(tmp_path))
+        return size
+
+    monkeypatch.setattr(os, 'lstat', lstat_while_all_are_deleted)
+    assert files.room() == 64 - 3
+
+
+def test_a_closed_page_ends_its_run(app, address, worker):
+    entered, go, call = threading.Event(), threading.Event(), worker.call
+
+    async def when_told(task, seconds):
+        entered.set()
+        await run_in_threadpool(go.wait)
+        return await call(task, seconds)
+
+    worker.call = when_told
+    gradio = next(route.app for route in app.routes if hasattr(route, 'app') and route.path == '')
+    queue = gradio.get_blocks()._queue
+    try:
+        with httpx.Client(base_url=address, timeout=None) as client:
+            join(client, *(upload(client, png(), 'a.png') for _ in range(3)))
+            with client.stream('GET', '/gradio_api/queue/data?session_hash=abc') as lines:
+                texts = lines.iter_lines()  # when it is collected, the connection is closed
+                next(texts)
+                entered.wait()
+        wait_until(
+            lambda: not any(event.alive for events in queue.active_jobs for event in events or ()),
+            'Gradio knows that the page is closed',
+        )
+    finally:
+        go.set()
+    wait_until(lambda: not any(queue.active_jobs), 'the run ends')
+    assert len(worker.tasks) == 1
 
 
 # ---- in the browser ----
@@ -222,6 +428,7 @@ def test_one_photo_in_the_browser(page, worker):
     button(page, 'Colorize').click()
     name, data = download(page, 'Download the result')
     assert name == 'My photo.png'
+    assert len(worker.tasks) == 1, 'typing the saturation starts no run of its own'
     expected = worker.pipe(Image.open(io.BytesIO(png())), 0.5)
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(data))), np.asarray(expected))
     # Before and after.
@@ -258,6 +465,9 @@ def test_many_photos_in_the_browser(page, worker):
     button(page, 'Colorize').click()
     name, data = download(page, 'Download all 2 results')
     assert name == 'colorized.zip'
+    page.get_by_role('button', name=re.compile('Thumbnail 2')).click()
+    second = f'{worker.tasks[1]["folder"]}/before.png'
+    page.wait_for_function(f"[...document.images].some(i => i.src.endsWith('{second}'))")
     archive = zipfile.ZipFile(io.BytesIO(data))
     assert archive.namelist() == ['a.png', 'b.png']
     for stored, (_, original) in zip(archive.namelist(), files, strict=False):
