@@ -215,8 +215,8 @@ def check_option(cfg: Config, option: str) -> None:
     """An option replaces a value of the config, or adds one to a part that the config has."""
     part = cfg
     for name in option.split('.')[:-1]:
-        if name == 'init_cfg':
-            break
+        if name == 'init_cfg' or (name == 'encoder' and name not in part):
+            break  # networks complete these parts
         part = part[int(name) if name.isdecimal() else name]
 
 

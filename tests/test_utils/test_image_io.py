@@ -273,7 +273,7 @@ def test_damaged_files(tmp_path, photo, content, reason):
 def test_missing_file_and_folder(tmp_path):
     with pytest.raises(ColorizeError, match='No such file'):
         read_image(tmp_path / 'a.jpg')
-    with pytest.raises(ColorizeError, match='cannot be read'):
+    with pytest.raises(ColorizeError, match='it is not a regular file'):
         read_image(tmp_path)
 
 
