@@ -7,7 +7,8 @@ from typing import NamedTuple
 from PIL import Image
 from torch import Tensor
 
-from ..utils.animation_io import read_animation, write_animation
+from ..utils.animation_io import animated_format, read_animation, write_animation
+from ..utils.atomic import check_free
 from ..utils.colorfulness import has_colors, sampled_frames
 from ..utils.errors import InColorError, writing
 from ..utils.pixels import quiet
@@ -47,6 +48,9 @@ def colorize_animation(
         ColorizeError: if the file cannot be read or written. The message does not name the file.
     """
     start = time.perf_counter()
+    animated_format(target)
+    with writing():
+        check_free(target, overwrite)
     smoother = ColorSmoother(smooth)
     animation = read_animation(source, pipe.max_pixels, max_frames)
     count = len(animation.frames)

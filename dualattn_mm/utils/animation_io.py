@@ -79,6 +79,20 @@ def read_animation(
     return opened_image(path, max_pixels, load)
 
 
+def animated_format(path: Path) -> str:
+    """Return the format that the suffix of an animated image sets.
+
+    Raises:
+        ColorizeError: if it is not that of GIF, WebP or PNG.
+    """
+    format_ = ANIMATED_SUFFIXES.get(path.suffix.lower())
+    if format_ is None:
+        raise ColorizeError(
+            f'{path.suffix} files have only one frame: choose a .gif, .webp or .png file'
+        )
+    return format_
+
+
 def _frame_numbers(image: Image.Image) -> Iterable[int]:
     """Return the numbers of the frames; for GIF without end, as it does not state how many."""
     if image.format == 'GIF':
@@ -122,11 +136,7 @@ def write_animation(
         FileExistsError: if the file exists now and `overwrite` is false.
         OSError: if the folder or the file cannot be written.
     """
-    format_ = ANIMATED_SUFFIXES.get(path.suffix.lower())
-    if format_ is None:
-        raise ColorizeError(
-            f'{path.suffix} files have only one frame: choose a .gif, .webp or .png file'
-        )
+    format_ = animated_format(path)
     first, *others = animation.frames
     same = animation.options if format_ == 'WEBP' else None
     options = save_options(format_, quality, same)

@@ -33,14 +33,13 @@ def atomic_file(path: Path, overwrite: bool = True) -> Iterator[Path]:
         OSError: if the folder or the file cannot be written.
         ColorizeError: if a remote file cannot be written.
     """
-    if not overwrite and exists(path):  # tell it before the work, not only after it
-        raise FileExistsError('the file already exists and is not overwritten')
+    check_free(path, overwrite)  # before the work, not only after it
     if is_remote(path):
         with tempfile.TemporaryDirectory(prefix='colorize-') as folder:
             copy = Path(folder, f'copy{path.suffix}')
             with atomic_file(copy) as temporary:
                 yield temporary
-            _check_free(path, overwrite)
+            check_free(path, overwrite, 'was created by another program')
             upload(copy, path)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,15 +55,16 @@ def atomic_file(path: Path, overwrite: bool = True) -> Iterator[Path]:
             os.fsync(file.fileno())  # some disks report only now that they are full
             if os.fstat(file.fileno()).st_size != written:
                 raise OSError(errno.EIO, 'only a part of the file was written')
-        _check_free(path, overwrite)
+        check_free(path, overwrite, 'was created by another program')
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _check_free(path: Path, overwrite: bool) -> None:
+def check_free(path: Path, overwrite: bool, what: str = 'already exists') -> None:
+    """Raise FileExistsError if a file exists that must not be replaced."""
     if not overwrite and exists(path):
-        raise FileExistsError('the file was created by another program and is not overwritten')
+        raise FileExistsError(f'the file {what} and is not overwritten')
 
 
 @contextlib.contextmanager

@@ -69,8 +69,14 @@ def test_no_loop_stays_no_loop(tmp_path, pipe):
 
 def test_format_with_one_frame_is_refused(tmp_path, pipe):
     with pytest.raises(ColorizeError, match=r'\.jpg files have only one frame: choose'):
-        colorize_animation(pipe, make(tmp_path / 'a.gif'), tmp_path / 'b.jpg')
+        colorize_animation(pipe, tmp_path / 'never_read.gif', tmp_path / 'b.jpg')
     assert not (tmp_path / 'b.jpg').exists()
+
+
+def test_result_that_exists_is_reported_before_the_work(tmp_path, pipe):
+    target = make(tmp_path / 'b.gif')
+    with pytest.raises(ColorizeError, match='the file already exists and is not overwritten'):
+        colorize_animation(pipe, tmp_path / 'never_read.gif', target)
 
 
 def test_all_frames_count_for_the_limit(tmp_path, pipe):
