@@ -123,8 +123,8 @@ def _add(text: str, output: Path, result: Sources) -> Iterator[str]:
     if text and kind == 'directory':
         folders, base = _search(path, result), path
     elif text and kind:
-        parent = path.parent if remote else as_local(path.parent)
-        result.add(Path(), str(parent), [path.name])
+        holder = path.parent if remote else as_local(path.parent)
+        result.add(Path(), str(holder), [path.name])
         return
     elif glob.has_magic(text):
         base = _fixed_part(path)

@@ -201,7 +201,7 @@ class FilmWriter:
         time = last if frame.pts is None else frame.pts * frame.time_base
         pts = 0 if time is None else round(time / base)
         if held is not None:
-            self.out_of_order += last is not None and time <= last
+            self.out_of_order += time is not None and last is not None and time <= last
             pts = max(pts, held.pts + 1)
         frame.duration = round(frame.duration * frame.time_base / base)
         frame.pts, frame.time_base, self._time = pts, base, time

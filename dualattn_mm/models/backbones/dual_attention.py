@@ -257,7 +257,8 @@ class DualAttention(HubMixin, BaseModule):
         if in_channels == 1:
             # The layout of a single-channel image is ambiguous, and this weight decides. The other
             # weights stay contiguous, as FSDP and safetensors require.
-            self.stem.conv1.to(memory_format=torch.channels_last)
+            # torch's type hints do not have memory_format.
+            self.stem.conv1.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._freeze()
 
     @staticmethod
