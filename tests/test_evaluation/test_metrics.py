@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.registry import METRICS
 from skimage import data
 from skimage.color import lab2rgb, rgb2lab
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from dualattn_mm import evaluation
+from dualattn_mm.utils.configs_dir import configs_dir
 from dualattn_mm.utils.errors import UserError
 
 
@@ -119,16 +121,9 @@ def test_tinge_and_dull_of_the_truth_are_zero():
         assert figures(f'Colorization{name.title()}', truths, truths)[name] == 0
 
 
-NAMES = (
-    'ColorizationCF',
-    'ColorizationPSNR',
-    'ColorizationPSNROverGray',
-    'ColorizationSSIM',
-    'ColorizationABError',
-    'ColorizationHue',
-    'ColorizationTinge',
-    'ColorizationDull',
-)
+NAMES = [
+    m['type'] for m in Config.fromfile(configs_dir() / '_base_' / 'color_test.py').test_evaluator
+]
 
 
 @pytest.mark.parametrize('name', NAMES)

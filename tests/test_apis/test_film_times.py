@@ -1,0 +1,161 @@
+"""The times of films: of frames and sound, in files that are damaged or cut off, too."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from film_clips import COUNT, add_sound, av, make_clip, packets, read, sounding, write_sound
+
+from dualattn_mm.apis import ColorizationPipeline
+from dualattn_mm.apis.film import colorize_film
+
+
+@pytest.fixture
+def pipe(uniform_color):
+    return ColorizationPipeline.from_generator(uniform_color(), size=32, batch_size=4)
+
+
+def test_variable_frame_rate_is_kept(tmp_path, pipe):
+    times = [0, 40, 45, 300, 301, 500, 1000, 1040, 1080, 2000, 2100, 2400]
+    for name in ('a.mp4', 'a.mkv', 'a.mov', 'a.webm'):
+        codec = 'libvpx-vp9' if name.endswith('webm') else 'libx264'
+        source = make_clip(tmp_path / name, codec, times=times, crf='30')
+        colorize_film(pipe, source, tmp_path / 'out' / name)
+        assert [round(f.time * 1000) for f in read(tmp_path / 'out' / name)] == times
+
+
+def test_avi_has_the_frame_rate_of_the_film(tmp_path, pipe):
+    rate = Fraction(30000, 1001)
+
+    def change(_, stream):
+        stream.codec_context.framerate = rate
+        stream.time_base = stream.codec_context.time_base = Fraction(1, 30000)
+
+    times = [index * 1001 / 30 for index in range(COUNT)]
+    source = make_clip(tmp_path / 'a.mp4', times=times, change=change)
+    assert not colorize_film(pipe, source, tmp_path / 'b.avi').remark
+    with av.open(str(tmp_path / 'b.avi')) as film:
+        assert film.streams.video[0].average_rate == rate
+        assert film.streams.video[0].frames == COUNT
+    assert [time * rate for _, time in packets(tmp_path / 'b.avi', 'video')] == [*range(COUNT)]
+
+
+@pytest.mark.parametrize(
+    ('times', 'rate'),
+    [
+        ([0, 40, 60, 300, 320, 500, 1000, 1040, 1080, 2000, 2100, 2400], 50),
+        ([0, 37, 44, 301, 302, 503, 997, 1033, 1081, 1999, 2111, 2399], 120),
+    ],
+)
+def test_variable_frame_rate_is_kept_in_avi(tmp_path, pipe, times, rate):
+    source = make_clip(tmp_path / 'a.mp4', times=times)
+    assert not colorize_film(pipe, source, tmp_path / 'b.avi').remark
+    with av.open(str(tmp_path / 'b.avi')) as film:
+        assert film.streams.video[0].average_rate == rate
+    found = [float(1000 * time) for _, time in packets(tmp_path / 'b.avi', 'video')]
+    np.testing.assert_allclose(found, times, atol=9)  # the fifth is moved behind the fourth
+
+
+@pytest.mark.parametrize(
+    ('name', 'codec'),
+    [
+        ('b.mp4', 'libx264'),
+        ('b.mkv', 'libx264'),
+        ('b.mp4', 'libx265'),
+        ('b.webm', 'libvpx-vp9'),
+        ('b.mkv', 'libsvtav1'),
+        ('b.mkv', 'ffv1'),
+    ],
+)
+def test_duration_of_the_last_frame_is_kept(tmp_path, pipe, name, codec):
+    times = list(range(0, 40 * COUNT, 40))
+    source = make_clip(tmp_path / 'a.mkv', codec, times=times, crf='30', last=3000)
+    assert not colorize_film(pipe, source, tmp_path / name).remark
+    with av.open(str(tmp_path / name)) as film:
+        assert film.duration == 3_440_000
+    *others, last = read(tmp_path / name)
+    assert [round(1000 * frame.time) for frame in (*others, last)] == times
+    assert last.duration * last.time_base == 3
+
+
+def test_damaged_frames_are_counted_and_bridged(tmp_path, pipe):
+    def change(output, stream):
+        stream.codec_context.gop_size = 1  # no frame needs another one
+
+    source = make_clip(tmp_path / 'a.mkv', change=change)
+    data = bytearray(source.read_bytes())
+    damaged = packets(source, 'video')[5][0]
+    at = data.index(damaged)
+    data[at : at + len(damaged)] = bytes(len(damaged))
+    source.write_bytes(data)
+    result = colorize_film(pipe, source, tmp_path / 'b.mkv')
+    assert result.remark == '1 frame is damaged, the first at 0.20 s'
+    times = [round(frame.time, 3) for frame in read(tmp_path / 'b.mkv')]
+    assert times[:5] + times[-6:] == [0, 0.04, 0.08, 0.12, 0.16, 0.24, 0.28, 0.32, 0.36, 0.4, 0.44]
+
+
+@pytest.mark.parametrize('name', ['b.mkv', 'b.mp4'])
+def test_sound_with_a_time_out_of_order_is_kept(tmp_path, pipe, name):
+    kept = {}
+    source = make_clip(
+        tmp_path / 'a.mkv',
+        change=lambda output, _: kept.update(sound=add_sound(output, 'flac')),
+        after=lambda output: write_sound(kept['sound'], output),
+    )
+    data, before = bytearray(source.read_bytes()), packets(source, 'audio')
+    at = data.index(before[2][0]) - 3  # of the time, two bytes before the flags
+    data[at : at + 2] = bytes(2)
+    source.write_bytes(data)
+    assert [time for _, time in packets(source, 'audio')][2] < before[1][1]
+    result = colorize_film(pipe, source, tmp_path / name)
+    assert result.remark == '1 time is out of order'
+    after = packets(tmp_path / name, 'audio')
+    assert [content for content, _ in after] == [content for content, _ in before]
+    times = [round(time, 3) for _, time in after]
+    assert times[2] == pytest.approx(before[1][1], abs=0.001)
+    assert times[:2] + times[3:] == [time for _, time in before[:2] + before[3:]]
+    assert len(read(tmp_path / name)) == COUNT
+
+
+def test_frames_of_the_same_time_are_kept(tmp_path, pipe):
+    times = [0, 40, 40, *range(80, 440, 40)]
+    source = make_clip(tmp_path / 'a.mkv', 'ffv1', times=times)
+    assert [round(1000 * frame.time) for frame in read(source)] == times
+    result = colorize_film(pipe, source, tmp_path / 'b.mp4')
+    assert result.remark == '1 time is out of order'
+    found = [round(1000 * frame.time) for frame in read(tmp_path / 'b.mp4')]
+    assert found == [0, 40, 41, *times[3:]]
+
+
+def test_truncated_film_is_reported(tmp_path, pipe):
+    source = make_clip(tmp_path / 'a.mkv', 'ffv1', times=[1000 * i for i in range(COUNT)])
+    data = source.read_bytes()
+    source.write_bytes(data[: data.index(packets(source, 'video')[6][0]) + 5])
+    result = colorize_film(pipe, source, tmp_path / 'b.mkv')
+    assert result.remark == 'it ends at 5.04 s of 11.04 s'
+    assert len(read(tmp_path / 'b.mkv')) == 6
+
+
+@pytest.mark.parametrize('own', [True, False])
+def test_truncated_film_with_sound_is_reported(tmp_path, pipe, own):
+    source = sounding(tmp_path / 'a.mkv', times=[1000 * i for i in range(COUNT)])
+    data = source.read_bytes()
+    if not own:  # as programs write that put the tag at the end, where it is lost
+        data = data.replace(b'DURATION', b'DURATIOX')
+    source.write_bytes(data[: data.index(packets(source, 'video')[6][0])])
+    result = colorize_film(pipe, source, tmp_path / 'b.mkv')
+    assert result.remark == 'it ends at 5.04 s of 11.04 s'
+
+
+@pytest.mark.parametrize('name', ['a.mp4', 'a.mkv'])
+def test_slow_film_is_not_reported_as_truncated(tmp_path, pipe, name):
+    def change(_, stream):
+        stream.codec_context.framerate = Fraction(1, 2)
+
+    source = make_clip(tmp_path / name, change=change, times=[2000 * i for i in range(COUNT)])
+    assert not colorize_film(pipe, source, tmp_path / 'out' / name).remark
+
+
+def test_sound_that_is_longer_than_the_film_is_no_truncation(tmp_path, pipe):
+    source = sounding(tmp_path / 'a.mkv', times=list(range(COUNT)), seconds=2)
+    assert not colorize_film(pipe, source, tmp_path / 'b.mkv').remark
