@@ -109,6 +109,12 @@ def build(requirement: str, folder: Path, cuda: str | None, log: Path) -> None:
                 if done := re.match(r'\s*\[(\d*0/\d+)\]', line):  # ninja's count of files
                     say(f'compiled {done[1]} files')
             if process.wait():
+                file.flush()
+                if 'C++20 or later' in log.read_text(encoding='utf-8', errors='replace'):
+                    sys.exit(
+                        f'error: {requirement} cannot be built for torch {torch.__version__}, which '
+                        'needs C++20: pip install -r requirements/torch.txt'
+                    )
                 sys.exit(f'error: building mmcv failed, see the log {log}: {line.strip()}')
 
 

@@ -2,12 +2,12 @@
 
 import numbers
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..utils.errors import ColorizeError
+from ..utils.libraries import library
 
 DEFAULT_STRENGTH = 0.85
 _TOLERANCE = 5.0  # the lightness of the same object may differ by this much between frames
@@ -27,12 +27,15 @@ class ColorSmoother:
 
     Raises:
         ColorizeError: if the strength is outside [0, 1).
+        UserError: if OpenCV cannot be imported.
     """
 
     def __init__(self, strength: float = DEFAULT_STRENGTH):
         check_strength(strength)
         self.strength = float(strength)
         self.cuts = 0  # number of detected cuts
+        # Here, since photos need no OpenCV, whose wheel does not load without libGL.
+        self._cv2 = cv2 = library('cv2', 'frames', "'opencv-python-headless<4.12'")
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
         self.restart()
 
@@ -53,7 +56,7 @@ class ColorSmoother:
         """
         if not self.strength:
             return ab
-        gray = cv2.GaussianBlur(lightness[0].numpy(), (0, 0), 1.0)  # reduces noise
+        gray = self._cv2.GaussianBlur(lightness[0].numpy(), (0, 0), 1.0)  # reduces noise
         new = np.ascontiguousarray(ab.permute(1, 2, 0).numpy())
         if self._gray is not None and self._mean is not None:
             seen, agreement = self._moved(gray, self._gray, self._mean)
@@ -74,6 +77,7 @@ class ColorSmoother:
         )
         x = np.arange(width, dtype=np.float32) + flow[..., 0]
         y = np.arange(height, dtype=np.float32)[:, None] + flow[..., 1]
+        cv2 = self._cv2
         old = cv2.remap(before, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         agreement = np.exp(-(((gray - old) / _TOLERANCE) ** 2))
         agreement *= (x > -1) & (x < width) & (y > -1) & (y < height)

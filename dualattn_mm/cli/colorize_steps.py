@@ -71,13 +71,13 @@ def make_pipeline(args: argparse.Namespace) -> 'ColorizationPipeline':
 
 def colorizer_options(args: argparse.Namespace) -> dict[str, Any]:
     """Return the arguments of `FileColorizer` after the pipeline."""
-    from ..apis.smoothing import ColorSmoother
+    from ..apis.smoothing import ColorSmoother, check_strength
 
-    smoother = ColorSmoother(args.smooth)  # checks the strength
+    check_strength(args.smooth)  # also if there are no frames
     return dict(
         saturation=args.saturation,
         overwrite=args.overwrite,
-        smoother=smoother if args.frames else None,
+        smoother=ColorSmoother(args.smooth) if args.frames else None,
         quality=args.quality,
         recolor=args.recolor,
     )

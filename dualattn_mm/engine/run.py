@@ -210,7 +210,10 @@ def _missing_module(error: BaseException | None) -> str | None:
 
 
 def _not_installed(config: str, package: str) -> RunError:
-    return RunError(f'{config} needs {package}, which is not installed: see docs/install.md')
+    return RunError(
+        f'{config} needs {package}, which is not installed: the documentation describes how on its '
+        'page Installation'
+    )
 
 
 def _prepare_config(

@@ -33,7 +33,7 @@ from dualattn_mm import {{ network }}
 network = {{ network }}.from_pretrained('FOLDER OR REPOSITORY')
 ```
 
-A network of [dualattn_mm](https://pypi.org/project/dualattn-mm). The weights are a safetensors
+A network of dualattn_mm, a plugin of OpenMMLab. The weights are a safetensors
 file, and `config.json` holds the arguments of the network.
 """
 

@@ -7,7 +7,7 @@ from .errors import UserError, first_line
 
 
 def library(
-    name: str, user: str = 'the metrics', install: str = '-r requirements/evaluation.txt'
+    name: str, user: str = 'the metrics', install: str = "'dualattn_mm[evaluation]'"
 ) -> ModuleType:
     """Import a module of an optional library.
 

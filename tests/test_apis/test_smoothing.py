@@ -1,10 +1,14 @@
+import sys
+
 import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from dualattn_mm.apis.smoothing import ColorSmoother
-from dualattn_mm.utils.errors import ColorizeError
+from dualattn_mm.cli.main import main
+from dualattn_mm.utils.errors import ColorizeError, UserError
 
 SIZE, STEP = 96, 3
 
@@ -89,3 +93,21 @@ def test_strength_zero_changes_nothing(rng):
 def test_strength_out_of_range(strength):
     with pytest.raises(ColorizeError, match='smooth must be a number from 0 to below 1'):
         ColorSmoother(strength)
+
+
+def test_photos_need_no_opencv_and_frames_say_what_is_missing(
+    weights, tmp_path, monkeypatch, capsys
+):
+    """OpenCV's usual wheel cannot be imported without libGL, as in most containers."""
+    for name in [name for name in sys.modules if name.partition('.')[0] == 'cv2']:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, 'cv2', None)
+    Image.new('L', (40, 30), 99).save(tmp_path / 'old.png')
+    given = '--weights', str(weights), '-o', str(tmp_path / 'out'), '--size', '32'
+    assert main(['colorize', str(tmp_path / 'old.png'), *given]) == 0
+    assert (tmp_path / 'out/old.png').is_file()
+    capsys.readouterr()
+    with pytest.raises(
+        UserError, match=r'cv2 is needed for frames .*: pip install .opencv-python-h'
+    ):
+        ColorSmoother()

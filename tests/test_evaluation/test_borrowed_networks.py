@@ -201,6 +201,6 @@ def test_files_that_hold_no_such_weights(metric, tmp_path, content, message):
 )
 def test_a_missing_library_is_reported_in_one_line(monkeypatch, name, make):
     monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(UserError, match=r'pip install -r requirements/evaluation\.txt') as error:
+    with pytest.raises(UserError, match=r'pip install .dualattn_mm\[evaluation\].') as error:
         make()
     assert name.split('.')[0] in str(error.value)

@@ -81,7 +81,7 @@ def check_sparse_convolution(cfg: Config) -> None:
     if importlib.util.find_spec('spconv') is None:
         raise RunError(
             f'{encoder["type"]} needs spconv on a machine without a GPU: '
-            'pip install -r requirements/mmdet3d-cpu.txt'
+            "pip install 'dualattn_mm[mmdet3d-cpu]'"
         )
 
 

@@ -29,7 +29,7 @@ class TimmTeacher:
             import timm
         except ImportError as error:
             raise UserError(
-                f'{purpose} needs timm ({error}): pip install -r requirements/distillation.txt'
+                f"{purpose} needs timm ({error}): pip install 'dualattn_mm[distillation]'"
             ) from None
         # timm would download models named hf_hub:USER/MODEL, and read folders.
         known = isinstance(name, str) and ':' not in name and timm.is_model(name)

@@ -213,7 +213,9 @@ def test_bad_arguments_are_reported(file):
 
 def test_missing_timm_is_reported_in_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, 'timm', None)
-    with pytest.raises(UserError, match=r'needs timm .*: pip install -r requirements/distill'):
+    with pytest.raises(
+        UserError, match=r'needs timm .*: pip install .dualattn_mm\[distillation\].'
+    ):
         distillation('teacher.pth')
 
 
