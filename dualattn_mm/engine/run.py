@@ -102,11 +102,7 @@ def train(
         _drop_initial_weights(cfg.model.generator)
     if resume is None:
         _check_initial_weights(cfg.get('model'))
-    first = _is_first_process(cfg)
-    with locked_folder(cfg.work_dir) if first else contextlib.nullcontext():
-        if first and resume is None:
-            # It names a checkpoint of an earlier training, which --resume would continue.
-            Path(cfg.work_dir, 'last_checkpoint').unlink(missing_ok=True)
+    with locked_folder(cfg.work_dir) if _is_first_process(cfg) else contextlib.nullcontext():
         _run(cfg, 'train', hooks)
 
 
@@ -269,6 +265,12 @@ def _name_previous(before: Path) -> str:
     return ''
 
 
+def _newest_checkpoint(folder: Path) -> Path | None:
+    """Return the checkpoint that was written last, such as iter_300.pth; None if there is none."""
+    found = [path for path in folder.glob('*.pth') if re.search(r'(iter|epoch)_\d+$', path.stem)]
+    return max(found, key=lambda path: path.stat().st_mtime, default=None)
+
+
 def _check_initial_weights(part: Any, option: str = 'model') -> None:
     """Check that the files of init_cfg exist, before the datasets are built, which is slow."""
     if isinstance(part, list | tuple):
@@ -319,6 +321,11 @@ def _resume(cfg: Config, resume: str) -> None:
     if not work_dir.is_dir():
         raise RunError(f'cannot resume: the folder {work_dir} does not exist')
     if not (work_dir / 'last_checkpoint').is_file():
+        if earlier := _newest_checkpoint(work_dir):
+            raise RunError(
+                f'cannot resume: {work_dir}/last_checkpoint does not exist; --resume {earlier} '
+                'continues from the newest checkpoint, and a start without --resume begins anew'
+            )
         # An earlier run may have ended before its first checkpoint.
         print_line(f'no checkpoint in {work_dir} yet: training starts from the beginning')
         cfg.resume = False

@@ -190,13 +190,21 @@ def test_a_work_folder_that_was_moved_is_resumed(config, tmp_path, built):
     assert built[0].resume
 
 
-def test_a_new_training_forgets_the_checkpoint_of_an_earlier_one(config, tmp_path, built):
+def test_a_start_that_fails_keeps_the_checkpoint_of_an_earlier_training(config, tmp_path):
     (tmp_path / 'last_checkpoint').write_text('iter_4.pth')
-    torch.save(dict(state_dict={}), tmp_path / 'iter_4.pth')
-    run.train(str(config), str(tmp_path))  # killed before its first checkpoint
-    run.train(str(config), str(tmp_path), resume='auto')
-    assert not built[1].resume
-    assert (tmp_path / 'iter_4.pth').is_file()
+    options = {'train_dataloader.dataset.data_root': 'nowhere'}
+    with pytest.raises(RunError, match='folder of photos nowhere does not exist'):
+        run.train(str(config), str(tmp_path), cfg_options=options | unique())
+    assert (tmp_path / 'last_checkpoint').read_text() == 'iter_4.pth'
+
+
+def test_resume_without_its_pointer_names_the_newest_checkpoint(config, tmp_path, built):
+    for age, name in enumerate(('iter_4.pth', 'iter_12.pth', 'teacher_224.pth')):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (age, age))
+    with pytest.raises(RunError, match=r'--resume .*/iter_12\.pth continues from the newest'):
+        run.train(str(config), str(tmp_path), resume='auto')
+    assert not built
 
 
 @pytest.mark.parametrize(
