@@ -13,9 +13,9 @@ _LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 class ClassFolderRunner(Runner):
     """A runner for mmpretrain's CustomDataset that finds the classes in `data_root`.
 
-    The `data_root` of the config is copied to its datasets. The folders of the training data are
-    the classes, and their number is set in the head, Mixup and CutMix. The config that is saved
-    with the checkpoints contains all of this, so other tools can use it.
+    The `data_root` of the config is copied to its datasets that have none. The folders of the
+    training data are the classes, and their number is set in the head, Mixup and CutMix. The config
+    that is saved with the checkpoints contains all of this, so other tools can use it.
     """
 
     @classmethod
@@ -29,7 +29,10 @@ class ClassFolderRunner(Runner):
         cfg = cfg.copy()
         datasets = [cfg[name].dataset for name in _LOADERS if cfg.get(name)]
         for dataset in datasets:
-            dataset.data_root = cfg.data_root
+            # In a saved config, it is the copy of an earlier data_root, which may have changed.
+            if dataset.get('data_root') in (None, cfg.get('copied_data_root')):
+                dataset.data_root = cfg.data_root
+        cfg.copied_data_root = cfg.data_root
         first, *others = map(ClassFolders, datasets)
         first.require_pictures(of_each_class=True)
         for other in others:

@@ -1,14 +1,18 @@
 """Classifiers of any class folders: data_root alone says what the classes are."""
 
 import os
+import shutil
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.runner import Runner
 from PIL import Image
 
+from dualattn_mm.engine import ClassFolderRunner
 from dualattn_mm.engine.hooks import damaged_images
 from dualattn_mm.engine.run import evaluate, train
 from dualattn_mm.utils.command import run_command
@@ -119,6 +123,29 @@ def test_checkpoint_of_another_size(openmmlab, tiny, folders, tmp_path, capsys):
     file.unlink()
     with pytest.raises(RunError, match=r'initial weights file .*other\.pth does not exist'):
         train(str(tiny), work, cfg_options=options('nowhere') | init)
+
+
+def prepared(config, data, **changes):
+    """The config as the runner saves it, without building the rest."""
+    cfg = Config.fromfile(config)
+    cfg.merge_from_dict(dict(data_root=str(data), **changes))
+    with patch.object(Runner, 'from_cfg', classmethod(lambda cls, cfg: cfg)):
+        return ClassFolderRunner.from_cfg(cfg)
+
+
+def roots(cfg):
+    return [cfg[f'{name}_dataloader'].dataset.data_root for name in ('train', 'val', 'test')]
+
+
+def test_a_dataset_may_have_its_own_folder(openmmlab, folders, tiny, tmp_path):
+    other, moved = str(tmp_path / 'other'), str(tmp_path / 'moved')
+    for copy in (other, moved):
+        shutil.copytree(folders, copy)
+    cfg = prepared(tiny, folders, **{'test_dataloader.dataset.data_root': other})
+    assert roots(cfg) == [str(folders), str(folders), other]
+    saved = tmp_path / 'saved.py'
+    cfg.dump(saved)
+    assert roots(prepared(saved, moved)) == [moved, moved, other]
 
 
 def remove(folder):
