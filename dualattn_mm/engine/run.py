@@ -390,6 +390,8 @@ def _checked_run(cfg: Config, task: str, hooks: Sequence[Hook]) -> Any:
     os.environ.setdefault('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
     if cfg.launcher != 'none' and not torch.cuda.is_available():
         start_cpu_processes(cfg)
+    if cfg.get('runner_type') == 'ClassFolderRunner':
+        cfg.task = task
     # The list of hooks is a page long, and would be the last output for minutes.
     with patch.object(Runner, 'get_hooks_info', _hooks_in_debug_log):
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)

@@ -86,6 +86,15 @@ def test_trained_tested_and_used(openmmlab, folders, tiny, tmp_path):
 
     from mmpretrain import ImageClassificationInferencer
 
+    shutil.rmtree(folders / 'train')  # a test needs only the test images
+    assert evaluate(str(tiny), str(checkpoint), str(work), options(folders)) == figures
+    (folders / 'val' / 'red').rename(folders / 'val' / 'blue')
+    with pytest.raises(
+        RunError, match=r'val differ .* of .*epoch_4\.pth: it lacks red and has blue$'
+    ):
+        evaluate(str(tiny), str(checkpoint), str(work), options(folders))
+    (folders / 'val' / 'blue').rename(folders / 'val' / 'red')
+
     infer = ImageClassificationInferencer(str(work / 'tiny.py'), pretrained=str(checkpoint))
     pictures = [str(folders / 'val' / name / 'deep' / '0.PNG') for name in COLORS]
     assert [result['pred_class'] for result in infer(pictures)] == ['green', 'red']
@@ -146,6 +155,28 @@ def test_a_dataset_may_have_its_own_folder(openmmlab, folders, tiny, tmp_path):
     saved = tmp_path / 'saved.py'
     cfg.dump(saved)
     assert roots(prepared(saved, moved)) == [moved, moved, other]
+
+
+def test_weights_alone_are_tested_with_the_classes_of_the_training_images_or_the_config(
+    openmmlab, folders, tiny, tmp_path
+):
+    saved = tmp_path / 'saved.py'
+    prepared(tiny, folders).dump(saved)
+    weights = tmp_path / 'weights.pth'
+    torch.save({}, weights)
+    test = dict(task='test', load_from=str(weights))
+    (folders / 'val' / 'red').rename(folders / 'val' / 'blue')
+    with pytest.raises(RunError, match=r'differ from those of .*data/train: it lacks red and has'):
+        prepared(saved, folders, **test)
+    shutil.rmtree(folders / 'train')
+    with pytest.raises(RunError, match=r'differ from those of the config: it lacks red and has'):
+        prepared(saved, folders, **test)
+    with pytest.raises(RunError, match=r'folder .*data/train does not exist'):
+        prepared(tiny, folders, **test)
+    (folders / 'val' / 'blue').rename(folders / 'val' / 'red')
+    cfg = prepared(saved, folders, **test)
+    assert cfg.model.head.num_classes == 2
+    assert 'task' not in cfg
 
 
 def remove(folder):
