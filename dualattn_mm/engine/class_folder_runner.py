@@ -31,7 +31,8 @@ class ClassFolderRunner(Runner):
 
         Raises:
             RunError: if a folder does not exist, there are fewer than two classes, a class has no
-                training images, or validation or test data have other classes.
+                training images, or validation data, test data or the checkpoint of a test or a
+                resumed training have other classes.
         """
         cfg = cfg.copy()
         task = cfg.pop('task', 'train')
@@ -44,7 +45,8 @@ class ClassFolderRunner(Runner):
         if task == 'test':
             classes = _check_test(datasets, cfg.get('load_from'))
         else:
-            classes = _check_training(list(datasets.values()))
+            resumed = cfg.get('load_from') if cfg.get('resume') else None
+            classes = _check_training(list(datasets.values()), resumed)
         for dataset in datasets.values():
             dataset.metainfo = dict(classes=classes)
         cfg.model.head.num_classes = len(classes)
@@ -53,12 +55,14 @@ class ClassFolderRunner(Runner):
         return super().from_cfg(cfg)
 
 
-def _check_training(datasets: list[dict[str, Any]]) -> tuple[str, ...]:
+def _check_training(datasets: list[dict[str, Any]], resumed: str | None) -> tuple[str, ...]:
     first, *others = map(ClassFolders, datasets)
     first.require_pictures(of_each_class=True)
     for other in others:
         other.require_classes(first.classes, first.folder)
         other.require_pictures(of_each_class=False)
+    if resumed and (classes := _classes_in(resumed)):
+        first.require_classes(classes, resumed)
     return first.classes
 
 

@@ -157,6 +157,18 @@ def test_a_dataset_may_have_its_own_folder(openmmlab, folders, tiny, tmp_path):
     assert roots(prepared(saved, moved)) == [moved, moved, other]
 
 
+def test_resuming_needs_the_classes_of_the_checkpoint(openmmlab, folders, tiny, tmp_path):
+    file = tmp_path / 'epoch_1.pth'
+    meta = dict(cfg="runner_type = 'ClassFolderRunner'", dataset_meta=dict(classes=('blue', 'red')))
+    torch.save(dict(state_dict={}, meta=meta), file)
+    prepared(tiny, folders, load_from=str(file))  # a new training may start from other classes
+    with pytest.raises(RunError) as error:
+        prepared(tiny, folders, load_from=str(file), resume=True)
+    assert str(error.value) == (
+        f'the classes of {folders}/train differ from those of {file}: it lacks blue and has green'
+    )
+
+
 def test_weights_alone_are_tested_with_the_classes_of_the_training_images_or_the_config(
     openmmlab, folders, tiny, tmp_path
 ):
