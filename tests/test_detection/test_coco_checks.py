@@ -147,6 +147,19 @@ def test_heads_for_fewer_classes(cfg):
         coco_data.check(small, 'train')
 
 
+def test_heads_of_other_things_than_classes(cfg):
+    """As in mmdet's faster-rcnn_r50_fpn_fcos-rpn_1x_coco.py and HTC."""
+    cfg = cfg()
+    cfg.model.rpn_head.num_classes = 1
+    cfg.model.roi_head.semantic_head = dict(num_classes=183)
+    coco_data.use_classes(cfg)
+    coco_data.check(cfg, 'train')
+    assert cfg.model.rpn_head.num_classes == 1
+    assert cfg.model.roi_head.semantic_head.num_classes == 183
+    cfg.model.roi_head.semantic_head.num_classes = 1
+    coco_data.check(cfg, 'train')
+
+
 def test_files(cfg, tmp_path):
     cfg = cfg()
     path = tmp_path / 'coco' / 'all.json'

@@ -28,6 +28,8 @@ _KEYS = dict(
     categories=('id', 'name'),
 )
 _UNREAD = dict(lazy_init=True, pipeline=[])  # only paths and names
+# Their num_classes is not the number of classes of objects: 1, or the number of kinds of surfaces.
+_OTHER_HEADS = ('rpn_head', 'semantic_head')
 
 
 def use_classes(cfg: Config) -> None:
@@ -35,7 +37,7 @@ def use_classes(cfg: Config) -> None:
 
     Args:
         cfg: the config, modified in place: the metainfo of the datasets and `num_classes` of every
-            head.
+            head that classifies objects.
     """
     if cfg.get('default_scope') != 'mmdet' or not cfg.get('classes'):
         return
@@ -364,9 +366,9 @@ def _inside(annotation: Mapping[str, Any], size: tuple[int, int]) -> bool:
 
 
 def _heads(part: Any, name: str = '') -> Iterator[dict]:
-    """Yield all head configs in a model config that have `num_classes`."""
+    """Yield the configs of all heads in a model config that have the `num_classes` of objects."""
     if isinstance(part, Mapping):
-        if name.endswith('head') and 'num_classes' in part:
+        if name.endswith('head') and name not in _OTHER_HEADS and 'num_classes' in part:
             yield part
         for key, inner in part.items():
             yield from _heads(inner, key)
