@@ -160,6 +160,33 @@ def test_heads_of_other_things_than_classes(cfg):
     coco_data.check(cfg, 'train')
 
 
+REMOTE = dict(backend='petrel', path_mapping={'./data/': 's3://bucket/'})
+
+
+@pytest.mark.parametrize('backend', [REMOTE, dict(backend='local'), None])
+def test_data_behind_a_storage_backend_are_not_looked_at(cfg, tmp_path, backend):
+    cfg = cfg()
+    cfg.test_dataloader.dataset.backend_args = backend
+    cfg.test_evaluator.backend_args = backend
+    (tmp_path / 'coco' / 'all.json').unlink()
+    if backend is REMOTE:
+        coco_data.check(cfg, 'test')
+    else:
+        with pytest.raises(UserError, match='all.json does not exist'):
+            coco_data.check(cfg, 'test')
+
+
+@pytest.mark.parametrize('part', ['images', 'evaluator'])
+def test_parts_behind_a_storage_backend_are_not_looked_at(cfg, tmp_path, part):
+    cfg = cfg()
+    if part == 'images':
+        cfg.test_dataloader.dataset.pipeline[0].backend_args = REMOTE
+        (tmp_path / 'coco' / 'images' / '2.png').unlink()
+    else:
+        cfg.test_evaluator |= dict(backend_args=REMOTE, ann_file='elsewhere.json')
+    coco_data.check(cfg, 'test')
+
+
 def test_files(cfg, tmp_path):
     cfg = cfg()
     path = tmp_path / 'coco' / 'all.json'

@@ -17,7 +17,7 @@ from PIL import Image
 
 from ...utils.errors import RunError, first_line, shortened
 from ...utils.terminal import print_line
-from ..leaves import iter_leaf_datasets, selected
+from ..leaves import iter_leaf_datasets, on_local_disk, selected
 
 LOADERS = dict(train=('train', 'val'), test=('test',))  # the data loaders of each task
 _OPENED = 8  # number of images whose size is compared with the annotation file
@@ -83,7 +83,7 @@ def _checked_file(cfg: Config, described: Mapping[str, Any], loader: str) -> '_C
     if _class_of(described, DATASETS) is not CocoDataset:
         return None
     dataset = DATASETS.build(dict(described, **_UNREAD))
-    if '://' in dataset.ann_file:
+    if not on_local_disk(described) or '://' in dataset.ann_file:
         return None
     trained_on = loader == 'train'
     file = _CocoFile(Path(dataset.ann_file), dataset.metainfo['classes'], trained_on, described)
@@ -131,7 +131,7 @@ def _check_metric(metric: Mapping[str, Any], files: Sequence['_CocoFile'], loade
         for file in files:
             file.require_packed_objects(loader)
         return
-    if '://' in path:
+    if not on_local_disk(metric) or '://' in path:
         return
     truth = next((file for file in files if file.path.resolve() == Path(path).resolve()), None)
     truth = truth or _CocoFile(Path(path), files[0].classes)
@@ -224,6 +224,8 @@ class _CocoFile:
     def check_images(self, folder: Path) -> None:
         if not self.images:
             raise self.error('it lists no images')
+        if not all(map(on_local_disk, self.pipeline)):
+            return
         paths = [folder / image['file_name'] for image in self.images]
         missing = [path.name for path in paths if not path.is_file()]
         if missing and len(missing) == len(paths):
