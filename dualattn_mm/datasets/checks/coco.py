@@ -7,6 +7,7 @@ regardless of the order of the class names, and notices a missing image only whe
 import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -149,6 +150,7 @@ def _check_metric(metric: Mapping[str, Any], files: Sequence['_CocoFile'], loade
     kinds = metric.get('metric', 'bbox')
     if 'segm' in ([kinds] if isinstance(kinds, str) else kinds):
         truth.require_masks(f'the metric segm needs: set {loader}_evaluator.metric=bbox')
+        truth.require_polygons()
 
 
 class _CocoFile:
@@ -186,9 +188,10 @@ class _CocoFile:
         if not self.path.is_file():
             raise RunError(f'annotation file {self.path} does not exist')
         try:
-            content = json.loads(self.path.read_bytes())
+            # From bytes, json also reads UTF-16 and a BOM, but pycocotools does not.
+            content = json.loads(self.path.read_text(encoding='utf-8'))
         except ValueError as error:
-            raise self.error(f'the file is not valid JSON ({error})') from None
+            raise self.error(f'the file is not valid JSON in UTF-8 ({error})') from None
         if not isinstance(content, dict):
             raise self.error('not in COCO format, which is a dict with images and annotations')
         if not self.trained_on:
@@ -197,14 +200,34 @@ class _CocoFile:
             rows = content.get(part)
             if not isinstance(rows, list):
                 raise self.error(f'not in COCO format: it has no list of {part}')
+            self._require(part, rows, 'are not dicts', lambda row: isinstance(row, dict))
             for key in keys:
-                without = sum(key not in row for row in rows)
-                if without:
-                    raise self.error(f'{without} of {len(rows)} {part} have no {key}')
+                self._require(part, rows, f'have no {key}', partial(_has, key))
             ids = {row['id'] for row in rows}
             if len(ids) < len(rows):
                 raise self.error(f'{len(rows) - len(ids)} of {len(rows)} {part} repeat an id')
+        self._check_boxes(content['images'], content['annotations'])
         return tuple(content[part] for part in _KEYS)
+
+    def _check_boxes(self, images: list[dict], annotations: list[dict]) -> None:
+        listed = {image['id'] for image in images}
+        read = [a for a in annotations if a['image_id'] in listed]
+        if not self.trained_on:
+            read = [a for a in read if not a.get('ignore')]
+        self._require('annotations', read, 'have a bbox that is not four numbers', _has_box)
+        self._require(
+            'annotations',
+            read,
+            'have an area that is not a number',
+            lambda a: _is_number(a['area']),
+        )
+
+    def _require(
+        self, part: str, rows: Sequence[Any], fault: str, fits: Callable[[Any], bool]
+    ) -> None:
+        wrong = sum(not fits(row) for row in rows)
+        if wrong:
+            raise self.error(f'{wrong} of {len(rows)} {part} {fault}')
 
     def _check_categories(self) -> None:
         names = [category['name'] for category in self.categories]
@@ -284,6 +307,16 @@ class _CocoFile:
                 f'{without} of {len(objects)} objects have no segmentation, which {why}'
             )
 
+    def require_polygons(self) -> None:
+        """Check the masks that pycocotools converts, which fails on some that mmdet ignores."""
+        self._require(
+            'objects',
+            self._known_objects(),
+            'have a segmentation that is neither polygons of three or more points nor RLE, which '
+            'the metric segm needs',
+            lambda a: _is_mask(a['segmentation']),
+        )
+
     def _known_objects(self) -> list[dict]:
         """Return the annotations for listed images and known classes."""
         listed = {image['id'] for image in self.images}
@@ -355,6 +388,27 @@ def _image_loader(pipeline: Sequence[Mapping[str, Any]]) -> Callable[[dict], dic
         if isinstance(kind, type) and issubclass(kind, LoadImageFromFile):
             return TRANSFORMS.build(step)
     return None
+
+
+def _has(key: str, row: Mapping[str, Any]) -> bool:
+    return key in row
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float)
+
+
+def _has_box(annotation: Mapping[str, Any]) -> bool:
+    box = annotation['bbox']
+    return isinstance(box, list) and len(box) == 4 and all(map(_is_number, box))
+
+
+def _is_mask(segmentation: Any) -> bool:
+    """Return whether pycocotools can convert a mask; it looks at the first part of a list."""
+    if not isinstance(segmentation, list):
+        return isinstance(segmentation, dict) and 'counts' in segmentation
+    first = segmentation[0]
+    return isinstance(first, dict) or (isinstance(first, list) and len(first) > 4)
 
 
 def _inside(annotation: Mapping[str, Any], size: tuple[int, int]) -> bool:
