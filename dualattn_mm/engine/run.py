@@ -33,6 +33,7 @@ from ..utils.terminal import print_line
 from .cpu_processes import start_cpu_processes
 from .hooks import generator_file
 from .hooks.pictures import SavePicturesHook
+from .hooks.plain_weights import PlainWeightsHook
 from .hooks.report import ReportHook
 from .hooks.safe_checkpoint import last_checkpoint
 
@@ -94,12 +95,14 @@ def train(
             'load_from',
             'load_from=FILE sets another checkpoint, and load_from=None starts without one',
         )
-    hooks = []
+    hooks: list[Hook] = []
     if (cfg.get('load_from') or '').endswith(generator_file.SUFFIX):
         _need_colorizer(cfg, config, cfg.load_from)
         hooks.append(generator_file.GeneratorFileHook(cfg.load_from, keep_network=True))
         cfg.load_from = None
         _drop_initial_weights(cfg.model.generator)
+    elif resume is None and cfg.get('load_from'):
+        hooks.append(PlainWeightsHook())
     if resume is None:
         _check_initial_weights(cfg.get('model'))
     with locked_folder(cfg.work_dir) if _is_first_process(cfg) else contextlib.nullcontext():
@@ -145,6 +148,8 @@ def evaluate(
         _need_colorizer(cfg, config, checkpoint)
         hooks.append(generator_file.GeneratorFileHook(checkpoint))
         cfg.load_from = None
+    else:
+        hooks.append(PlainWeightsHook())
     return _run(cfg, 'test', hooks)
 
 

@@ -319,6 +319,22 @@ def published(config, path, **changes):
     return load_generator(path).state_dict()
 
 
+@pytest.mark.parametrize('average', ['EMAHook', 'GeneratorEMAHook'])
+def test_training_and_test_start_from_a_state_dict(config, tmp_path, average):
+    """What the remedy for an unsafe checkpoint writes."""
+    with config.open('a') as file:
+        file.write(f"\ncustom_hooks = [dict(type='{average}')]\n{TESTING}")
+    state = MODELS.build(Config.fromfile(str(config)).model).state_dict()
+    start, work = str(tmp_path / 'start.pth'), str(tmp_path / 'work')
+    torch.save(state, start)
+    options = {'load_from': start, 'optim_wrapper.optimizer.lr': 0.0, 'train_cfg.max_iters': 1}
+    run.train(str(config), work, cfg_options=dict(unique(), **options))
+    trained = torch.load(tmp_path / 'work' / 'iter_1.pth', weights_only=True)['state_dict']
+    for name, value in state.items():
+        assert torch.equal(trained[name], value), name
+    assert run.evaluate(str(config), start, work, cfg_options=unique())['count'] == 7
+
+
 def test_training_starts_from_published_weights(config, tmp_path):
     state = published(config, tmp_path / 'start.safetensors')
     with config.open('a') as file:
