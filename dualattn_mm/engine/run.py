@@ -240,10 +240,10 @@ def _check_processes(launcher: str) -> None:
 
 
 def _check_file(path: str, what: str, remedy: str = '') -> None:
-    if '://' not in path and not Path(path).expanduser().is_file():
-        raise RunError(
-            f'{what} {path} does not exist' + (f'; --cfg-options {remedy}' if remedy else '')
-        )
+    file = Path(path).expanduser()
+    if '://' not in path and not file.is_file():
+        reason = 'is a folder' if file.is_dir() else 'does not exist'
+        raise RunError(f'{what} {path} {reason}' + (f'; --cfg-options {remedy}' if remedy else ''))
 
 
 def _check_checkpoint(path: str, resume: bool = False) -> None:
@@ -314,6 +314,11 @@ def _drop_initial_weights(part: Any) -> None:
 def _resume(cfg: Config, resume: str) -> None:
     cfg.resume = True
     if resume != 'auto':
+        if Path(resume).expanduser().is_dir():
+            raise RunError(
+                f'cannot resume: {resume} is a folder; --work-dir {resume} --resume continues from '
+                'its last checkpoint'
+            )
         _check_file(resume, 'checkpoint')
         if resume.endswith(generator_file.SUFFIX):
             raise RunError(

@@ -116,6 +116,8 @@ def test_imports_may_come_by_option(config, tmp_path, monkeypatch):
         (dict(auto_scale_lr=True), 'no auto_scale_lr.base_batch_size'),
         (dict(resume='auto'), 'cannot resume: the folder'),
         (dict(resume='nix.pth'), 'checkpoint nix.pth does not exist'),
+        (dict(resume='.'), r'cannot resume: \. is a folder; --work-dir \. --resume continues'),
+        (dict(cfg_options={'load_from': '.'}), r'load_from \. is a folder'),
         (dict(cfg_options={'load_from': 'nix.pth'}), 'load_from nix.pth does not exist'),
         (dict(launcher='pytorch'), 'is not set; start the processes'),
         (dict(launcher='slurm'), 'is not set; start the processes'),
