@@ -387,6 +387,16 @@ def test_objects_that_mmdet_does_not_read_may_have_no_box(cfg, annotations):
     coco_data.check(cfg(content), 'test')
 
 
+def test_images_that_are_not_selected_may_be_missing(cfg, tmp_path):
+    cfg = cfg()
+    (tmp_path / 'coco' / 'images' / '2.png').unlink()
+    with pytest.raises(UserError, match='1 of its 4 images are not in'):
+        coco_data.check(cfg, 'train')
+    cfg.train_dataloader.dataset.indices = 2
+    cfg.val_dataloader = cfg.val_evaluator = None
+    coco_data.check(cfg, 'train')
+
+
 def test_evaluator_of_all_images_for_some(cfg):
     cfg = cfg()
     cfg.test_dataloader.dataset.indices = 2

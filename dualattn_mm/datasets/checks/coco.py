@@ -245,11 +245,12 @@ class _CocoFile:
             )
 
     def check_images(self, folder: Path) -> None:
-        if not self.images:
+        images = selected(self.images, self.dataset.get('indices'))
+        if not images:
             raise self.error('it lists no images')
         if not all(map(on_local_disk, self.pipeline)):
             return
-        paths = [folder / image['file_name'] for image in self.images]
+        paths = [folder / image['file_name'] for image in images]
         missing = [path.name for path in paths if not path.is_file()]
         if missing and len(missing) == len(paths):
             raise self.error(
@@ -262,7 +263,7 @@ class _CocoFile:
             )
         load = _image_loader(self.pipeline)
         step = max(1, len(paths) // _OPENED)
-        for path, image in list(zip(paths, self.images, strict=True))[::step] if load else ():
+        for path, image in list(zip(paths, images, strict=True))[::step] if load else ():
             try:
                 height, width = load(dict(img_path=str(path)))['img'].shape[:2]
             except Exception as error:  # decoders fail in many ways
