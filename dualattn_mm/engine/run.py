@@ -246,14 +246,25 @@ def _check_file(path: str, what: str, remedy: str = '') -> None:
         raise RunError(f'{what} {path} {reason}' + (f'; --cfg-options {remedy}' if remedy else ''))
 
 
-def _check_checkpoint(path: str, resume: bool = False) -> None:
-    """Check a checkpoint before the run is built, which can take minutes."""
+def _check_checkpoint(path: str, resume: bool = False) -> dict[str, Any]:
+    """Check a checkpoint before the run is built, which can take minutes; return its `meta`."""
     if '://' in path or path.endswith(generator_file.SUFFIX):
-        return
+        return {}
     try:
-        require_checkpoint(read_checkpoint(Path(path).expanduser()), path, resume)
+        checkpoint = read_checkpoint(Path(path).expanduser())
+        require_checkpoint(checkpoint, path, resume)
     except UserError as error:
         raise RunError(f'{error}{_name_previous(Path(path)) if resume else ""}') from None
+    return checkpoint.get('meta', {})
+
+
+def _is_finished(cfg: Config, meta: Mapping[str, Any]) -> bool:
+    """Return whether a checkpoint is at the end of the training."""
+    schedule = cfg.get('train_cfg') or {}
+    return any(
+        schedule.get(end) is not None and meta.get(done, 0) >= schedule[end]
+        for done, end in (('epoch', 'max_epochs'), ('iter', 'max_iters'))
+    )
 
 
 def _name_previous(before: Path) -> str:
@@ -395,7 +406,9 @@ def _checked_run(cfg: Config, task: str, hooks: Sequence[Hook]) -> Any:
         coco.check(cfg, task)
         lidar.check(cfg, task)
     if cfg.get('load_from'):
-        _check_checkpoint(cfg.load_from, cfg.get('resume', False))
+        meta = _check_checkpoint(cfg.load_from, cfg.get('resume', False))
+        if cfg.get('resume') and _is_finished(cfg, meta) and _is_first_process(cfg):
+            print_line(f'the training has already ended: {cfg.load_from} is its last step')
     # torch < 2.6 would otherwise run the code inside a checkpoint.
     os.environ.setdefault('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
     if cfg.launcher != 'none' and not torch.cuda.is_available():

@@ -192,6 +192,15 @@ def test_a_work_folder_that_was_moved_is_resumed(config, tmp_path, built):
     assert built[0].resume
 
 
+@pytest.mark.parametrize(('steps', 'ended'), [(2, False), (3, True)])
+def test_resuming_a_training_that_has_ended_says_so(config, tmp_path, built, capsys, steps, ended):
+    path = tmp_path / 'last.pth'
+    torch.save(dict(state_dict={}, meta=dict(epoch=0, iter=steps)), path)
+    run.train(str(config), str(tmp_path), resume=str(path))
+    said = f'the training has already ended: {path} is its last step\n'
+    assert capsys.readouterr().out == (said if ended else '')
+
+
 def test_a_start_that_fails_keeps_the_checkpoint_of_an_earlier_training(config, tmp_path):
     (tmp_path / 'last_checkpoint').write_text('iter_4.pth')
     options = {'train_dataloader.dataset.data_root': 'nowhere'}
