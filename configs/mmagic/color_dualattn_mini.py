@@ -73,7 +73,8 @@ param_scheduler = [
 custom_hooks = [
     dict(type='PlainCheckpointHook'),
     dict(type='RepeatableHook'),
-    dict(type='StrictLoadHook'),
+    # For load_from with a checkpoint of _distilled or _finetune, which holds the teacher's parts.
+    dict(type='StrictLoadHook', ignore=(r'^distillation\.',)),
     dict(type='GeneratorEMAHook', momentum=0.005),
     dict(type='FiniteLossHook'),
 ]

@@ -1,4 +1,4 @@
-"""Find the datasets inside dataset wrappers, and select parts of datasets."""
+"""Find the datasets inside dataset wrappers, where their files are, and select parts of them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
@@ -32,6 +32,12 @@ def named_leaf_datasets(dataset: Any, name: str) -> Iterator[tuple[str, Any]]:
         yield from named_leaf_datasets(get('dataset'), f'{name}.dataset')
     else:
         yield name, dataset
+
+
+def on_local_disk(described: Mapping[str, Any]) -> bool:
+    """Return whether a dataset, a metric or a transform reads its files without a backend."""
+    backend = described.get('backend_args') or {}
+    return backend.get('backend', 'local') == 'local'
 
 
 def selected(rows: Sequence[_Row], indices: int | Sequence[int] | None) -> Sequence[_Row]:

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..utils.errors import UserError, first_line
+
 _GIB = 1 << 30
 
 
@@ -20,11 +22,21 @@ class PhotoCache:
     Args:
         count: number of photos.
         gib: memory limit in GiB. Photos that do not fit are not cached.
+
+    Raises:
+        UserError: if the memory cannot be reserved.
     """
 
     def __init__(self, count: int, gib: float) -> None:
         self.limit = int(gib * _GIB)
-        self._pixels = np.frombuffer(mmap.mmap(-1, self.limit), dtype=np.uint8)
+        try:
+            memory = mmap.mmap(-1, self.limit)
+        except (OSError, OverflowError) as error:
+            raise UserError(
+                f'cannot reserve {gib:g} GiB of memory for the cache of photos '
+                f'({first_line(error)}): set another cache_gib; 0 disables the cache'
+            ) from None
+        self._pixels = np.frombuffer(memory, dtype=np.uint8)
         # Offset, height and width of each photo. The width is written last and is 0 until then.
         table = mmap.mmap(-1, count * 3 * 8)
         self._places = np.frombuffer(table, dtype=np.int64).reshape(count, 3)

@@ -33,6 +33,7 @@ from ..utils.terminal import print_line
 from .cpu_processes import start_cpu_processes
 from .hooks import generator_file
 from .hooks.pictures import SavePicturesHook
+from .hooks.plain_weights import PlainWeightsHook
 from .hooks.report import ReportHook
 from .hooks.safe_checkpoint import last_checkpoint
 
@@ -94,19 +95,17 @@ def train(
             'load_from',
             'load_from=FILE sets another checkpoint, and load_from=None starts without one',
         )
-    hooks = []
+    hooks: list[Hook] = []
     if (cfg.get('load_from') or '').endswith(generator_file.SUFFIX):
         _need_colorizer(cfg, config, cfg.load_from)
         hooks.append(generator_file.GeneratorFileHook(cfg.load_from, keep_network=True))
         cfg.load_from = None
         _drop_initial_weights(cfg.model.generator)
+    elif resume is None and cfg.get('load_from'):
+        hooks.append(PlainWeightsHook())
     if resume is None:
         _check_initial_weights(cfg.get('model'))
-    first = _is_first_process(cfg)
-    with locked_folder(cfg.work_dir) if first else contextlib.nullcontext():
-        if first and resume is None:
-            # It names a checkpoint of an earlier training, which --resume would continue.
-            Path(cfg.work_dir, 'last_checkpoint').unlink(missing_ok=True)
+    with locked_folder(cfg.work_dir) if _is_first_process(cfg) else contextlib.nullcontext():
         _run(cfg, 'train', hooks)
 
 
@@ -149,6 +148,8 @@ def evaluate(
         _need_colorizer(cfg, config, checkpoint)
         hooks.append(generator_file.GeneratorFileHook(checkpoint))
         cfg.load_from = None
+    else:
+        hooks.append(PlainWeightsHook())
     return _run(cfg, 'test', hooks)
 
 
@@ -242,20 +243,31 @@ def _check_processes(launcher: str) -> None:
 
 
 def _check_file(path: str, what: str, remedy: str = '') -> None:
-    if '://' not in path and not Path(path).expanduser().is_file():
-        raise RunError(
-            f'{what} {path} does not exist' + (f'; --cfg-options {remedy}' if remedy else '')
-        )
+    file = Path(path).expanduser()
+    if '://' not in path and not file.is_file():
+        reason = 'is a folder' if file.is_dir() else 'does not exist'
+        raise RunError(f'{what} {path} {reason}' + (f'; --cfg-options {remedy}' if remedy else ''))
 
 
-def _check_checkpoint(path: str, resume: bool = False) -> None:
-    """Check a checkpoint before the run is built, which can take minutes."""
+def _check_checkpoint(path: str, resume: bool = False) -> dict[str, Any]:
+    """Check a checkpoint before the run is built, which can take minutes; return its `meta`."""
     if '://' in path or path.endswith(generator_file.SUFFIX):
-        return
+        return {}
     try:
-        require_checkpoint(read_checkpoint(Path(path).expanduser()), path, resume)
+        checkpoint = read_checkpoint(Path(path).expanduser())
+        require_checkpoint(checkpoint, path, resume)
     except UserError as error:
         raise RunError(f'{error}{_name_previous(Path(path)) if resume else ""}') from None
+    return checkpoint.get('meta', {})
+
+
+def _is_finished(cfg: Config, meta: Mapping[str, Any]) -> bool:
+    """Return whether a checkpoint is at the end of the training."""
+    schedule = cfg.get('train_cfg') or {}
+    return any(
+        schedule.get(end) is not None and meta.get(done, 0) >= schedule[end]
+        for done, end in (('epoch', 'max_epochs'), ('iter', 'max_iters'))
+    )
 
 
 def _name_previous(before: Path) -> str:
@@ -270,6 +282,12 @@ def _name_previous(before: Path) -> str:
             require_checkpoint(read_checkpoint(path), path, resume=True)
             return f'; the previous one is complete: --resume {path}'
     return ''
+
+
+def _newest_checkpoint(folder: Path) -> Path | None:
+    """Return the checkpoint that was written last, such as iter_300.pth; None if there is none."""
+    found = [path for path in folder.glob('*.pth') if re.search(r'(iter|epoch)_\d+$', path.stem)]
+    return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
 
 def _check_initial_weights(part: Any, option: str = 'model') -> None:
@@ -310,6 +328,11 @@ def _drop_initial_weights(part: Any) -> None:
 def _resume(cfg: Config, resume: str) -> None:
     cfg.resume = True
     if resume != 'auto':
+        if Path(resume).expanduser().is_dir():
+            raise RunError(
+                f'cannot resume: {resume} is a folder; --work-dir {resume} --resume continues from '
+                'its last checkpoint'
+            )
         _check_file(resume, 'checkpoint')
         if resume.endswith(generator_file.SUFFIX):
             raise RunError(
@@ -322,6 +345,11 @@ def _resume(cfg: Config, resume: str) -> None:
     if not work_dir.is_dir():
         raise RunError(f'cannot resume: the folder {work_dir} does not exist')
     if not (work_dir / 'last_checkpoint').is_file():
+        if earlier := _newest_checkpoint(work_dir):
+            raise RunError(
+                f'cannot resume: {work_dir}/last_checkpoint does not exist; --resume {earlier} '
+                'continues from the newest checkpoint, and a start without --resume begins anew'
+            )
         # An earlier run may have ended before its first checkpoint.
         print_line(f'no checkpoint in {work_dir} yet: training starts from the beginning')
         cfg.resume = False
@@ -381,11 +409,15 @@ def _checked_run(cfg: Config, task: str, hooks: Sequence[Hook]) -> Any:
         coco.check(cfg, task)
         lidar.check(cfg, task)
     if cfg.get('load_from'):
-        _check_checkpoint(cfg.load_from, cfg.get('resume', False))
+        meta = _check_checkpoint(cfg.load_from, cfg.get('resume', False))
+        if cfg.get('resume') and _is_finished(cfg, meta) and _is_first_process(cfg):
+            print_line(f'the training has already ended: {cfg.load_from} is its last step')
     # torch < 2.6 would otherwise run the code inside a checkpoint.
     os.environ.setdefault('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
     if cfg.launcher != 'none' and not torch.cuda.is_available():
         start_cpu_processes(cfg)
+    if cfg.get('runner_type') == 'ClassFolderRunner':
+        cfg.task = task
     # The list of hooks is a page long, and would be the last output for minutes.
     with patch.object(Runner, 'get_hooks_info', _hooks_in_debug_log):
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)

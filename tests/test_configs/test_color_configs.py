@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS, DefaultScope
+from mmengine.registry import HOOKS, MODELS, DefaultScope
 from mmengine.runner import Runner
 from PIL import Image
 
@@ -105,6 +105,14 @@ def test_mini_trains_at_several_sizes_on_photos_in_memory(photos, tmp_path):
     assert np.isfinite(scalars['train/loss_color'].data[0]).all()
     dataset = runner.train_dataloader.dataset
     assert any(dataset._cache.get(i) is not None for i in range(len(dataset)))
+
+
+@pytest.mark.parametrize('suffix', ['', '_distilled', '_gpu', '_finetune'])
+def test_a_checkpoint_with_a_teacher_can_be_continued_without_it(suffix):
+    hooks = load(f'color_dualattn_mini{suffix}.py').custom_hooks
+    [strict] = [HOOKS.build(hook) for hook in hooks if hook.type == 'StrictLoadHook']
+    assert [p for p in strict.ignore if p.search('distillation.projections.0.weight')]
+    assert not [p for p in strict.ignore if p.search('generator.head.weight')]
 
 
 def test_distillation_starts_from_its_teacher_s_file(photos, tmp_path):

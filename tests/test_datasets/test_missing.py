@@ -64,6 +64,15 @@ def test_missing_data_hint_is_empty_for_other_files(cfg, tmp_path):
     assert missing_data_hint(cfg, f'{tmp_path}/coco/a/train.json: no JSON') == ''
 
 
+def test_missing_data_hint_is_empty_if_the_message_names_an_option(cfg, tmp_path):
+    message = (
+        f'the photos of the gallery: the folder of photos {tmp_path}/coco does not exist; '
+        'default_hooks.gallery.dataset.data_root=FOLDER names others, None none'
+    )
+    assert missing_data_hint(cfg, message) == ''
+    assert missing_data_hint(cfg, message.partition(';')[0])
+
+
 def test_missing_data_hint_of_class_folders_is_their_one_option():
     dataset = dict(data_root='nowhere', data_prefix='train')
     cfg = Config(

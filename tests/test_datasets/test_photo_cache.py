@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from dualattn_mm.datasets import ColorizationDataset
 from dualattn_mm.datasets.photo_cache import PhotoCache
+from dualattn_mm.utils.errors import UserError
 
 PIPELINE = [dict(type='LoadPhoto'), dict(type='PackColorization', ground_truth=False)]
 SIZES = [(30, 20), (20, 30), (25, 25), (8, 40)]
@@ -118,6 +119,12 @@ def test_squares_need_a_cache_and_a_side(folder):
         dataset(folder, cache_square=True)
     with pytest.raises(ValueError, match='cache_side'):
         dataset(folder, cache_gib=1, cache_side=0, cache_square=True)
+
+
+@pytest.mark.parametrize('gib', [1e9, 1e20, -1.0])
+def test_memory_that_cannot_be_reserved_names_the_option(folder, gib):
+    with pytest.raises(UserError, match=r'cannot reserve .* GiB .*: set another cache_gib; 0 dis'):
+        dataset(folder, cache_gib=gib)
 
 
 def test_unreadable_photos_are_not_kept(folder):

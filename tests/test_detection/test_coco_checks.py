@@ -53,6 +53,18 @@ def test_good_data_pass_in_silence(cfg, capsys):
         ('annotations', lambda rows: [dict(r, bbox=[90, 0, 9, 9]) for r in rows], '4 without area'),
         ('annotations', lambda rows: without(rows, 'area'), '4 of 4 annotations have no area'),
         ('annotations', lambda rows: without(rows, 'segmentation'), '4 of 4 objects have no segm'),
+        (
+            'annotations',
+            lambda rows: [dict(r, bbox=None) for r in rows],
+            '4 of 4 annotations have a b',
+        ),
+        ('annotations', lambda rows: [dict(r, bbox=[1, 2, 3]) for r in rows], 'not four numbers'),
+        (
+            'annotations',
+            lambda rows: [dict(r, area='400') for r in rows],
+            'area that is not a numb',
+        ),
+        ('annotations', lambda rows: [*rows, 5], '1 of 5 annotations are not dicts'),
         ('annotations', lambda rows: rows + rows[:1], '1 of 5 annotations repeat an id'),
         ('images', lambda rows: without(rows, 'width'), '4 of 4 images have no width'),
         ('images', lambda rows: [], 'it lists no images'),
@@ -147,10 +159,54 @@ def test_heads_for_fewer_classes(cfg):
         coco_data.check(small, 'train')
 
 
+def test_heads_of_other_things_than_classes(cfg):
+    """As in mmdet's faster-rcnn_r50_fpn_fcos-rpn_1x_coco.py and HTC."""
+    cfg = cfg()
+    cfg.model.rpn_head.num_classes = 1
+    cfg.model.roi_head.semantic_head = dict(num_classes=183)
+    coco_data.use_classes(cfg)
+    coco_data.check(cfg, 'train')
+    assert cfg.model.rpn_head.num_classes == 1
+    assert cfg.model.roi_head.semantic_head.num_classes == 183
+    cfg.model.roi_head.semantic_head.num_classes = 1
+    coco_data.check(cfg, 'train')
+
+
+REMOTE = dict(backend='petrel', path_mapping={'./data/': 's3://bucket/'})
+
+
+@pytest.mark.parametrize('backend', [REMOTE, dict(backend='local'), None])
+def test_data_behind_a_storage_backend_are_not_looked_at(cfg, tmp_path, backend):
+    cfg = cfg()
+    cfg.test_dataloader.dataset.backend_args = backend
+    cfg.test_evaluator.backend_args = backend
+    (tmp_path / 'coco' / 'all.json').unlink()
+    if backend is REMOTE:
+        coco_data.check(cfg, 'test')
+    else:
+        with pytest.raises(UserError, match=r'all\.json does not exist'):
+            coco_data.check(cfg, 'test')
+
+
+@pytest.mark.parametrize('part', ['images', 'evaluator'])
+def test_parts_behind_a_storage_backend_are_not_looked_at(cfg, tmp_path, part):
+    cfg = cfg()
+    if part == 'images':
+        cfg.test_dataloader.dataset.pipeline[0].backend_args = REMOTE
+        (tmp_path / 'coco' / 'images' / '2.png').unlink()
+    else:
+        cfg.test_evaluator |= dict(backend_args=REMOTE, ann_file='elsewhere.json')
+    coco_data.check(cfg, 'test')
+
+
 def test_files(cfg, tmp_path):
     cfg = cfg()
     path = tmp_path / 'coco' / 'all.json'
-    for text, line in (('{"images": [', 'not valid JSON'), ('[]', 'not in COCO format')):
+    for text, line in (
+        ('{"images": [', 'not valid JSON'),
+        ('[]', 'not in COCO format'),
+        ('\ufeff' + path.read_text(), 'not valid JSON in UTF-8 .*BOM'),
+    ):
         path.write_text(text)
         with pytest.raises(UserError, match=line):
             coco_data.check(cfg, 'train')
@@ -292,6 +348,53 @@ def test_evaluator_lists_the_images_that_are_read(cfg, annotations, tmp_path, ch
     else:
         with pytest.raises(UserError, match=f'truth.json: test_evaluator.ann_file .*{counts}'):
             coco_data.check(cfg, 'test')
+
+
+@pytest.mark.parametrize(
+    ('segmentation', 'fits'),
+    [
+        ([[]], False),
+        ([[1, 2, 3, 4]], False),
+        ([1, 2, 3, 4, 5, 6], False),
+        (dict(size=[48, 64]), False),
+        ([[1, 2, 30, 4, 5, 36]], True),
+        (dict(size=[48, 64], counts=[0, 100, 2972]), True),
+    ],
+)
+def test_masks_that_pycocotools_cannot_convert(cfg, annotations, segmentation, fits):
+    from pycocotools.coco import COCO
+
+    content = copy.deepcopy(annotations)
+    content['annotations'][0]['segmentation'] = segmentation
+    cfg = cfg(content)
+    cfg.test_evaluator.metric = ['bbox', 'segm']
+    truth = COCO(cfg.test_evaluator.ann_file)
+    if fits:
+        coco_data.check(cfg, 'test')
+        truth.annToRLE(truth.anns[1])
+    else:
+        with pytest.raises(UserError, match='1 of 4 objects have a segmentation that is neither'):
+            coco_data.check(cfg, 'test')
+        with pytest.raises(Exception):  # noqa: B017, PT011  of several kinds
+            truth.annToRLE(truth.anns[1])
+    cfg.test_evaluator.metric = 'bbox'
+    coco_data.check(cfg, 'test')
+
+
+def test_objects_that_mmdet_does_not_read_may_have_no_box(cfg, annotations):
+    content = copy.deepcopy(annotations)
+    content['annotations'].append(dict(content['annotations'][0], id=9, ignore=1, bbox=None))
+    coco_data.check(cfg(content), 'test')
+
+
+def test_images_that_are_not_selected_may_be_missing(cfg, tmp_path):
+    cfg = cfg()
+    (tmp_path / 'coco' / 'images' / '2.png').unlink()
+    with pytest.raises(UserError, match='1 of its 4 images are not in'):
+        coco_data.check(cfg, 'train')
+    cfg.train_dataloader.dataset.indices = 2
+    cfg.val_dataloader = cfg.val_evaluator = None
+    coco_data.check(cfg, 'train')
 
 
 def test_evaluator_of_all_images_for_some(cfg):

@@ -10,7 +10,8 @@ import torch
 from lidar import CONFIGS, WITHOUT_VAL, kitti_options
 from PIL import Image
 
-from dualattn_mm.engine.run import evaluate, train
+from dualattn_mm.datasets.checks import lidar as lidar_data
+from dualattn_mm.engine.run import evaluate, load_config, train
 from dualattn_mm.utils.command import run_command
 from dualattn_mm.utils.errors import UserError
 from tools.visualize_bev import draw_detections
@@ -182,9 +183,20 @@ def test_missing_database_and_annotations_are_reported(kitti, tmp_path, capsys):
     assert 'ground-truth database' in capsys.readouterr().err
 
 
-def test_sparse_convolution_without_spconv(kitti, tmp_path, capsys, monkeypatch):
-    from dualattn_mm.datasets.checks import lidar as lidar_data
+@pytest.mark.parametrize('backend', ['petrel', 'local'])
+def test_data_behind_a_storage_backend_are_not_looked_at(kitti, backend):
+    cfg = load_config(SECOND, kitti_options(kitti))
+    for part in (cfg.test_dataloader.dataset, cfg.test_evaluator):
+        part.backend_args = dict(backend=backend)
+    (kitti / 'kitti_infos_val.pkl').unlink()
+    if backend == 'petrel':
+        lidar_data.check(cfg, 'test')
+    else:
+        with pytest.raises(UserError, match=r'kitti_infos_val\.pkl does not exist'):
+            lidar_data.check(cfg, 'test')
 
+
+def test_sparse_convolution_without_spconv(kitti, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
     found = lidar_data.importlib.util.find_spec
     monkeypatch.setattr(

@@ -1,14 +1,18 @@
 """Classifiers of any class folders: data_root alone says what the classes are."""
 
 import os
+import shutil
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.runner import Runner
 from PIL import Image
 
+from dualattn_mm.engine import ClassFolderRunner
 from dualattn_mm.engine.hooks import damaged_images
 from dualattn_mm.engine.run import evaluate, train
 from dualattn_mm.utils.command import run_command
@@ -82,6 +86,15 @@ def test_trained_tested_and_used(openmmlab, folders, tiny, tmp_path):
 
     from mmpretrain import ImageClassificationInferencer
 
+    shutil.rmtree(folders / 'train')  # a test needs only the test images
+    assert evaluate(str(tiny), str(checkpoint), str(work), options(folders)) == figures
+    (folders / 'val' / 'red').rename(folders / 'val' / 'blue')
+    with pytest.raises(
+        RunError, match=r'val differ .* of .*epoch_4\.pth: it lacks red and has blue$'
+    ):
+        evaluate(str(tiny), str(checkpoint), str(work), options(folders))
+    (folders / 'val' / 'blue').rename(folders / 'val' / 'red')
+
     infer = ImageClassificationInferencer(str(work / 'tiny.py'), pretrained=str(checkpoint))
     pictures = [str(folders / 'val' / name / 'deep' / '0.PNG') for name in COLORS]
     assert [result['pred_class'] for result in infer(pictures)] == ['green', 'red']
@@ -119,6 +132,63 @@ def test_checkpoint_of_another_size(openmmlab, tiny, folders, tmp_path, capsys):
     file.unlink()
     with pytest.raises(RunError, match=r'initial weights file .*other\.pth does not exist'):
         train(str(tiny), work, cfg_options=options('nowhere') | init)
+
+
+def prepared(config, data, **changes):
+    """The config as the runner saves it, without building the rest."""
+    cfg = Config.fromfile(config)
+    cfg.merge_from_dict(dict(data_root=str(data), **changes))
+    with patch.object(Runner, 'from_cfg', classmethod(lambda cls, cfg: cfg)):
+        return ClassFolderRunner.from_cfg(cfg)
+
+
+def roots(cfg):
+    return [cfg[f'{name}_dataloader'].dataset.data_root for name in ('train', 'val', 'test')]
+
+
+def test_a_dataset_may_have_its_own_folder(openmmlab, folders, tiny, tmp_path):
+    other, moved = str(tmp_path / 'other'), str(tmp_path / 'moved')
+    for copy in (other, moved):
+        shutil.copytree(folders, copy)
+    cfg = prepared(tiny, folders, **{'test_dataloader.dataset.data_root': other})
+    assert roots(cfg) == [str(folders), str(folders), other]
+    saved = tmp_path / 'saved.py'
+    cfg.dump(saved)
+    assert roots(prepared(saved, moved)) == [moved, moved, other]
+
+
+def test_resuming_needs_the_classes_of_the_checkpoint(openmmlab, folders, tiny, tmp_path):
+    file = tmp_path / 'epoch_1.pth'
+    meta = dict(cfg="runner_type = 'ClassFolderRunner'", dataset_meta=dict(classes=('blue', 'red')))
+    torch.save(dict(state_dict={}, meta=meta), file)
+    prepared(tiny, folders, load_from=str(file))  # a new training may start from other classes
+    with pytest.raises(RunError) as error:
+        prepared(tiny, folders, load_from=str(file), resume=True)
+    assert str(error.value) == (
+        f'the classes of {folders}/train differ from those of {file}: it lacks blue and has green'
+    )
+
+
+def test_weights_alone_are_tested_with_the_classes_of_the_training_images_or_the_config(
+    openmmlab, folders, tiny, tmp_path
+):
+    saved = tmp_path / 'saved.py'
+    prepared(tiny, folders).dump(saved)
+    weights = tmp_path / 'weights.pth'
+    torch.save({}, weights)
+    test = dict(task='test', load_from=str(weights))
+    (folders / 'val' / 'red').rename(folders / 'val' / 'blue')
+    with pytest.raises(RunError, match=r'differ from those of .*data/train: it lacks red and has'):
+        prepared(saved, folders, **test)
+    shutil.rmtree(folders / 'train')
+    with pytest.raises(RunError, match=r'differ from those of the config: it lacks red and has'):
+        prepared(saved, folders, **test)
+    with pytest.raises(RunError, match=r'folder .*data/train does not exist'):
+        prepared(tiny, folders, **test)
+    (folders / 'val' / 'blue').rename(folders / 'val' / 'red')
+    cfg = prepared(saved, folders, **test)
+    assert cfg.model.head.num_classes == 2
+    assert 'task' not in cfg
 
 
 def remove(folder):

@@ -6,12 +6,13 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 import torch
-from mmengine.dataset import BaseDataset
+from mmengine.dataset import BaseDataset, InfiniteSampler
 from mmengine.model import BaseModel
 from torch import nn
-from torch.utils.data import Dataset
+from torch.utils.data import BatchSampler, Dataset, SequentialSampler
 
 from dualattn_mm.engine.hooks import repeatable
+from dualattn_mm.utils.errors import RunError
 
 HOOKS = [dict(type='PlainCheckpointHook'), dict(type='RepeatableHook')]
 
@@ -205,6 +206,21 @@ def test_the_data_set_can_be_used_and_changed_as_before():
     assert inner.pipeline == seeded.pipeline == 'other'
     assert len(seeded) == 10
     assert seeded[3][0] == 3
+
+
+@pytest.mark.parametrize('endless', [True, False])
+def test_data_without_a_batch_are_an_error(endless):
+    batches = BatchSampler(SequentialSampler(range(3)), batch_size=4, drop_last=True)
+    message = '3 samples of this process give no batch of 4 with drop_last: set a smaller train_d'
+    with pytest.raises(RunError, match=message):
+        next(iter(repeatable._NumberedDraws(batches, endless)))
+
+
+def test_an_endless_sampler_may_give_larger_batches_than_its_data():
+    sampler = InfiniteSampler(range(3), shuffle=False)
+    batches = BatchSampler(sampler, batch_size=4, drop_last=True)
+    draws = next(iter(repeatable._NumberedDraws(batches, endless=True)))
+    assert [draw.index for draw in draws] == [0, 1, 2, 0]
 
 
 @pytest.mark.parametrize('at_once', [0, 2, 3])

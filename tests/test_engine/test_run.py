@@ -116,6 +116,8 @@ def test_imports_may_come_by_option(config, tmp_path, monkeypatch):
         (dict(auto_scale_lr=True), 'no auto_scale_lr.base_batch_size'),
         (dict(resume='auto'), 'cannot resume: the folder'),
         (dict(resume='nix.pth'), 'checkpoint nix.pth does not exist'),
+        (dict(resume='.'), r'cannot resume: \. is a folder; --work-dir \. --resume continues'),
+        (dict(cfg_options={'load_from': '.'}), r'load_from \. is a folder'),
         (dict(cfg_options={'load_from': 'nix.pth'}), 'load_from nix.pth does not exist'),
         (dict(launcher='pytorch'), 'is not set; start the processes'),
         (dict(launcher='slurm'), 'is not set; start the processes'),
@@ -190,13 +192,30 @@ def test_a_work_folder_that_was_moved_is_resumed(config, tmp_path, built):
     assert built[0].resume
 
 
-def test_a_new_training_forgets_the_checkpoint_of_an_earlier_one(config, tmp_path, built):
+@pytest.mark.parametrize(('steps', 'ended'), [(2, False), (3, True)])
+def test_resuming_a_training_that_has_ended_says_so(config, tmp_path, built, capsys, steps, ended):
+    path = tmp_path / 'last.pth'
+    torch.save(dict(state_dict={}, meta=dict(epoch=0, iter=steps)), path)
+    run.train(str(config), str(tmp_path), resume=str(path))
+    said = f'the training has already ended: {path} is its last step\n'
+    assert capsys.readouterr().out == (said if ended else '')
+
+
+def test_a_start_that_fails_keeps_the_checkpoint_of_an_earlier_training(config, tmp_path):
     (tmp_path / 'last_checkpoint').write_text('iter_4.pth')
-    torch.save(dict(state_dict={}), tmp_path / 'iter_4.pth')
-    run.train(str(config), str(tmp_path))  # killed before its first checkpoint
-    run.train(str(config), str(tmp_path), resume='auto')
-    assert not built[1].resume
-    assert (tmp_path / 'iter_4.pth').is_file()
+    options = {'train_dataloader.dataset.data_root': 'nowhere'}
+    with pytest.raises(RunError, match='folder of photos nowhere does not exist'):
+        run.train(str(config), str(tmp_path), cfg_options=options | unique())
+    assert (tmp_path / 'last_checkpoint').read_text() == 'iter_4.pth'
+
+
+def test_resume_without_its_pointer_names_the_newest_checkpoint(config, tmp_path, built):
+    for age, name in enumerate(('iter_4.pth', 'iter_12.pth', 'teacher_224.pth')):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (age, age))
+    with pytest.raises(RunError, match=r'--resume .*/iter_12\.pth continues from the newest'):
+        run.train(str(config), str(tmp_path), resume='auto')
+    assert not built
 
 
 @pytest.mark.parametrize(
@@ -309,6 +328,22 @@ def published(config, path, **changes):
     network = MODELS.build(dict(cfg))
     save_generator(path, network, cfg, dtype=torch.float16)
     return load_generator(path).state_dict()
+
+
+@pytest.mark.parametrize('average', ['EMAHook', 'GeneratorEMAHook'])
+def test_training_and_test_start_from_a_state_dict(config, tmp_path, average):
+    """What the remedy for an unsafe checkpoint writes."""
+    with config.open('a') as file:
+        file.write(f"\ncustom_hooks = [dict(type='{average}')]\n{TESTING}")
+    state = MODELS.build(Config.fromfile(str(config)).model).state_dict()
+    start, work = str(tmp_path / 'start.pth'), str(tmp_path / 'work')
+    torch.save(state, start)
+    options = {'load_from': start, 'optim_wrapper.optimizer.lr': 0.0, 'train_cfg.max_iters': 1}
+    run.train(str(config), work, cfg_options=dict(unique(), **options))
+    trained = torch.load(tmp_path / 'work' / 'iter_1.pth', weights_only=True)['state_dict']
+    for name, value in state.items():
+        assert torch.equal(trained[name], value), name
+    assert run.evaluate(str(config), start, work, cfg_options=unique())['count'] == 7
 
 
 def test_training_starts_from_published_weights(config, tmp_path):

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from pathlib import Path
 from unittest.mock import patch
 
 import pytest
@@ -122,6 +123,29 @@ def test_full_disk_is_a_line_that_names_the_checkpoint_before(make_runner, tmp_p
     resumed = make_runner(HOOKS, max_iters=6, checkpoint=SAFE, resume=True)
     resumed.train()
     assert resumed.iter == 6
+
+
+class Pointer(Hook):
+    """Tells at the end of each step whether there is a `last_checkpoint`."""
+
+    priority = 'LOWEST'
+
+    def __init__(self):
+        self.seen = []
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        self.seen.append(Path(runner.work_dir, 'last_checkpoint').is_file())
+
+
+def test_the_first_step_of_a_new_training_forgets_the_checkpoint_of_an_earlier_one(
+    make_runner, tmp_path
+):
+    (tmp_path / 'run').mkdir()
+    (tmp_path / 'run' / 'last_checkpoint').write_text('iter_4.pth')
+    for steps, resume, seen in ((2, False, [False, True]), (4, True, [True, True])):
+        pointer = Pointer()
+        make_runner([*HOOKS, pointer], max_iters=steps, checkpoint=SAFE, resume=resume).train()
+        assert pointer.seen == seen
 
 
 def test_as_many_are_kept_as_asked(make_runner, tmp_path):

@@ -1,5 +1,6 @@
 """Check classification images in one folder per class."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,15 +40,15 @@ class ClassFolders:
             kinds = ', '.join(sorted(self._lazy.extensions))
             raise RunError(f'no images ({kinds}) in {self.folder}/{empty[0]}')
 
-    def require_classes_of(self, first: 'ClassFolders') -> None:
-        missing, more = (
-            sorted(set(a.classes) - set(b.classes)) for a, b in ((first, self), (self, first))
-        )
+    def require_classes(self, classes: Sequence[str], source: str | Path) -> None:
+        """Check that the classes are those of `source`, which the message names."""
+        own, other = set(self.classes), set(classes)
+        missing, more = sorted(other - own), sorted(own - other)
         if missing or more:
             parts = [f'lacks {", ".join(missing)}'] * bool(missing)
             parts += [f'has {", ".join(more)}'] * bool(more)
             raise RunError(
-                f'the classes of {self.folder} differ from those of {first.folder}: '
+                f'the classes of {self.folder} differ from those of {source}: '
                 f'it {" and ".join(parts)}'
             )
 

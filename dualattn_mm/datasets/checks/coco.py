@@ -7,6 +7,7 @@ regardless of the order of the class names, and notices a missing image only whe
 import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -17,7 +18,7 @@ from PIL import Image
 
 from ...utils.errors import RunError, first_line, shortened
 from ...utils.terminal import print_line
-from ..leaves import iter_leaf_datasets, selected
+from ..leaves import iter_leaf_datasets, on_local_disk, selected
 
 LOADERS = dict(train=('train', 'val'), test=('test',))  # the data loaders of each task
 _OPENED = 8  # number of images whose size is compared with the annotation file
@@ -28,6 +29,8 @@ _KEYS = dict(
     categories=('id', 'name'),
 )
 _UNREAD = dict(lazy_init=True, pipeline=[])  # only paths and names
+# Their num_classes is not the number of classes of objects: 1, or the number of kinds of surfaces.
+_OTHER_HEADS = ('rpn_head', 'semantic_head')
 
 
 def use_classes(cfg: Config) -> None:
@@ -35,7 +38,7 @@ def use_classes(cfg: Config) -> None:
 
     Args:
         cfg: the config, modified in place: the metainfo of the datasets and `num_classes` of every
-            head.
+            head that classifies objects.
     """
     if cfg.get('default_scope') != 'mmdet' or not cfg.get('classes'):
         return
@@ -81,7 +84,7 @@ def _checked_file(cfg: Config, described: Mapping[str, Any], loader: str) -> '_C
     if _class_of(described, DATASETS) is not CocoDataset:
         return None
     dataset = DATASETS.build(dict(described, **_UNREAD))
-    if '://' in dataset.ann_file:
+    if not on_local_disk(described) or '://' in dataset.ann_file:
         return None
     trained_on = loader == 'train'
     file = _CocoFile(Path(dataset.ann_file), dataset.metainfo['classes'], trained_on, described)
@@ -129,7 +132,7 @@ def _check_metric(metric: Mapping[str, Any], files: Sequence['_CocoFile'], loade
         for file in files:
             file.require_packed_objects(loader)
         return
-    if '://' in path:
+    if not on_local_disk(metric) or '://' in path:
         return
     truth = next((file for file in files if file.path.resolve() == Path(path).resolve()), None)
     truth = truth or _CocoFile(Path(path), files[0].classes)
@@ -147,6 +150,7 @@ def _check_metric(metric: Mapping[str, Any], files: Sequence['_CocoFile'], loade
     kinds = metric.get('metric', 'bbox')
     if 'segm' in ([kinds] if isinstance(kinds, str) else kinds):
         truth.require_masks(f'the metric segm needs: set {loader}_evaluator.metric=bbox')
+        truth.require_polygons()
 
 
 class _CocoFile:
@@ -184,9 +188,10 @@ class _CocoFile:
         if not self.path.is_file():
             raise RunError(f'annotation file {self.path} does not exist')
         try:
-            content = json.loads(self.path.read_bytes())
+            # From bytes, json also reads UTF-16 and a BOM, but pycocotools does not.
+            content = json.loads(self.path.read_text(encoding='utf-8'))
         except ValueError as error:
-            raise self.error(f'the file is not valid JSON ({error})') from None
+            raise self.error(f'the file is not valid JSON in UTF-8 ({error})') from None
         if not isinstance(content, dict):
             raise self.error('not in COCO format, which is a dict with images and annotations')
         if not self.trained_on:
@@ -195,14 +200,34 @@ class _CocoFile:
             rows = content.get(part)
             if not isinstance(rows, list):
                 raise self.error(f'not in COCO format: it has no list of {part}')
+            self._require(part, rows, 'are not dicts', lambda row: isinstance(row, dict))
             for key in keys:
-                without = sum(key not in row for row in rows)
-                if without:
-                    raise self.error(f'{without} of {len(rows)} {part} have no {key}')
+                self._require(part, rows, f'have no {key}', partial(_has, key))
             ids = {row['id'] for row in rows}
             if len(ids) < len(rows):
                 raise self.error(f'{len(rows) - len(ids)} of {len(rows)} {part} repeat an id')
+        self._check_boxes(content['images'], content['annotations'])
         return tuple(content[part] for part in _KEYS)
+
+    def _check_boxes(self, images: list[dict], annotations: list[dict]) -> None:
+        listed = {image['id'] for image in images}
+        read = [a for a in annotations if a['image_id'] in listed]
+        if not self.trained_on:
+            read = [a for a in read if not a.get('ignore')]
+        self._require('annotations', read, 'have a bbox that is not four numbers', _has_box)
+        self._require(
+            'annotations',
+            read,
+            'have an area that is not a number',
+            lambda a: _is_number(a['area']),
+        )
+
+    def _require(
+        self, part: str, rows: Sequence[Any], fault: str, fits: Callable[[Any], bool]
+    ) -> None:
+        wrong = sum(not fits(row) for row in rows)
+        if wrong:
+            raise self.error(f'{wrong} of {len(rows)} {part} {fault}')
 
     def _check_categories(self) -> None:
         names = [category['name'] for category in self.categories]
@@ -220,9 +245,12 @@ class _CocoFile:
             )
 
     def check_images(self, folder: Path) -> None:
-        if not self.images:
+        images = selected(self.images, self.dataset.get('indices'))
+        if not images:
             raise self.error('it lists no images')
-        paths = [folder / image['file_name'] for image in self.images]
+        if not all(map(on_local_disk, self.pipeline)):
+            return
+        paths = [folder / image['file_name'] for image in images]
         missing = [path.name for path in paths if not path.is_file()]
         if missing and len(missing) == len(paths):
             raise self.error(
@@ -235,7 +263,7 @@ class _CocoFile:
             )
         load = _image_loader(self.pipeline)
         step = max(1, len(paths) // _OPENED)
-        for path, image in list(zip(paths, self.images, strict=True))[::step] if load else ():
+        for path, image in list(zip(paths, images, strict=True))[::step] if load else ():
             try:
                 height, width = load(dict(img_path=str(path)))['img'].shape[:2]
             except Exception as error:  # decoders fail in many ways
@@ -279,6 +307,16 @@ class _CocoFile:
             raise self.error(
                 f'{without} of {len(objects)} objects have no segmentation, which {why}'
             )
+
+    def require_polygons(self) -> None:
+        """Check the masks that pycocotools converts, which fails on some that mmdet ignores."""
+        self._require(
+            'objects',
+            self._known_objects(),
+            'have a segmentation that is neither polygons of three or more points nor RLE, which '
+            'the metric segm needs',
+            lambda a: _is_mask(a['segmentation']),
+        )
 
     def _known_objects(self) -> list[dict]:
         """Return the annotations for listed images and known classes."""
@@ -353,6 +391,27 @@ def _image_loader(pipeline: Sequence[Mapping[str, Any]]) -> Callable[[dict], dic
     return None
 
 
+def _has(key: str, row: Mapping[str, Any]) -> bool:
+    return key in row
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float)
+
+
+def _has_box(annotation: Mapping[str, Any]) -> bool:
+    box = annotation['bbox']
+    return isinstance(box, list) and len(box) == 4 and all(map(_is_number, box))
+
+
+def _is_mask(segmentation: Any) -> bool:
+    """Return whether pycocotools can convert a mask; it looks at the first part of a list."""
+    if not isinstance(segmentation, list):
+        return isinstance(segmentation, dict) and 'counts' in segmentation
+    first = segmentation[0]
+    return isinstance(first, dict) or (isinstance(first, list) and len(first) > 4)
+
+
 def _inside(annotation: Mapping[str, Any], size: tuple[int, int]) -> bool:
     """Return whether mmdet uses an annotation.
 
@@ -364,9 +423,9 @@ def _inside(annotation: Mapping[str, Any], size: tuple[int, int]) -> bool:
 
 
 def _heads(part: Any, name: str = '') -> Iterator[dict]:
-    """Yield all head configs in a model config that have `num_classes`."""
+    """Yield the configs of all heads in a model config that have the `num_classes` of objects."""
     if isinstance(part, Mapping):
-        if name.endswith('head') and 'num_classes' in part:
+        if name.endswith('head') and name not in _OTHER_HEADS and 'num_classes' in part:
             yield part
         for key, inner in part.items():
             yield from _heads(inner, key)

@@ -17,7 +17,7 @@ from mmengine.fileio import load
 from mmengine.registry import DefaultScope
 
 from ...utils.errors import RunError
-from ..leaves import iter_leaf_datasets, selected
+from ..leaves import iter_leaf_datasets, on_local_disk, selected
 from .coco import LOADERS
 
 if TYPE_CHECKING:
@@ -56,13 +56,15 @@ def check(cfg: Config, task: str) -> None:
             kind = DATASETS.get(kind) if isinstance(kind, str) else kind
             if kind is None or not issubclass(kind, Det3DDataset):
                 continue
-            if described.get('backend_args') is None:
+            if on_local_disk(described):
                 dataset = DATASETS.build(dict(described, **_UNREAD))
                 frames = _check_files(dataset, described['pipeline'])
                 read += selected(frames, described.get('indices'))
         if loader != 'train':
             evaluator = cfg.get(f'{loader}_evaluator') or []
             for metric in evaluator if isinstance(evaluator, list) else [evaluator]:
+                if not on_local_disk(metric):
+                    continue
                 _check_file(metric.get('ann_file'), 'info file')
                 if read and metric.get('type') == 'KittiMetric':
                     _check_frames(metric['ann_file'], read, loader)
@@ -134,8 +136,9 @@ def _check_files(dataset: 'Det3DDataset', pipeline: list[Mapping[str, Any]]) -> 
     steps = {step['type']: step for step in pipeline}
     if 'ObjectSample' in steps:
         sampled = steps['ObjectSample']['db_sampler']
-        _check_file(sampled['info_path'], 'ground-truth database')
-    if 'LoadPointsFromFile' not in steps:
+        if on_local_disk(sampled):
+            _check_file(sampled['info_path'], 'ground-truth database')
+    if 'LoadPointsFromFile' not in steps or not all(map(on_local_disk, pipeline)):
         return frames
     features = steps['LoadPointsFromFile'].get('load_dim', 6)
     for frame in frames:

@@ -19,8 +19,10 @@ def missing_data_hint(cfg: Config, message: str) -> str:
 
     Returns:
         Text to append to the message, with the options of all datasets that set this path; empty
-        if no option sets it.
+        if no option sets it, or the message names one itself.
     """
+    if re.search(r'\w=(FILE|FOLDER)\b', message):
+        return ''
     paths = list(_paths(cfg))
     missing = [
         path

@@ -47,7 +47,7 @@ class GeneratorEMAHook(EMAHook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         if not (runner._resume and 'ema_state_dict' in checkpoint):
-            state = checkpoint['state_dict'].items()
+            state = checkpoint.get('state_dict', checkpoint).items()
             own = {k.removeprefix(_GENERATOR): v for k, v in state if k.startswith(_GENERATOR)}
             checkpoint = dict(state_dict=own)
         super().after_load_checkpoint(runner, checkpoint)

@@ -16,6 +16,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import IterBasedTrainLoop, Runner
 from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
 
+from ...utils.errors import RunError
 from .training_data import training_data
 
 _SAMPLE, _MODEL = 0, 1  # streams of random numbers
@@ -90,13 +91,24 @@ class _NumberedDraws:
             position += len(batch)
 
     def _rounds(self) -> Iterator[list[int]]:
-        yield from self.batches
+        yield from self._round()
         count = 0
         while self.endless:
             count += 1
             if hasattr(self.sampler, 'set_epoch'):
                 self.sampler.set_epoch(count)
-            yield from self.batches
+            yield from self._round()
+
+    def _round(self) -> Iterator[list[int]]:
+        batch = None
+        for batch in self.batches:
+            yield batch
+        if batch is None:  # an endless search would look like slow data
+            raise RunError(
+                f'{len(self.sampler)} samples of this process give no batch of '
+                f'{self.batches.batch_size} with drop_last: set a smaller '
+                'train_dataloader.batch_size'
+            )
 
 
 class _SeededDataset(Dataset):

@@ -69,7 +69,8 @@ class SafeCheckpointHook(CheckpointHook):
 
     A checkpoint is written under a temporary name and renamed, and then `last_checkpoint` in the
     same way. Only then are the checkpoints removed that `max_keep_ckpts` or `save_best` do not
-    keep; mmengine removes them first. The arguments are those of CheckpointHook.
+    keep; mmengine removes them first. At the first step of a new training, the `last_checkpoint` of
+    an earlier one is removed. The arguments are those of CheckpointHook.
     """
 
     def before_train(self, runner: Runner) -> None:
@@ -77,6 +78,11 @@ class SafeCheckpointHook(CheckpointHook):
         if local and self.backend_args is None and self.file_client_args is None:
             self.backend_args = dict(backend='AtomicLocalBackend')
         super().before_train(runner)
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None) -> None:
+        # A start that fails before this moment must not keep --resume from the earlier training.
+        if runner.iter == 0 and is_main_process():
+            Path(runner.work_dir, 'last_checkpoint').unlink(missing_ok=True)
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
         outdated = self._make_room(runner, step)
