@@ -95,9 +95,7 @@ class FilmWriter:
             self._output.metadata.update(tags)
             self._output.set_chapters(film.chapters)
             codec = film.stream.codec_context.codec.canonical_name
-            if codec not in _ENCODERS or codec not in self._output.supported_codecs:
-                codec = default
-            encoder = _ENCODERS[codec]
+            encoder = _ENCODERS[codec if self._can_keep(codec, film, container) else default]
             self._stream = self._add_video(encoder, film, options, container)
             self._format = self._stream.pix_fmt
             self.left_out: list[str] = []
@@ -239,6 +237,13 @@ class FilmWriter:
         new.time_base, new.duration = packet.time_base, packet.duration
         new.pts, new.dts = packet.pts, packet.dts
         return new
+
+    def _can_keep(self, codec: str, film: FilmReader, container: str) -> bool:
+        if codec not in _ENCODERS or codec not in self._output.supported_codecs:
+            return False
+        # FFV1 does not store the range and the matrix; of the containers, MKV always does.
+        usual = encoding_of(film.first, 8).is_usual(film.first.height)
+        return codec != 'ffv1' or container == 'matroska' or usual
 
     def _add_video(
         self, encoder: _Encoder, film: FilmReader, options: FilmOptions, container: str

@@ -30,6 +30,7 @@ from dualattn_mm.apis import ColorizationPipeline
 from dualattn_mm.apis.film import colorize_film
 from dualattn_mm.utils.errors import ColorizeError
 from dualattn_mm.utils.film_writer import FilmOptions
+from dualattn_mm.utils.yuv import encoding_of
 
 
 @pytest.fixture
@@ -96,6 +97,29 @@ def test_container_and_codec_are_kept(tmp_path, pipe, name, codec, kept):
         found = [sorted(time(p) for p in f.demux(video=0) if p.size) for f in (old, new)]
         assert len(found[1]) == COUNT
         assert found[0] == found[1]
+
+
+@pytest.mark.parametrize('name', ['b.avi', 'b.mp4', 'b.mkv'])
+@pytest.mark.parametrize(
+    ('pix_fmt', 'range_', 'matrix', 'usual'),
+    [
+        ('yuv420p', LIMITED, BT601, True),
+        ('yuv420p', LIMITED, BT709, False),
+        ('yuv420p', FULL, BT601, False),
+        ('gray', FULL, BT601, False),
+    ],
+)
+def test_range_and_matrix_of_ffv1_are_kept(tmp_path, pipe, name, pix_fmt, range_, matrix, usual):
+    source = make_clip(tmp_path / 'a.mkv', 'ffv1', pix_fmt, color=(range_, matrix))
+    assert not colorize_film(pipe, source, tmp_path / name, options=EXACT).remark
+    with av.open(str(tmp_path / name)) as film:
+        codec = film.streams.video[0].codec_context.codec.canonical_name
+        frame = next(film.decode(video=0))
+    # Nothing but MKV states them for FFV1, and other programs assume the usual ones.
+    assert codec == ('ffv1' if usual or name == 'b.mkv' else 'h264')
+    found = encoding_of(frame, 8)
+    assert (found.full_range, found.matrix) == (range_ == FULL, matrix)
+    np.testing.assert_array_equal(luma(frame), luma(read(source)[0]))
 
 
 @pytest.mark.parametrize(
