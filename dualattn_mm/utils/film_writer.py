@@ -144,13 +144,9 @@ class FilmWriter:
         if frame.format.name == self._format and same_size:
             frame.make_writable()
             return frame
-        if frame.format.name in _SAME_LUMA.get(self._format, ()) and same_size:
-            copy = self._av.VideoFrame(frame.width, frame.height, self._format)
-            plane(copy, 0)[:] = plane(frame, 0)
-            copy.pts, copy.time_base, copy.duration = frame.pts, frame.time_base, frame.duration
-            return copy
         range_ = FULL_RANGE if first.full_range else LIMITED_RANGE
-        return frame.reformat(
+        # A new frame would not know its fields, if it is interlaced.
+        copy = frame.reformat(
             stream.width,
             stream.height,
             self._format,
@@ -158,6 +154,9 @@ class FilmWriter:
             dst_color_range=range_,
             dst_colorspace=first.matrix,
         )
+        if frame.format.name in _SAME_LUMA.get(self._format, ()) and same_size:
+            plane(copy, 0)[:] = plane(frame, 0)
+        return copy
 
     def write(self, frame: Any) -> None:
         """Write the next frame at its own time, or just behind the previous one."""

@@ -16,6 +16,7 @@ from film_clips import (
     LIMITED,
     add_sound,
     av,
+    filtered,
     luma,
     make_clip,
     packets,
@@ -213,6 +214,28 @@ def test_interlaced_films_stay_interlaced(tmp_path, pipe):
 
     colorize_film(pipe, make_clip(tmp_path / 'a.mp4', change=change), tmp_path / 'b.mp4')
     assert all(frame.interlaced_frame for frame in read(tmp_path / 'b.mp4'))
+
+
+@pytest.mark.parametrize('fields', ['tff', 'bff'])
+@pytest.mark.parametrize(
+    ('codec', 'pix_fmt'),
+    [
+        ('ffv1', 'gray'),
+        ('ffv1', 'gray10le'),
+        ('ffv1', 'yuv422p'),
+        ('libx264', 'gray'),
+    ],
+)
+def test_order_of_fields_is_kept(tmp_path, pipe, codec, pix_fmt, fields):
+    def change(output, stream):
+        flags = av.codec.context.Flags
+        stream.codec_context.flags |= flags.interlaced_dct | flags.interlaced_me
+
+    source = make_clip(tmp_path / 'a.mkv', codec, pix_fmt, fields=fields, change=change)
+    colorize_film(pipe, source, tmp_path / 'b.mkv', options=EXACT)
+    wanted = f'eq(interlace_type,{"TOPFIRST" if fields == "tff" else "BOTTOMFIRST"})'
+    for name in ('a.mkv', 'b.mkv'):
+        assert all(filtered(frame, 'select', wanted) for frame in read(tmp_path / name)), name
 
 
 def test_playlists_of_other_files_are_not_opened(tmp_path, pipe):
