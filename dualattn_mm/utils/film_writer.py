@@ -76,6 +76,7 @@ class FilmWriter:
     Attributes:
         encoding: the color encoding of the frames.
         left_out: kind and codec, or file name, of each stream that the container cannot hold.
+        lost: what of the video itself is not kept.
         out_of_order: how many frames and packets were moved behind the previous one of their
             stream, because their time is not later.
 
@@ -99,6 +100,7 @@ class FilmWriter:
             self._stream = self._add_video(encoder, film, options, container)
             self._format = self._stream.pix_fmt
             self.left_out: list[str] = []
+            self.lost = _lost(film, container)
             self.out_of_order = 0
             self._time: Fraction | None = None  # of the last frame, in the original
             self._held: Any = None  # the last frame, until its duration is known
@@ -337,6 +339,7 @@ class FilmWriter:
 _TEXTS = ('subrip', 'mov_text', 'webvtt')
 _TEXT_OF = {'mp4': 'mov_text', 'mov': 'mov_text', 'matroska': 'subrip'}
 _NO_DATA = ('avi', 'webm')  # neither data nor attachments
+_UPRIGHT = [1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30]  # the display matrix of no rotation
 # Formats with the same first plane.
 _SAME_LUMA = {
     'yuv420p': ('gray', 'yuvj420p', 'nv12', 'nv21'),
@@ -353,6 +356,12 @@ def _even_rate(source: Any) -> Fraction:
     # FFmpeg found no rate whose multiples the times are.
     variable = source.base_rate and source.base_rate > 2 * rate
     return max(rate, _FINE_RATE) if variable else rate
+
+
+def _lost(film: FilmReader, container: str) -> list[str]:
+    """Name what of a video the new one does not have."""
+    turned = film.display_matrix not in (None, _UPRIGHT)
+    return ['rotation'] if turned and container == 'avi' else []
 
 
 def _is_text(stream: Any) -> bool:

@@ -168,6 +168,18 @@ def test_everything_else_is_copied(tmp_path, pipe, name, codec, sound):
     assert read(target)[0].rotation == (-90 if turned else 0)
 
 
+@pytest.mark.parametrize('name', ['b.avi', 'b.mkv', 'b.webm'])
+@pytest.mark.parametrize('degrees', [-90, 180, 0])
+def test_rotation_is_kept_or_the_loss_is_said(tmp_path, pipe, name, degrees):
+    source = make_clip(
+        tmp_path / 'a.mp4', change=lambda _, stream: stream.set_display_rotation(degrees)
+    )
+    lost = degrees != 0 and name == 'b.avi'
+    result = colorize_film(pipe, source, tmp_path / name)
+    assert result.remark == ('not kept: rotation' if lost else '')
+    assert abs(read(tmp_path / name)[0].rotation) == (0 if lost else abs(degrees))
+
+
 def test_subtitles_and_attachments_are_copied(tmp_path, pipe):
     source = subtitled(tmp_path / 'a.mkv', [b'line at 0', b'line at 200'])
     assert not colorize_film(pipe, source, tmp_path / 'b.mkv').remark
