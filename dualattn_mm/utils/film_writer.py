@@ -340,6 +340,11 @@ _TEXTS = ('subrip', 'mov_text', 'webvtt')
 _TEXT_OF = {'mp4': 'mov_text', 'mov': 'mov_text', 'matroska': 'subrip'}
 _NO_DATA = ('avi', 'webm')  # neither data nor attachments
 _UPRIGHT = [1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30]  # the display matrix of no rotation
+# What encoders get as side data, which PyAV does not give them.
+_HDR = {
+    'MASTERING_DISPLAY_METADATA': 'mastering display',
+    'CONTENT_LIGHT_LEVEL': 'content light level',
+}
 # Formats with the same first plane.
 _SAME_LUMA = {
     'yuv420p': ('gray', 'yuvj420p', 'nv12', 'nv21'),
@@ -360,8 +365,12 @@ def _even_rate(source: Any) -> Fraction:
 
 def _lost(film: FilmReader, container: str) -> list[str]:
     """Name what of a video the new one does not have."""
-    turned = film.display_matrix not in (None, _UPRIGHT)
-    return ['rotation'] if turned and container == 'avi' else []
+    lost = []
+    if container == 'avi' and film.display_matrix not in (None, _UPRIGHT):
+        lost.append('rotation')
+    if any(part.is_alpha for part in film.first.format.components):
+        lost.append('transparency')
+    return lost + [name for kind, name in _HDR.items() if film.first.side_data.get(kind)]
 
 
 def _is_text(stream: Any) -> bool:

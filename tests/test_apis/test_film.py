@@ -33,6 +33,11 @@ from dualattn_mm.utils.errors import ColorizeError
 from dualattn_mm.utils.film_writer import FilmOptions
 from dualattn_mm.utils.yuv import encoding_of
 
+HDR = {
+    'x265-params': 'log-level=none:max-cll=1000,400:master-display='
+    'G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)'
+}
+
 
 @pytest.fixture
 def pipe(uniform_color):
@@ -178,6 +183,24 @@ def test_rotation_is_kept_or_the_loss_is_said(tmp_path, pipe, name, degrees):
     result = colorize_film(pipe, source, tmp_path / name)
     assert result.remark == ('not kept: rotation' if lost else '')
     assert abs(read(tmp_path / name)[0].rotation) == (0 if lost else abs(degrees))
+
+
+@pytest.mark.parametrize(
+    ('name', 'codec', 'pix_fmt', 'options', 'lost'),
+    [
+        ('a.mov', 'prores_ks', 'yuva444p10le', {}, 'transparency'),
+        ('a.mkv', 'libx265', 'yuv420p10le', HDR, 'mastering display, content light level'),
+    ],
+)
+def test_lost_parts_of_the_video_are_said(tmp_path, pipe, name, codec, pix_fmt, options, lost):
+    def change(output, stream):
+        stream.codec_context.options = options
+
+    source = make_clip(tmp_path / name, codec, pix_fmt, change=change)
+    assert colorize_film(pipe, source, tmp_path / 'b.mkv').remark == f'not kept: {lost}'
+    frame = read(tmp_path / 'b.mkv')[0]
+    assert len(frame.format.components) == 3
+    assert 'MASTERING_DISPLAY_METADATA' not in frame.side_data
 
 
 def test_subtitles_and_attachments_are_copied(tmp_path, pipe):
