@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -97,6 +98,8 @@ class FilmWriter:
             self._output.set_chapters(film.chapters)
             codec = film.stream.codec_context.codec.canonical_name
             encoder = _ENCODERS[codec if self._can_keep(codec, film, container) else default]
+            if encoder.name == 'libsvtav1':
+                os.environ.setdefault('SVT_LOG', '1')  # otherwise it prints its settings
             self._stream = self._add_video(encoder, film, options, container)
             self._format = self._stream.pix_fmt
             self.left_out: list[str] = []

@@ -2,7 +2,9 @@
 
 import io
 import os
+import sys
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -33,6 +35,7 @@ from dualattn_mm.utils.errors import ColorizeError
 from dualattn_mm.utils.film_writer import FilmOptions
 from dualattn_mm.utils.yuv import encoding_of
 
+ROOT = Path(__file__).resolve().parents[2]
 HDR = {
     'x265-params': 'log-level=none:max-cll=1000,400:master-display='
     'G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)'
@@ -400,6 +403,16 @@ def test_interruption_leaves_no_half_file(tmp_path, uniform_color):
     with pytest.raises(KeyboardInterrupt):
         colorize_film(pipe, source, tmp_path / 'out.mp4')
     assert list(tmp_path.iterdir()) == [source]
+
+
+def test_encoder_of_av1_prints_nothing(tmp_path, start):
+    make_clip(tmp_path / 'a.mkv', 'libsvtav1', crf='30')
+    command = (sys.executable, '-m', 'dualattn_mm', 'colorize', 'a.mkv', '--size', '32')
+    process = start(*command, PYTHONPATH=str(ROOT))
+    assert 'Svt' not in process.communicate()[0]
+    assert process.returncode == 0
+    with av.open(str(tmp_path / 'colorized' / 'a.mkv')) as film:
+        assert film.streams.video[0].codec_context.codec.canonical_name == 'av1'
 
 
 def test_existing_film_is_replaced_only_if_asked(tmp_path, pipe):
