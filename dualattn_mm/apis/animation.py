@@ -10,6 +10,7 @@ from torch import Tensor
 from ..utils.animation_io import animated_format, read_animation, write_animation
 from ..utils.atomic import check_free
 from ..utils.colorfulness import has_colors, sampled_frames
+from ..utils.encoding import left_out
 from ..utils.errors import InColorError, writing
 from ..utils.pixels import quiet
 from .frames import FilmResult, colorize_frames
@@ -34,8 +35,8 @@ def colorize_animation(
 ) -> FilmResult:
     """Colorize all frames of an animated image, with a progress bar on a terminal.
 
-    Durations, loops and transparency are unchanged. All frames are held in memory; together they
-    may have as many pixels as a photo, and each counts as `FRAME_PIXELS` more.
+    Durations, loops, transparency and metadata are unchanged. All frames are held in memory;
+    together they may have as many pixels as a photo, and each counts as `FRAME_PIXELS` more.
 
     Args:
         pipe, saturation, smooth, overwrite, max_frames, recolor: as in `colorize_film`.
@@ -48,7 +49,7 @@ def colorize_animation(
         ColorizeError: if the file cannot be read or written. The message does not name the file.
     """
     start = time.perf_counter()
-    animated_format(target)
+    format_ = animated_format(target)
     with writing():
         check_free(target, overwrite)
     smoother = ColorSmoother(smooth)
@@ -69,6 +70,7 @@ def colorize_animation(
 
     with quiet():  # the remarks say what is damaged
         frames = list(colorize_frames(pipe, animation.frames, load, save, smoother, count))
+    remarks.add(left_out(frames[0].info, format_))
     with writing():
         write_animation(animation._replace(frames=frames), target, overwrite, quality)
     remark = '; '.join(sorted(filter(None, remarks)))

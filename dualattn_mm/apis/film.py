@@ -41,7 +41,8 @@ def colorize_film(
     """Colorize a video, with a progress bar on a terminal.
 
     The luma of every frame, the times of the frames, and everything else in the file (sound,
-    subtitles, chapters, tags, rotation) are unchanged. The memory does not depend on the length.
+    subtitles, chapters, tags, rotation) are unchanged, or the remark names them. The memory does
+    not depend on the length.
 
     Args:
         pipe: the pipeline.
@@ -80,6 +81,8 @@ def colorize_film(
         if writer.left_out:
             what = f'{len(writer.left_out)} ({shortened(writer.left_out)})'
             remarks.append(f'streams that {target.suffix} cannot hold: {what}')
+        if writer.lost:
+            remarks.append(f'not kept: {", ".join(writer.lost)}')
     return FilmResult(count, time.perf_counter() - start, '; '.join(remarks))
 
 

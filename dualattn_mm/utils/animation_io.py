@@ -10,9 +10,10 @@ from PIL import Image
 
 from .atomic import atomic_write_bytes
 from .deep_image import is_deep_color
-from .encoding import save_options, source_options
+from .encoding import metadata_options, save_options, source_options
 from .errors import ColorizeError, TooLargeError
 from .image_io import opened_image
+from .metadata import pass_metadata
 from .pixels import EIGHT_BITS, MAX_PIXELS, has_alpha
 
 # Even a frame of one pixel takes memory and time, so each counts as this many pixels more.
@@ -74,6 +75,8 @@ def read_animation(
             milliseconds.append(image.info.get('duration', 0))
         if all(map(_is_opaque, frames)):
             frames = [_without_alpha(frame) for frame in frames]
+        if image.format == 'PNG':  # whose texts can be behind the frames
+            pass_metadata(image, frames[0])
         return Animation(frames, milliseconds, image.info.get('loop'), options, remark)
 
     return opened_image(path, max_pixels, load)
@@ -126,7 +129,8 @@ def write_animation(
     """Write an animated image atomically; the suffix sets the format.
 
     Args:
-        animation: the frames, of mode RGB or RGBA.
+        animation: the frames, of mode RGB or RGBA. The metadata in the `info` of the first one
+            (see `Metadata.to_info`) is written to the file.
         path: the file.
         overwrite: whether to replace an existing file.
         quality: 1 to 100, for WebP; None keeps a lossless file lossless.
@@ -142,6 +146,7 @@ def write_animation(
     options = save_options(format_, quality, same)
     if animation.loops is not None:
         options['loop'] = animation.loops
+    options |= metadata_options(first.info, format_)
     if format_ == 'GIF' and first.mode == 'RGBA':
         options['disposal'] = 2  # transparent pixels do not show the previous frame
     buffer = io.BytesIO()

@@ -23,6 +23,7 @@ DEEP_FORMATS = ('PNG', 'TIFF')
 _COMPRESSIONS = {'tiff_lzw': 5, 'tiff_adobe_deflate': 8, 'packbits': 32773}
 _PNG_HEAD = 33  # bytes of the signature and of the chunk IHDR
 _PNG_END = b'\0\0\0\0IEND\xaeB`\x82'
+_CODESTREAM = b'\xff\x4f\xff\x51'  # the first markers of JPEG 2000
 _BAND = 64  # rows
 _COLOR_MODES = ('RGB', 'RGBA', 'LA')
 # Tags of TIFF files: BitsPerSample, Orientation, PlanarConfiguration and ExtraSamples
@@ -41,11 +42,13 @@ class DeepImage(NamedTuple):
 
 
 def is_deep_color(image: Image.Image) -> bool:
-    """Return whether Pillow keeps only 8 of 16 bits per channel of an image that it opened."""
+    """Return whether Pillow keeps only 8 of the bits per channel of an image that it opened."""
     if image.mode not in (*_COLOR_MODES, 'CMYK'):
         return False
     if image.format == 'PNG':
         return ';16' in str(getattr(image, 'tile', ''))
+    if image.format == 'JPEG2000':
+        return _bits_of_jpeg2000(image) > 8
     return max(getattr(image, 'tag_v2', {}).get(_BITS, (8,))) == 16
 
 
@@ -59,12 +62,14 @@ def read_deep_color(image: Image.Image, path: Path, page: int = 0) -> np.ndarray
 
     Returns:
         (H, W, 3 or 4) uint16, RGB or RGBA, from a TIFF file upright, as Pillow's are; None if the
-        file has no such image, or OpenCV cannot read it.
+        file has no such image, is JPEG 2000, or OpenCV cannot read it.
 
     Raises:
         ColorizeError: if Pillow would read it wrong, too.
     """
     if image.mode not in _COLOR_MODES or not is_deep_color(image):
+        return None
+    if image.format == 'JPEG2000':  # whose color spaces OpenCV would not all apply
         return None
     tags = getattr(image, 'tag_v2', {})  # of a TIFF file
     if tags.get(_PLANES) == _SEPARATE:  # Pillow reads something else
@@ -96,6 +101,34 @@ def read_deep_color(image: Image.Image, path: Path, page: int = 0) -> np.ndarray
         return None
     _swap_red_and_blue(pixels)
     return pixels
+
+
+def _bits_of_jpeg2000(image: Image.Image) -> int:
+    """Return the most bits per channel of a JPEG 2000 file; 8 if it does not state them.
+
+    They are in the first marker of the codestream, which is the file or one of its boxes
+    (ISO/IEC 15444-1, A.5.1 and I.4).
+    """
+    file = getattr(image, 'fp', None)
+    if file is None:
+        return 8
+    position, at = file.tell(), 0
+    try:
+        while True:
+            file.seek(at)
+            head = file.read(16)
+            if head.startswith(_CODESTREAM):
+                file.seek(at + 40)
+                count = int.from_bytes(file.read(2), 'big')
+                return max(((bits & 127) + 1 for bits in file.read(3 * count)[::3]), default=8)
+            size, kind, start = int.from_bytes(head[:4], 'big'), head[4:8], 8
+            if size == 1:
+                size, start = int.from_bytes(head[8:], 'big'), 16
+            if kind != b'jp2c' and size < start:
+                return 8
+            at += start if kind == b'jp2c' else size
+    finally:
+        file.seek(position)
 
 
 @contextlib.contextmanager

@@ -130,6 +130,7 @@ def metadata_options(info: Mapping[Any, Any], format_: str) -> dict[str, Any]:
         options['pnginfo'] = _png_texts(info)
     if format_ == 'JPEG':
         options['extra'] = _jpeg_segments(info)
+    if format_ in ('JPEG', 'GIF'):
         words = info.get('text', {}).get('Comment', '').encode()
         options['comment'] = info.get('comment', words)[:_MOST_OF_SEGMENT]
     return options
@@ -142,11 +143,14 @@ def left_out(info: Mapping[Any, Any], format_: str) -> str:
         missing.append('XMP (too long)')
     if 'iptc' in info and format_ in ('WEBP', 'AVIF'):
         missing.append('IPTC')
-    texts = {'PNG': None, 'JPEG': ['Comment']}.get(format_, [])
+    if format_ == 'GIF':
+        names = {'exif': 'EXIF', 'xmp': 'XMP', 'iptc': 'IPTC', 'dpi': 'resolution'}
+        missing += [name for key, name in names.items() if key in info]
+    texts = {'PNG': None, 'JPEG': ['Comment'], 'GIF': ['Comment']}.get(format_, [])
     if texts is not None and not info.get('text', {}).keys() <= set(texts):
         missing.append('text')
-    names = ', '.join(missing)
-    return f'{format_} cannot hold all of its metadata: {names} was not copied' if names else ''
+    lost = ', '.join(missing)
+    return f'{format_} cannot hold all of its metadata: {lost} was not copied' if lost else ''
 
 
 def _jpeg_segments(info: Mapping[Any, Any]) -> bytes:

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -76,6 +77,7 @@ class FilmWriter:
     Attributes:
         encoding: the color encoding of the frames.
         left_out: kind and codec, or file name, of each stream that the container cannot hold.
+        lost: what of the video itself is not kept.
         out_of_order: how many frames and packets were moved behind the previous one of their
             stream, because their time is not later.
 
@@ -95,12 +97,13 @@ class FilmWriter:
             self._output.metadata.update(tags)
             self._output.set_chapters(film.chapters)
             codec = film.stream.codec_context.codec.canonical_name
-            if codec not in _ENCODERS or codec not in self._output.supported_codecs:
-                codec = default
-            encoder = _ENCODERS[codec]
+            encoder = _ENCODERS[codec if self._can_keep(codec, film, container) else default]
+            if encoder.name == 'libsvtav1':
+                os.environ.setdefault('SVT_LOG', '1')  # otherwise it prints its settings
             self._stream = self._add_video(encoder, film, options, container)
             self._format = self._stream.pix_fmt
             self.left_out: list[str] = []
+            self.lost = _lost(film, container)
             self.out_of_order = 0
             self._time: Fraction | None = None  # of the last frame, in the original
             self._held: Any = None  # the last frame, until its duration is known
@@ -146,13 +149,9 @@ class FilmWriter:
         if frame.format.name == self._format and same_size:
             frame.make_writable()
             return frame
-        if frame.format.name in _SAME_LUMA.get(self._format, ()) and same_size:
-            copy = self._av.VideoFrame(frame.width, frame.height, self._format)
-            plane(copy, 0)[:] = plane(frame, 0)
-            copy.pts, copy.time_base, copy.duration = frame.pts, frame.time_base, frame.duration
-            return copy
         range_ = FULL_RANGE if first.full_range else LIMITED_RANGE
-        return frame.reformat(
+        # A new frame would not know its fields, if it is interlaced.
+        copy = frame.reformat(
             stream.width,
             stream.height,
             self._format,
@@ -160,6 +159,9 @@ class FilmWriter:
             dst_color_range=range_,
             dst_colorspace=first.matrix,
         )
+        if frame.format.name in _SAME_LUMA.get(self._format, ()) and same_size:
+            plane(copy, 0)[:] = plane(frame, 0)
+        return copy
 
     def write(self, frame: Any) -> None:
         """Write the next frame at its own time, or just behind the previous one."""
@@ -239,6 +241,13 @@ class FilmWriter:
         new.time_base, new.duration = packet.time_base, packet.duration
         new.pts, new.dts = packet.pts, packet.dts
         return new
+
+    def _can_keep(self, codec: str, film: FilmReader, container: str) -> bool:
+        if codec not in _ENCODERS or codec not in self._output.supported_codecs:
+            return False
+        # FFV1 does not store the range and the matrix; of the containers, MKV always does.
+        usual = encoding_of(film.first, 8).is_usual(film.first.height)
+        return codec != 'ffv1' or container == 'matroska' or usual
 
     def _add_video(
         self, encoder: _Encoder, film: FilmReader, options: FilmOptions, container: str
@@ -333,6 +342,12 @@ class FilmWriter:
 _TEXTS = ('subrip', 'mov_text', 'webvtt')
 _TEXT_OF = {'mp4': 'mov_text', 'mov': 'mov_text', 'matroska': 'subrip'}
 _NO_DATA = ('avi', 'webm')  # neither data nor attachments
+_UPRIGHT = [1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30]  # the display matrix of no rotation
+# What encoders get as side data, which PyAV does not give them.
+_HDR = {
+    'MASTERING_DISPLAY_METADATA': 'mastering display',
+    'CONTENT_LIGHT_LEVEL': 'content light level',
+}
 # Formats with the same first plane.
 _SAME_LUMA = {
     'yuv420p': ('gray', 'yuvj420p', 'nv12', 'nv21'),
@@ -349,6 +364,16 @@ def _even_rate(source: Any) -> Fraction:
     # FFmpeg found no rate whose multiples the times are.
     variable = source.base_rate and source.base_rate > 2 * rate
     return max(rate, _FINE_RATE) if variable else rate
+
+
+def _lost(film: FilmReader, container: str) -> list[str]:
+    """Name what of a video the new one does not have."""
+    lost = []
+    if container == 'avi' and film.display_matrix not in (None, _UPRIGHT):
+        lost.append('rotation')
+    if any(part.is_alpha for part in film.first.format.components):
+        lost.append('transparency')
+    return lost + [name for kind, name in _HDR.items() if film.first.side_data.get(kind)]
 
 
 def _is_text(stream: Any) -> bool:

@@ -53,7 +53,8 @@ _MAGIC = {
     'GIF': b'GIF8',
 }
 _HEIF_BRANDS = (b'heic', b'heix', b'hevc', b'hevx', b'heim', b'heis', b'mif1', b'msf1')
-_TIFF_MAGIC = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
+_TIFF_MAGIC = (b'II*\0', b'MM\0*', b'II+\0')
+_BIG_ENDIAN_BIGTIFF = b'MM\0+'  # Pillow reads none
 
 
 class Header(NamedTuple):
@@ -193,6 +194,10 @@ def _why_unidentified(path: Path) -> ColorizeError:
     """Return the reason why Pillow could not open a file, which Pillow does not report."""
     with open_binary(path) as file:
         head = file.read(12)
+        if head[:4] == _BIG_ENDIAN_BIGTIFF:
+            return UnsupportedError(
+                'big-endian BigTIFF is not supported: save it as an ordinary TIFF'
+            )
         if head[:4] in _TIFF_MAGIC:
             try:
                 bits, formats, photometric = read_tiff_kind(file)

@@ -61,6 +61,11 @@ def keep_metadata(image: Image.Image) -> None:
         image.info[_METADATA] = read_metadata(image)
 
 
+def pass_metadata(image: Image.Image, copy: Image.Image) -> None:
+    """Let a copy of an image have its metadata, of which Pillow copies only a part."""
+    copy.info[_METADATA] = read_metadata(image)
+
+
 def read_metadata(image: Image.Image) -> Metadata:
     """Return the metadata of an image from `read_image`, or of one that is not decoded yet."""
     if _METADATA in image.info:

@@ -4,7 +4,7 @@ import contextlib
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -76,7 +76,7 @@ def to_pixels(image: Image.Image) -> Pixels:
         raise ColorizeError(f'the image is empty: its size is {image.width} x {image.height}')
     with decoding():
         scale_transparency(image)
-        image.load()
+        _load(image)
         full_scale, negative = _stored_range(image)
     orientation, profile = _orientation(image), image.info.get('icc_profile')
     deep = image.info.get(DEEP)
@@ -116,6 +116,20 @@ def to_pixels(image: Image.Image) -> Pixels:
     if color.mode == 'CMYK':
         color = color.convert('RGB')
     return Pixels(np.asarray(color), alpha, remark)
+
+
+def _load(image: Image.Image) -> None:
+    """Decode an image."""
+    if image.format != 'TIFF' or not getattr(image, 'tile', None):
+        image.load()
+        return
+    # Pillow memory-maps a file that has a name, and rotated TIFFs are then read wrong.
+    named: Any = image
+    name, named.filename = named.filename, ''
+    try:
+        image.load()
+    finally:
+        named.filename = name
 
 
 def turned(pixels: np.ndarray, orientation: int) -> np.ndarray:

@@ -44,6 +44,10 @@ class Encoding:
             return 0, 2**self.bits - 1
         return 16 << (self.bits - 8), 235 << (self.bits - 8)
 
+    def is_usual(self, height: int) -> bool:
+        """Return whether it is assumed of a video of this height that does not state it."""
+        return not self.full_range and self.matrix == _usual_matrix(height)
+
 
 def encoding_of(frame: Any, bits: int) -> Encoding:
     """Return the color encoding of a PyAV frame, with the usual defaults for missing values.
@@ -56,10 +60,14 @@ def encoding_of(frame: Any, bits: int) -> Encoding:
     if frame.color_range not in (LIMITED_RANGE, FULL_RANGE):
         full = full or name.startswith(('gray', 'ya')) or frame.format.is_rgb
     if matrix in (_UNSPECIFIED, _RGB):
-        matrix = _BT709 if frame.height >= _HD_HEIGHT else _BT601
+        matrix = _usual_matrix(frame.height)
     if matrix not in _WEIGHTS:
         raise ColorizeError(f'its color matrix (number {matrix} of ITU-T H.273) is not supported')
     return Encoding(bits, full, matrix)
+
+
+def _usual_matrix(height: int) -> int:
+    return _BT709 if height >= _HD_HEIGHT else _BT601
 
 
 def plane(frame: Any, index: int) -> np.ndarray:

@@ -49,6 +49,7 @@ def make_clip(
     color=(LIMITED, BT601),
     crf='0',
     last=None,
+    fields=None,
     change=lambda output, stream: None,
     after=lambda output: None,
 ):
@@ -56,6 +57,7 @@ def make_clip(
 
     times: of the frames, in 1/1000 s.
     last: the duration of the last of them.
+    fields: 'tff' or 'bff' marks them as interlaced.
     change, after: called with the container before the first and after the last frame.
     """
 
@@ -84,10 +86,22 @@ def make_clip(
             frame.color_range, frame.colorspace = color
             frame.pts = times[index] if times else index
             frame.time_base = Fraction(1, 1000 if times else 25)
-            mux(stream.encode(frame))
+            mux(stream.encode(filtered(frame, 'setfield', fields) if fields else frame))
         mux(stream.encode(None))
         after(output)
     return path
+
+
+def filtered(frame, name, options):
+    """What a filter of FFmpeg makes of a frame; None if it drops it."""
+    graph, format_ = av.filter.Graph(), frame.format
+    source = graph.add_buffer(None, frame.width, frame.height, format_, time_base=frame.time_base)
+    graph.link_nodes(source, graph.add(name, options), graph.add('buffersink')).configure()
+    graph.push(frame)
+    try:
+        return graph.pull()
+    except av.BlockingIOError:
+        return None
 
 
 def read(path):

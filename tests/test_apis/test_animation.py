@@ -3,7 +3,7 @@ import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from skimage.color import rgb2lab
 
 from dualattn_mm.apis import ColorizationPipeline
@@ -11,6 +11,8 @@ from dualattn_mm.apis.animation import colorize_animation
 from dualattn_mm.utils.errors import ColorizeError, TooLargeError
 
 TIMES = [40, 120, 500, 40]
+DESCRIPTION, ORIENTATION = 270, 274
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"/>'
 
 
 @pytest.fixture
@@ -158,6 +160,52 @@ def test_damaged_metadata_is_said_once_and_not_warned_of(tmp_path, pipe, recwarn
     assert 'EXIF data was not copied' in result.remark
     assert ';' not in result.remark
     assert not [warning for warning in recwarn if 'EXIF' in str(warning.message)]
+
+
+def described(path, **options):
+    """A turned animation with all kinds of metadata that its format holds."""
+    exif, texts = Image.Exif(), PngImagePlugin.PngInfo()
+    exif[DESCRIPTION], exif[ORIENTATION] = 'the moon', 6
+    texts.add_text('Title', 'a film')
+    texts.add_itxt('XML:com.adobe.xmp', XMP.decode())
+    kinds = {
+        '.png': dict(exif=exif, dpi=(300, 300), pnginfo=texts),
+        '.webp': dict(exif=exif, xmp=XMP, lossless=True),
+        '.gif': dict(comment=b'by hand'),
+    }
+    return make(path, **kinds[path.suffix])
+
+
+@pytest.mark.parametrize('target', ['b.png', 'b.webp', 'b.gif'])
+@pytest.mark.parametrize('source', ['a.png', 'a.webp', 'a.gif'])
+def test_metadata_is_kept_or_the_loss_is_said(tmp_path, pipe, source, target):
+    result = colorize_animation(pipe, described(tmp_path / source), tmp_path / target)
+    lost = {
+        ('a.png', 'b.webp'): 'WEBP cannot hold all of its metadata: text was not copied',
+        ('a.gif', 'b.webp'): 'WEBP cannot hold all of its metadata: text was not copied',
+        ('a.png', 'b.gif'): (
+            'GIF cannot hold all of its metadata: EXIF, XMP, resolution, text was not copied'
+        ),
+        ('a.webp', 'b.gif'): 'GIF cannot hold all of its metadata: EXIF, XMP was not copied',
+    }
+    assert result.remark == lost.get((source, target), '')
+    with Image.open(tmp_path / target) as image:
+        assert image.n_frames == 4
+        if target == 'b.gif':
+            assert image.info.get('comment') == (b'by hand' if source == 'a.gif' else None)
+            return
+        assert image.info['icc_profile']
+        exif = image.getexif()
+        assert exif.get(DESCRIPTION) == (None if source == 'a.gif' else 'the moon')
+        assert exif.get(ORIENTATION, 1) == 1
+        assert image.size == ((64, 48) if source == 'a.gif' else (48, 64))
+        assert image.info.get('xmp') == (None if source == 'a.gif' else XMP)
+        if target == 'b.png':
+            titles = {'a.png': {'Title': 'a film'}, 'a.gif': {'Comment': 'by hand'}}
+            assert {k: v for k, v in image.text.items() if 'xmp' not in k} == titles.get(source, {})
+        if source == 'a.png':
+            dpi = exif.get(282) if target == 'b.webp' else image.info['dpi'][0]
+            assert float(dpi) == pytest.approx(300, abs=0.1)
 
 
 def test_quality_of_webp(tmp_path, pipe, rng):

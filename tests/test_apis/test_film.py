@@ -2,7 +2,9 @@
 
 import io
 import os
+import sys
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from film_clips import (
     LIMITED,
     add_sound,
     av,
+    filtered,
     luma,
     make_clip,
     packets,
@@ -30,6 +33,13 @@ from dualattn_mm.apis import ColorizationPipeline
 from dualattn_mm.apis.film import colorize_film
 from dualattn_mm.utils.errors import ColorizeError
 from dualattn_mm.utils.film_writer import FilmOptions
+from dualattn_mm.utils.yuv import encoding_of
+
+ROOT = Path(__file__).resolve().parents[2]
+HDR = {
+    'x265-params': 'log-level=none:max-cll=1000,400:master-display='
+    'G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)'
+}
 
 
 @pytest.fixture
@@ -98,6 +108,29 @@ def test_container_and_codec_are_kept(tmp_path, pipe, name, codec, kept):
         assert found[0] == found[1]
 
 
+@pytest.mark.parametrize('name', ['b.avi', 'b.mp4', 'b.mkv'])
+@pytest.mark.parametrize(
+    ('pix_fmt', 'range_', 'matrix', 'usual'),
+    [
+        ('yuv420p', LIMITED, BT601, True),
+        ('yuv420p', LIMITED, BT709, False),
+        ('yuv420p', FULL, BT601, False),
+        ('gray', FULL, BT601, False),
+    ],
+)
+def test_range_and_matrix_of_ffv1_are_kept(tmp_path, pipe, name, pix_fmt, range_, matrix, usual):
+    source = make_clip(tmp_path / 'a.mkv', 'ffv1', pix_fmt, color=(range_, matrix))
+    assert not colorize_film(pipe, source, tmp_path / name, options=EXACT).remark
+    with av.open(str(tmp_path / name)) as film:
+        codec = film.streams.video[0].codec_context.codec.canonical_name
+        frame = next(film.decode(video=0))
+    # Nothing but MKV states them for FFV1, and other programs assume the usual ones.
+    assert codec == ('ffv1' if usual or name == 'b.mkv' else 'h264')
+    found = encoding_of(frame, 8)
+    assert (found.full_range, found.matrix) == (range_ == FULL, matrix)
+    np.testing.assert_array_equal(luma(frame), luma(read(source)[0]))
+
+
 @pytest.mark.parametrize(
     ('name', 'codec', 'sound'),
     [
@@ -141,6 +174,36 @@ def test_everything_else_is_copied(tmp_path, pipe, name, codec, sound):
             found = [(c['start'] * c['time_base'], c['metadata']['title']) for c in film.chapters()]
             assert found == [(0, 'one'), (Fraction(1, 5), 'two')]
     assert read(target)[0].rotation == (-90 if turned else 0)
+
+
+@pytest.mark.parametrize('name', ['b.avi', 'b.mkv', 'b.webm'])
+@pytest.mark.parametrize('degrees', [-90, 180, 0])
+def test_rotation_is_kept_or_the_loss_is_said(tmp_path, pipe, name, degrees):
+    source = make_clip(
+        tmp_path / 'a.mp4', change=lambda _, stream: stream.set_display_rotation(degrees)
+    )
+    lost = degrees != 0 and name == 'b.avi'
+    result = colorize_film(pipe, source, tmp_path / name)
+    assert result.remark == ('not kept: rotation' if lost else '')
+    assert abs(read(tmp_path / name)[0].rotation) == (0 if lost else abs(degrees))
+
+
+@pytest.mark.parametrize(
+    ('name', 'codec', 'pix_fmt', 'options', 'lost'),
+    [
+        ('a.mov', 'prores_ks', 'yuva444p10le', {}, 'transparency'),
+        ('a.mkv', 'libx265', 'yuv420p10le', HDR, 'mastering display, content light level'),
+    ],
+)
+def test_lost_parts_of_the_video_are_said(tmp_path, pipe, name, codec, pix_fmt, options, lost):
+    def change(output, stream):
+        stream.codec_context.options = options
+
+    source = make_clip(tmp_path / name, codec, pix_fmt, change=change)
+    assert colorize_film(pipe, source, tmp_path / 'b.mkv').remark == f'not kept: {lost}'
+    frame = read(tmp_path / 'b.mkv')[0]
+    assert len(frame.format.components) == 3
+    assert 'MASTERING_DISPLAY_METADATA' not in frame.side_data
 
 
 def test_subtitles_and_attachments_are_copied(tmp_path, pipe):
@@ -189,6 +252,28 @@ def test_interlaced_films_stay_interlaced(tmp_path, pipe):
 
     colorize_film(pipe, make_clip(tmp_path / 'a.mp4', change=change), tmp_path / 'b.mp4')
     assert all(frame.interlaced_frame for frame in read(tmp_path / 'b.mp4'))
+
+
+@pytest.mark.parametrize('fields', ['tff', 'bff'])
+@pytest.mark.parametrize(
+    ('codec', 'pix_fmt'),
+    [
+        ('ffv1', 'gray'),
+        ('ffv1', 'gray10le'),
+        ('ffv1', 'yuv422p'),
+        ('libx264', 'gray'),
+    ],
+)
+def test_order_of_fields_is_kept(tmp_path, pipe, codec, pix_fmt, fields):
+    def change(output, stream):
+        flags = av.codec.context.Flags
+        stream.codec_context.flags |= flags.interlaced_dct | flags.interlaced_me
+
+    source = make_clip(tmp_path / 'a.mkv', codec, pix_fmt, fields=fields, change=change)
+    colorize_film(pipe, source, tmp_path / 'b.mkv', options=EXACT)
+    wanted = f'eq(interlace_type,{"TOPFIRST" if fields == "tff" else "BOTTOMFIRST"})'
+    for name in ('a.mkv', 'b.mkv'):
+        assert all(filtered(frame, 'select', wanted) for frame in read(tmp_path / name)), name
 
 
 def test_playlists_of_other_files_are_not_opened(tmp_path, pipe):
@@ -318,6 +403,16 @@ def test_interruption_leaves_no_half_file(tmp_path, uniform_color):
     with pytest.raises(KeyboardInterrupt):
         colorize_film(pipe, source, tmp_path / 'out.mp4')
     assert list(tmp_path.iterdir()) == [source]
+
+
+def test_encoder_of_av1_prints_nothing(tmp_path, start):
+    make_clip(tmp_path / 'a.mkv', 'libsvtav1', crf='30')
+    command = (sys.executable, '-m', 'dualattn_mm', 'colorize', 'a.mkv', '--size', '32')
+    process = start(*command, PYTHONPATH=str(ROOT))
+    assert 'Svt' not in process.communicate()[0]
+    assert process.returncode == 0
+    with av.open(str(tmp_path / 'colorized' / 'a.mkv')) as film:
+        assert film.streams.video[0].codec_context.codec.canonical_name == 'av1'
 
 
 def test_existing_film_is_replaced_only_if_asked(tmp_path, pipe):

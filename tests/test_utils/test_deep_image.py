@@ -1,5 +1,6 @@
 """Photos with 16 bits per channel give results with 16 bits per channel."""
 
+import struct
 from pathlib import Path
 
 import cv2
@@ -15,7 +16,7 @@ from dualattn_mm.apis.files import Plan
 from dualattn_mm.apis.pages import colorize_pages
 from dualattn_mm.apis.sources import find_sources
 from dualattn_mm.utils.deep_image import DeepImage
-from dualattn_mm.utils.image_io import read_image, read_with_options, write_image
+from dualattn_mm.utils.image_io import FORMATS, read_image, read_with_options, write_image
 from dualattn_mm.utils.pixels import to_pixels
 
 STEP = 100 / 65535  # of lightness
@@ -120,6 +121,33 @@ def test_lost_bits_of_ink_are_said(tmp_path):
     tifffile.imwrite(tmp_path / 'a.tif', np.zeros((5, 4, 4), np.uint16), photometric='separated')
     color, _, remark = to_pixels(read_image(tmp_path / 'a.tif'))
     assert (color.dtype, remark) == (np.uint8, 'its 16 bits per channel were reduced to 8')
+
+
+@pytest.mark.skipif('JPEG2000' not in FORMATS, reason='needs a Pillow with JPEG 2000')
+@pytest.mark.parametrize('suffix', ['.jp2', '.j2k'])
+def test_lost_bits_of_jpeg_2000_are_said(tmp_path, rng, suffix):
+    lost = 'its 16 bits per channel were reduced to 8'
+    pixels = rng.integers(0, 65536, (50, 40, 3)).astype(np.uint16)
+    cv2.imwrite(str(tmp_path / 'deep.jp2'), pixels)
+    boxes = (tmp_path / 'deep.jp2').read_bytes()
+    codestream = boxes[boxes.index(b'jp2c') + 4 :]
+    (tmp_path / 'deep.j2k').write_bytes(codestream)
+    # A box before the codestream, with a size of 64 bits, and a codestream until the end.
+    at = boxes.index(b'jp2c') - 4
+    box = struct.pack('>I4sQ', 1, b'free', 20) + codestream[:4]
+    long = boxes[:at] + box + struct.pack('>I4s', 0, b'jp2c') + codestream
+    (tmp_path / 'long.jp2').write_bytes(long)
+    Image.fromarray((pixels >> 8).astype(np.uint8)).save(tmp_path / f'color{suffix}')
+    Image.fromarray(pixels[..., 0]).save(tmp_path / f'gray{suffix}', irreversible=False)
+    for name, remark in (
+        (f'deep{suffix}', lost),
+        ('long.jp2', lost),
+        (f'color{suffix}', ''),
+        (f'gray{suffix}', ''),
+    ):
+        found = to_pixels(read_image(tmp_path / name))
+        assert found.remark == remark, name
+        assert found.color.dtype == (np.uint16 if name.startswith('gray') else np.uint8)
 
 
 def test_sixteen_bits_of_later_pages_are_read(tmp_path, rng):

@@ -59,6 +59,18 @@ def test_twelve_bits_have_the_full_range(tmp_path):
     np.testing.assert_allclose(color_of(path), values * (65535 / 4095), atol=1)
 
 
+@pytest.mark.parametrize('dtype', [np.uint8, np.uint16])
+def test_big_endian_bigtiff_is_refused_with_the_reason(tmp_path, rng, dtype):
+    values = rng.integers(0, 256, (9, 7)).astype(dtype)
+    tifffile.imwrite(tmp_path / 'little.tif', values, byteorder='<', bigtiff=True)
+    np.testing.assert_array_equal(color_of(tmp_path / 'little.tif'), values)
+    tifffile.imwrite(tmp_path / 'big.tif', values, byteorder='>', bigtiff=True)
+    with pytest.raises(ColorizeError) as error:
+        read_image(tmp_path / 'big.tif')
+    reason = 'big-endian BigTIFF is not supported: save it as an ordinary TIFF'
+    assert str(error.value) == reason
+
+
 @pytest.mark.parametrize(
     ('values', 'options', 'reason'),
     [

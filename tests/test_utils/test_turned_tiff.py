@@ -84,6 +84,20 @@ def test_turned_tiff_is_upright(tmp_path, mode, compression):
         assert trained['ori_shape'] == upright.shape[:2]
 
 
+@pytest.mark.parametrize('mode', COMPRESSIONS)
+def test_turned_tiff_that_the_caller_opened_by_its_name_is_upright(tmp_path, mode):
+    color, alpha = expected(picture(mode))
+    path = tmp_path / 'a.tif'
+    for orientation, turn in UPRIGHT.items():
+        picture(mode).save(path, compression='raw', tiffinfo={ORIENTATION: orientation})
+        with Image.open(path) as image:
+            found = to_pixels(image)
+            assert str(image.filename) == str(path)
+        np.testing.assert_array_equal(found.color, turn(color), f'orientation {orientation}')
+        if alpha is not None:
+            np.testing.assert_array_equal(found.alpha, turn(alpha))
+
+
 def test_turned_tiff_is_measured_upright(tmp_path):
     truth, results = tmp_path / 'truth', tmp_path / 'results'
     truth.mkdir()
