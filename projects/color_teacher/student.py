@@ -1,5 +1,5 @@
 # Further training of the bundled weights, which also learn from the mean of their own colors and
-# those of a teacher (teacher.py). The learning rate falls to almost 0 over the last 70% of the time.
+# those of a teacher (teacher.py). The learning rate falls to almost 0 at the end of the time.
 #   --cfg-options train_dataloader.dataset.data_root=FOLDER custom_hooks.4.seconds=3600
 _base_ = 'teacher.py'
 
@@ -33,10 +33,11 @@ model = dict(
     color_distillation=dict(
         type='ColorDistillation',
         teachers=[
-            dict(generator=student, weights=weights),
+            dict(generator=student, weights=weights, share=0.6),
             dict(
                 generator=dict(type='TimmColorizer', encoder='tf_efficientnet_lite2'),
                 weights='data/teacher.pth',
+                share=0.4,
             ),
         ],
     ),
