@@ -10,6 +10,7 @@ with warnings.catch_warnings():
     from .data_preprocessors import ColorizationBatchCrop
     from .heads import ColorAttention
     from .losses import (
+        ColorDistillation,
         FeatureDistillation,
         RebalancedColorLoss,
         TeacherPerceptualLoss,
@@ -21,6 +22,7 @@ with warnings.catch_warnings():
 
 __all__ = [
     'ColorAttention',
+    'ColorDistillation',
     'ColorizationBatchCrop',
     'Colorizer',
     'DualAttention',

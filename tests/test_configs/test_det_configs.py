@@ -203,6 +203,28 @@ def test_mixed_precision_with_a_gpu_alone(monkeypatch, gpu, kind):
     assert wrapper._accumulative_counts == 2
 
 
+@pytest.mark.parametrize(
+    ('options', 'dtype'),
+    [
+        ({}, torch.float32),
+        (dict(on_cpu=True), torch.bfloat16),
+        (dict(on_cpu=True, enabled=False), torch.float32),
+    ],
+)
+def test_mixed_precision_on_a_cpu_is_an_option(monkeypatch, options, dtype):
+    monkeypatch.setattr('dualattn_mm.engine.mixed_precision.is_cuda_available', lambda: False)
+    layer = torch.nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(layer.parameters(), 0.5)
+    cfg = dict(type='AmpOnGpuOptimWrapper', optimizer=optimizer, dtype='bfloat16', **options)
+    wrapper = OPTIM_WRAPPERS.build(cfg)
+    before = layer.weight.detach().clone()
+    with wrapper.optim_context(layer):
+        found = layer(torch.ones(4, 3))
+    assert found.dtype == dtype
+    wrapper.update_params(found.float().sum())
+    torch.testing.assert_close(layer.weight, before - 0.5 * 4)
+
+
 @pytest.mark.integration
 def test_eight_images_learnt_by_heart():
     """Training, testing and the metric use the same eight images."""

@@ -15,6 +15,7 @@ from ...utils.checks import as_tuple, natural_numbers, require, require_natural,
 from ...utils.color_space import join_lightness, rgb_to_lab
 from ...utils.wrappers import unwrapped
 
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, Pillow's mode L
 ADVERSARIAL = dict(type='WassersteinLoss')
 
 
@@ -55,6 +56,10 @@ class Colorizer(BaseModel):
             `RebalancedColorLoss`; None disables it.
         distillation: config of a `FeatureDistillation` for the encoder of the generator. It cannot
             be combined with a critic.
+        color_distillation: config of a `ColorDistillation`, with which the generator also learns
+            from the predictions of trained colorizers; None disables it.
+        luma_share: in [0, 1], the share of the training images of which the generator sees the
+            luma, like that of a gray scan, instead of the exact CIELAB lightness.
         train_sizes: sides of the squares to which training images are resized. One of them is
             drawn at random in each step, so that the network works at several sizes. Empty trains
             at the size of the data. The teacher of a distillation, which then needs `shrink=1`,
@@ -81,6 +86,8 @@ class Colorizer(BaseModel):
         l1_weight: float = 0.1,
         color: Mapping[str, Any] | None = None,
         distillation: Mapping[str, Any] | None = None,
+        color_distillation: Mapping[str, Any] | None = None,
+        luma_share: float = 0.0,
         train_sizes: Sequence[int] = (),
         compile: Mapping[str, Any] | None = None,
         n_critic: int = 1,
@@ -93,6 +100,7 @@ class Colorizer(BaseModel):
             init_cfg,
         )
         require(l1_weight >= 0, 'l1_weight', l1_weight, 'a number of at least 0')
+        require(0 <= luma_share <= 1, 'luma_share', luma_share, 'a number in [0, 1]')
         require_positive(weight_clip=weight_clip)
         require_natural(n_critic=n_critic)
         train_sizes = as_tuple('train_sizes', train_sizes)
@@ -103,6 +111,9 @@ class Colorizer(BaseModel):
         self.adversarial = None if critic is None else MODELS.build(dict(adversarial))
         self.color = None if color is None else MODELS.build(dict(color))
         self.distillation = None if distillation is None else MODELS.build(dict(distillation))
+        self.color_distillation = (
+            None if color_distillation is None else MODELS.build(dict(color_distillation))
+        )
         if self.distillation is not None:
             # Its projections would belong to neither of the two networks that are optimized.
             require(critic is None, 'critic', critic, 'None if distillation is set')
@@ -115,6 +126,7 @@ class Colorizer(BaseModel):
         self._maps: tuple[Tensor, ...] = ()
         self._keeps_maps = False
         self.l1_weight = l1_weight
+        self.luma_share = luma_share
         self.n_critic = n_critic
         self.weight_clip = weight_clip
 
@@ -145,8 +157,8 @@ class Colorizer(BaseModel):
                 inputs = F.avg_pool2d(inputs, self.distillation.shrink)
             inputs = self._resized(inputs)
         lab = rgb_to_lab(inputs)
-        lightness = lab[:, :1]
         if mode == 'loss':
+            lightness = self._seen(inputs, lab[:, :1])
             self._keeps_maps = self.distillation is not None
             ab = (
                 self._predict_ab(lightness)
@@ -157,14 +169,16 @@ class Colorizer(BaseModel):
             # Not kept between steps: they need memory, and the model could not be copied.
             maps, self._maps, self._keeps_maps = self._maps, (), False
             needed = self.perceptual is not None or self.critic is not None
-            images = join_lightness(lightness, ab) if needed else None
+            images = join_lightness(lab[:, :1], ab) if needed else None
             losses = self._losses(lab[:, 1:], ab, inputs, images)
+            if self.color_distillation is not None:
+                losses['loss_color_distillation'] = self.color_distillation(ab, lightness)
             if self.distillation is not None:
                 losses['loss_distillation'] = self.distillation(maps, targets)
             return losses
         if mode not in ('tensor', 'predict'):
             raise ValueError(f"mode={mode!r} is invalid: it must be 'tensor', 'loss' or 'predict'")
-        images = join_lightness(lightness, self.generator(lightness))
+        images = join_lightness(lab[:, :1], self.generator(lab[:, :1]))
         if mode == 'tensor':
             return images
         if data_samples is None:
@@ -197,13 +211,16 @@ class Colorizer(BaseModel):
         wrapper = optim_wrapper['generator']
         with wrapper.optim_context(self.generator):
             lab = rgb_to_lab(inputs)
-            ab = self.generator(lab[:, :1]).float()
+            lightness = self._seen(inputs, lab[:, :1])
+            ab = self.generator(lightness).float()
             images = join_lightness(lab[:, :1], ab)
         # The critic steps do not change the generator, so its images can be used for both.
         for _ in range(self.n_critic):
             critic_loss = self._train_critic(inputs, images.detach(), optim_wrapper['critic'])
         with wrapper.optim_context(self.generator):
             losses = self._losses(lab[:, 1:], ab, inputs, images)
+            if self.color_distillation is not None:
+                losses['loss_color_distillation'] = self.color_distillation(ab, lightness)
         total, logs = self.parse_losses(losses)
         wrapper.update_params(total)
         return dict(logs, loss_critic=critic_loss)
@@ -215,6 +232,15 @@ class Colorizer(BaseModel):
         from mmengine.runner.checkpoint import get_state_dict
 
         return get_state_dict(self, destination, prefix, keep_vars)
+
+    def _seen(self, images: Tensor, lightness: Tensor) -> Tensor:
+        """Return the input of the generator: the lightness, or that of the luma of some images."""
+        if not self.luma_share:
+            return lightness
+        luma = torch.einsum('bchw,c->bhw', images, images.new_tensor(_LUMA))[:, None]
+        of_luma = rgb_to_lab(luma.expand(-1, 3, -1, -1))[:, :1]
+        chosen = torch.rand(len(images), device=images.device) < self.luma_share
+        return torch.where(chosen[:, None, None, None], of_luma, lightness)
 
     def _predict_ab(self, lightness: Tensor) -> Tensor:
         return self.generator(lightness)

@@ -1,5 +1,6 @@
 """The losses of the colorizer, and the critic of its adversarial loss."""
 
+from .color_distillation import ColorDistillation
 from .critic import WassersteinCritic, WassersteinLoss
 from .distillation import FeatureDistillation
 from .perceptual_loss import VGG19PerceptualLoss
@@ -7,6 +8,7 @@ from .rebalanced_loss import RebalancedColorLoss
 from .teacher_perceptual_loss import TeacherPerceptualLoss
 
 __all__ = [
+    'ColorDistillation',
     'FeatureDistillation',
     'RebalancedColorLoss',
     'TeacherPerceptualLoss',

@@ -10,6 +10,7 @@ import torch
 from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import MODELS
 from mmengine.structures import BaseDataElement
+from PIL import Image
 from skimage import color
 from tiny import GENERATOR
 from torch import nn
@@ -52,6 +53,41 @@ def test_network_sees_the_lightness_alone():
         torch.testing.assert_close(
             model.generator.lightness.double(), to_lab(rgb)[:, :1], rtol=0, atol=1e-3
         )
+
+
+@pytest.mark.parametrize('critic', [None, dict(type='WassersteinCritic')])
+def test_a_share_of_the_images_is_seen_as_a_gray_scan(critic):
+    torch.manual_seed(0)
+    rgb = torch.randint(256, (16, 3, 33, 40)).float()
+    scans = np.stack(
+        [
+            np.asarray(Image.fromarray(image.permute(1, 2, 0).byte().numpy()).convert('L'))
+            for image in rgb
+        ]
+    )
+    of_luma = to_lab(torch.from_numpy(scans)[:, None].expand(-1, 3, -1, -1) / 255)[:, :1]
+    exact = to_lab(rgb / 255)[:, :1]
+    model = colorizer(0, 0, luma_share=0.5, critic=critic).train()
+    if critic is None:
+        model(rgb / 255, mode='loss')
+    else:
+        model.train_step(
+            dict(inputs=list(rgb)),
+            OptimWrapperDict(
+                generator=OptimWrapper(torch.optim.SGD(model.generator.parameters(), 0.1)),
+                critic=OptimWrapper(torch.optim.SGD(model.critic.parameters(), 0.1)),
+            ),
+        )
+    seen = model.generator.lightness.double()
+    # A scan is rounded to 8 bits.
+    is_scan = (seen - of_luma).abs().amax((1, 2, 3)) < 1.5
+    is_exact = (seen - exact).abs().amax((1, 2, 3)) < 1e-3
+    assert (is_scan ^ is_exact).all()
+    assert 3 <= is_scan.sum() <= 13
+    model(rgb / 255)  # colorizing keeps the lightness of the image
+    torch.testing.assert_close(model.generator.lightness.double(), exact, rtol=0, atol=1e-3)
+    with pytest.raises(ValueError, match='luma_share'):
+        colorizer(0, 0, luma_share=1.5)
 
 
 @pytest.mark.parametrize('l1_weight', [0.1, 2.0])
