@@ -112,8 +112,8 @@ def build(requirement: str, folder: Path, cuda: str | None, log: Path) -> None:
                 file.flush()
                 if 'C++20 or later' in log.read_text(encoding='utf-8', errors='replace'):
                     sys.exit(
-                        f'error: {requirement} cannot be built for torch {torch.__version__}, which '
-                        'needs C++20: pip install -r requirements/torch.txt'
+                        f'error: {requirement} cannot be built for torch {torch.__version__}, '
+                        'which needs C++20: pip install -r requirements/torch.txt'
                     )
                 sys.exit(f'error: building mmcv failed, see the log {log}: {line.strip()}')
 

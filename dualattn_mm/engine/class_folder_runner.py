@@ -39,7 +39,10 @@ class ClassFolderRunner(Runner):
         datasets = {name: cfg[name].dataset for name in _LOADERS if cfg.get(name)}
         for dataset in datasets.values():
             # In a saved config, it is the copy of an earlier data_root, which may have changed.
-            if dataset.get('data_root') in (None, cfg.get('copied_data_root')):
+            # Before copied_data_root existed, every dataset with classes had such a copy.
+            classes = (dataset.get('metainfo') or {}).get('classes')
+            copied = cfg.get('copied_data_root', dataset.get('data_root') if classes else None)
+            if dataset.get('data_root') in (None, copied):
                 dataset.data_root = cfg.data_root
         cfg.copied_data_root = cfg.data_root
         if task == 'test':

@@ -101,7 +101,7 @@ def train(
         hooks.append(generator_file.GeneratorFileHook(cfg.load_from, keep_network=True))
         cfg.load_from = None
         _drop_initial_weights(cfg.model.generator)
-    elif resume is None and cfg.get('load_from'):
+    elif not cfg.get('resume') and cfg.get('load_from'):
         hooks.append(PlainWeightsHook())
     if resume is None:
         _check_initial_weights(cfg.get('model'))
@@ -286,7 +286,7 @@ def _name_previous(before: Path) -> str:
 
 def _newest_checkpoint(folder: Path) -> Path | None:
     """Return the checkpoint that was written last, such as iter_300.pth; None if there is none."""
-    found = [path for path in folder.glob('*.pth') if re.search(r'(iter|epoch)_\d+$', path.stem)]
+    found = [path for path in folder.glob('*.pth') if re.fullmatch(r'(iter|epoch)_\d+', path.stem)]
     return max(found, key=lambda path: path.stat().st_mtime, default=None)
 
 

@@ -1,6 +1,6 @@
 # Further training of the bundled weights, which also learn from the mean of their own colors and
 # those of a teacher (teacher.py). The learning rate falls to almost 0 at the end of the time.
-#   --cfg-options train_dataloader.dataset.data_root=FOLDER custom_hooks.4.seconds=3600
+#   --cfg-options train_dataloader.dataset.data_root=FOLDER custom_hooks.4.seconds=7200
 _base_ = 'teacher.py'
 
 student = dict(
@@ -29,14 +29,14 @@ student = dict(
 weights = 'dualattn_mm/assets/mpt_mini.safetensors'
 model = dict(
     generator=dict(_delete_=True, **student),
-    color=dict(loss_weight=0.5),
+    color=dict(loss_weight=0.1),
     color_distillation=dict(
         type='ColorDistillation',
         teachers=[
             dict(generator=student, weights=weights, share=0.6),
             dict(
                 generator=dict(type='TimmColorizer', encoder='tf_efficientnet_lite2'),
-                weights='data/teacher.pth',
+                weights='projects/color_teacher/teacher.safetensors',
                 share=0.4,
             ),
         ],
@@ -45,12 +45,12 @@ model = dict(
 )
 load_from = weights
 train_dataloader = dict(batch_size=16)
-optim_wrapper = dict(optimizer=dict(lr=2e-4), paramwise_cfg=dict(_delete_=True))
+optim_wrapper = dict(optimizer=dict(lr=1e-4), paramwise_cfg=dict(_delete_=True))
 custom_hooks = [
     dict(type='PlainCheckpointHook'),
     dict(type='RepeatableHook'),
     dict(type='StrictLoadHook'),
     dict(type='GeneratorEMAHook', ema_type='MomentumAnnealingEMA', momentum=0.003, gamma=50),
-    dict(type='TimeBudgetHook', seconds=3600, decay=0.7),
+    dict(type='TimeBudgetHook', seconds=7200, decay=0.7),
     dict(type='FiniteLossHook'),
 ]

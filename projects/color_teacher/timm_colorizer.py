@@ -40,8 +40,7 @@ class TimmColorizer(BaseModule):
         mean, std: of the encoder's input, sRGB in [0, 1].
 
     Raises:
-        UserError: if timm is not installed.
-        ValueError: if timm has no such network.
+        ValueError: with `weights`, if timm has no such network.
     """
 
     def __init__(
@@ -64,6 +63,8 @@ class TimmColorizer(BaseModule):
         self.to_ab = nn.Conv2d(dim, 2, 3, padding=1)
         self.frozen_stages = frozen_stages
         self.mean, self.std = mean, std
+        for part in self._frozen():  # before DDP looks which parameters have gradients
+            part.requires_grad_(False)
 
     def init_weights(self) -> None:
         """Load the ImageNet weights. mmengine calls this before training."""
@@ -76,11 +77,15 @@ class TimmColorizer(BaseModule):
     def train(self, mode: bool = True) -> 'TimmColorizer':
         """Switch to training, but for the frozen parts."""
         super().train(mode)
-        if self.frozen_stages is not None:
-            blocks = self.encoder.blocks[: self.frozen_stages]
-            for part in (self.encoder.conv_stem, self.encoder.bn1, *blocks):
-                part.eval().requires_grad_(False)
+        for part in self._frozen():
+            part.eval()
         return self
+
+    def _frozen(self) -> list[nn.Module]:
+        if self.frozen_stages is None:
+            return []
+        blocks = self.encoder.blocks[: self.frozen_stages]
+        return [self.encoder.conv_stem, self.encoder.bn1, *blocks]
 
     def forward(self, lightness: Tensor) -> Tensor:
         """Map lightness (B, 1, H, W), L in [0, 100], to ab (B, 2, H, W) in CIELAB units."""

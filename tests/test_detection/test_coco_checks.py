@@ -384,7 +384,19 @@ def test_masks_that_pycocotools_cannot_convert(cfg, annotations, segmentation, f
 def test_objects_that_mmdet_does_not_read_may_have_no_box(cfg, annotations):
     content = copy.deepcopy(annotations)
     content['annotations'].append(dict(content['annotations'][0], id=9, ignore=1, bbox=None))
-    coco_data.check(cfg(content), 'test')
+    for task in ('train', 'test'):
+        coco_data.check(cfg(content), task)
+
+
+def test_objects_outside_their_image_may_have_no_area_in_training(cfg, annotations):
+    content = copy.deepcopy(annotations)
+    outside = dict(content['annotations'][0], id=9, bbox=[0, 0, 0, 0], area=None)
+    content['annotations'].append(outside)
+    cfg = cfg(content)
+    with pytest.raises(UserError, match='1 of 5 annotations have an area that is not a number'):
+        coco_data.check(cfg, 'test')
+    cfg.val_dataloader = cfg.val_evaluator = None
+    coco_data.check(cfg, 'train')
 
 
 def test_images_that_are_not_selected_may_be_missing(cfg, tmp_path):
@@ -392,9 +404,13 @@ def test_images_that_are_not_selected_may_be_missing(cfg, tmp_path):
     (tmp_path / 'coco' / 'images' / '2.png').unlink()
     with pytest.raises(UserError, match='1 of its 4 images are not in'):
         coco_data.check(cfg, 'train')
-    cfg.train_dataloader.dataset.indices = 2
+    cfg.train_dataloader.dataset |= dict(indices=2, filter_cfg=None)
     cfg.val_dataloader = cfg.val_evaluator = None
     coco_data.check(cfg, 'train')
+    # mmengine selects from what the filter keeps.
+    cfg.train_dataloader.dataset.filter_cfg = dict(filter_empty_gt=True)
+    with pytest.raises(UserError, match='1 of its 4 images are not in'):
+        coco_data.check(cfg, 'train')
 
 
 def test_evaluator_of_all_images_for_some(cfg):

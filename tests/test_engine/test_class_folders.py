@@ -155,6 +155,10 @@ def test_a_dataset_may_have_its_own_folder(openmmlab, folders, tiny, tmp_path):
     saved = tmp_path / 'saved.py'
     cfg.dump(saved)
     assert roots(prepared(saved, moved)) == [moved, moved, other]
+    # Earlier configs were saved without this entry, and with one folder for all datasets.
+    cfg.pop('copied_data_root')
+    cfg.dump(saved)
+    assert roots(prepared(saved, moved)) == [moved, moved, moved]
 
 
 def test_resuming_needs_the_classes_of_the_checkpoint(openmmlab, folders, tiny, tmp_path):

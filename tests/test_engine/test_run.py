@@ -210,7 +210,8 @@ def test_a_start_that_fails_keeps_the_checkpoint_of_an_earlier_training(config, 
 
 
 def test_resume_without_its_pointer_names_the_newest_checkpoint(config, tmp_path, built):
-    for age, name in enumerate(('iter_4.pth', 'iter_12.pth', 'teacher_224.pth')):
+    names = 'iter_4.pth', 'iter_12.pth', 'best_psnr_iter_12.pth', 'teacher_224.pth'
+    for age, name in enumerate(names):
         (tmp_path / name).touch()
         os.utime(tmp_path / name, (age, age))
     with pytest.raises(RunError, match=r'--resume .*/iter_12\.pth continues from the newest'):

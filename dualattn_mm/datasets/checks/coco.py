@@ -211,10 +211,11 @@ class _CocoFile:
 
     def _check_boxes(self, images: list[dict], annotations: list[dict]) -> None:
         listed = {image['id'] for image in images}
-        read = [a for a in annotations if a['image_id'] in listed]
-        if not self.trained_on:
-            read = [a for a in read if not a.get('ignore')]
+        read = [a for a in annotations if a['image_id'] in listed and not a.get('ignore')]
         self._require('annotations', read, 'have a bbox that is not four numbers', _has_box)
+        if self.trained_on:  # mmdet skips the others before it reads their area
+            sizes = {image['id']: (image['width'], image['height']) for image in images}
+            read = [a for a in read if _overlaps(a['bbox'], sizes[a['image_id']])]
         self._require(
             'annotations',
             read,
@@ -245,7 +246,10 @@ class _CocoFile:
             )
 
     def check_images(self, folder: Path) -> None:
-        images = selected(self.images, self.dataset.get('indices'))
+        # mmengine selects after mmdet has filtered, so any image of a filtered file can be chosen.
+        filtered = self.trained_on and self.dataset.get('filter_cfg')
+        indices = None if filtered else self.dataset.get('indices')
+        images = selected(self.images, indices)
         if not images:
             raise self.error('it lists no images')
         if not all(map(on_local_disk, self.pipeline)):
@@ -330,11 +334,13 @@ class _CocoFile:
         """Check the objects: mmdet ignores unusable ones and fails if none is left."""
         sizes = {image['id']: (image['width'], image['height']) for image in self.images}
         known = sum(a['image_id'] in sizes for a in self.annotations)
-        named = self._known_objects()
+        of_classes = self._known_objects()
+        named = [a for a in of_classes if not a.get('ignore')]
         used = [a for a in named if _inside(a, sizes[a['image_id']])]
         counts = {
             'for images that are not listed': len(self.annotations) - known,
-            'of other classes': known - len(named),
+            'of other classes': known - len(of_classes),
+            'to be ignored': len(of_classes) - len(named),
             'without area inside their image': len(named) - len(used),
         }
         left_out = ', '.join(f'{count} {what}' for what, count in counts.items() if count)
@@ -417,9 +423,14 @@ def _inside(annotation: Mapping[str, Any], size: tuple[int, int]) -> bool:
 
     It needs an area, and a box of at least one pixel that overlaps the image.
     """
-    x, y, width, height = annotation['bbox']
-    overlap = min(x + width, size[0]) > max(x, 0) and min(y + height, size[1]) > max(y, 0)
+    _, _, width, height = annotation['bbox']
+    overlap = _overlaps(annotation['bbox'], size)
     return overlap and annotation['area'] > 0 and width >= 1 and height >= 1
+
+
+def _overlaps(box: Sequence[float], size: tuple[int, int]) -> bool:
+    x, y, width, height = box
+    return min(x + width, size[0]) > max(x, 0) and min(y + height, size[1]) > max(y, 0)
 
 
 def _heads(part: Any, name: str = '') -> Iterator[dict]:

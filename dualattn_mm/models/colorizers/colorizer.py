@@ -237,7 +237,8 @@ class Colorizer(BaseModel):
         """Return the input of the generator: the lightness, or that of the luma of some images."""
         if not self.luma_share:
             return lightness
-        luma = torch.einsum('bchw,c->bhw', images, images.new_tensor(_LUMA))[:, None]
+        # Not a matrix product, which autocast would compute in half precision.
+        luma = (images * images.new_tensor(_LUMA)[:, None, None]).sum(1, keepdim=True)
         of_luma = rgb_to_lab(luma.expand(-1, 3, -1, -1))[:, :1]
         chosen = torch.rand(len(images), device=images.device) < self.luma_share
         return torch.where(chosen[:, None, None, None], of_luma, lightness)

@@ -84,6 +84,12 @@ def test_a_share_of_the_images_is_seen_as_a_gray_scan(critic):
     is_exact = (seen - exact).abs().amax((1, 2, 3)) < 1e-3
     assert (is_scan ^ is_exact).all()
     assert 3 <= is_scan.sum() <= 13
+    if critic is None:
+        model.luma_share = 1.0
+        with torch.autocast('cpu', torch.bfloat16):
+            model(rgb / 255, mode='loss')
+        assert (model.generator.lightness.double() - of_luma).abs().max() < 1.5
+        torch.testing.assert_close(model.generator.lightness[is_scan].double(), seen[is_scan])
     model(rgb / 255)  # colorizing keeps the lightness of the image
     torch.testing.assert_close(model.generator.lightness.double(), exact, rtol=0, atol=1e-3)
     with pytest.raises(ValueError, match='luma_share'):

@@ -1,14 +1,20 @@
 """The colorizer with a timm encoder, and the configs that train it and train with it."""
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import timm
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS
+from PIL import Image
+from skimage.data import astronaut, chelsea
 
+from dualattn_mm.apis import ColorizationPipeline
 from dualattn_mm.apis.weights import load_generator
+from projects.color_teacher.shares import main
 from projects.color_teacher.timm_colorizer import TimmColorizer
 
 ENCODER = 'tf_efficientnet_lite0'
@@ -51,6 +57,8 @@ def test_encoder_is_that_of_imagenet_and_sees_gray_srgb(file):
 def test_frozen_stages_are_not_trained(file):
     network = TimmColorizer(ENCODER, file, dim=8, frozen_stages=2)
     network.init_weights()
+    # DDP looks before the first call of train().
+    assert not network.encoder.conv_stem.weight.requires_grad
     network.train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     optimizer = torch.optim.SGD([p for p in network.parameters() if p.requires_grad], 0.1)
@@ -70,3 +78,26 @@ def test_student_is_the_network_of_the_bundled_weights():
     bundled = load_generator(ROOT / cfg.weights).state_dict()
     assert {k: v.shape for k, v in own.items()} == {k: v.shape for k, v in bundled.items()}
     assert cfg.model.color_distillation.teachers[0].generator == cfg.model.generator
+
+
+def test_mean_of_the_teachers_is_measured(tmp_path, capsys):
+    folder = tmp_path / 'photos'
+    folder.mkdir()
+    for i, photo in enumerate((astronaut(), chelsea())):
+        Image.fromarray(photo[::4, ::4]).save(folder / f'{i}.png')
+    given = [str(ROOT / 'projects/color_teacher/student.py'), '--test', str(folder)]
+    assert main([*given, '--shares', '0', '0.4', '1', '-o', str(tmp_path / 'out')]) == 0
+    rows = json.loads((tmp_path / 'out/figures.json').read_text())
+    assert set(rows) == {'0', '0.4', '1'}
+    # The first teacher is the bundled network.
+    pipe = ColorizationPipeline(device='cpu')
+    expected = pipe(Image.open(folder / '0.png').convert('L'), saturation=1.0)
+    with Image.open(tmp_path / 'out/0/0.png') as found:
+        assert np.abs(np.asarray(found, int) - np.asarray(expected, int)).max() <= 1
+    # A part of 0.4 lies between both, where nothing is clipped.
+    a, b, c = (
+        np.asarray(Image.open(tmp_path / f'out/{share}/1.png'), float)
+        for share in ('0', '1', '0.4')
+    )
+    assert np.median(np.abs(c - (0.6 * a + 0.4 * b))) <= 2
+    assert all(row['PSNR_over_gray'] > 0 for row in rows.values())
