@@ -1,39 +1,21 @@
 # Further training of the bundled weights, which also learn from the mean of their own colors and
 # those of a teacher (teacher.py). The learning rate falls to almost 0 at the end of the time.
 #   --cfg-options train_dataloader.dataset.data_root=FOLDER custom_hooks.4.seconds=7200
-_base_ = 'teacher.py'
+_base_ = '../../configs/mmagic/color_dualattn_mini_finetune.py'
 
-student = dict(
-    type='MultiscalePyramidTransformer',
-    encoder=dict(
-        type='DualAttention',
-        arch=dict(embed_dims=(48, 96, 144, 192), depths=(1, 2, 8, 2), stem_channels=32),
-        in_channels=1,
-        window_size=8,
-        head_dim=24,
-        group_dim=24,
-        order=('fca', 'sda'),
-        fca_scale='tokens',
-    ),
-    neck=dict(type='PixelShuffleNeck', in_channels=(48, 96, 144, 192), out_channels=(128, 96, 96)),
-    head=dict(
-        type='ColorAttention',
-        in_channels=96,
-        num_heads=4,
-        num_layers=3,
-        feedforward_channels=384,
-    ),
-    num_queries=64,
-    image_size=192,
+custom_imports = dict(
+    imports=[*_base_.custom_imports.imports, 'projects.color_teacher.timm_colorizer'],
 )
+square = 176  # side of the cached photos
 weights = 'dualattn_mm/assets/mpt_mini.safetensors'
 model = dict(
-    generator=dict(_delete_=True, **student),
+    data_preprocessor=dict(type='ColorizationBatchCrop', size=160, scale=(0.3, 1.0)),
     color=dict(loss_weight=0.1),
+    distillation=None,
     color_distillation=dict(
         type='ColorDistillation',
         teachers=[
-            dict(generator=student, weights=weights, share=0.6),
+            dict(generator=_base_.model.generator, weights=weights, share=0.6),
             dict(
                 generator=dict(type='TimmColorizer', encoder='tf_efficientnet_lite2'),
                 weights='projects/color_teacher/teacher.safetensors',
@@ -41,11 +23,25 @@ model = dict(
             ),
         ],
     ),
+    luma_share=0.5,
     train_sizes=(96, 128, 160),
 )
 load_from = weights
-train_dataloader = dict(batch_size=16)
+train_dataloader = dict(
+    dataset=dict(
+        cache_side=square,
+        cache_square=True,
+        pipeline=[
+            dict(type='LoadPhoto'),
+            dict(type='SkipNearGray', min_colorfulness=4.0),
+            # For photos that are not in the cache.
+            dict(type='ColorizationSquash', size=square),
+            dict(type='PackColorization', ground_truth=False),
+        ],
+    ),
+)
 optim_wrapper = dict(optimizer=dict(lr=1e-4), paramwise_cfg=dict(_delete_=True))
+param_scheduler = [dict(type='LinearLR', start_factor=0.01, by_epoch=False, end=100)]
 custom_hooks = [
     dict(type='PlainCheckpointHook'),
     dict(type='RepeatableHook'),
@@ -54,3 +50,4 @@ custom_hooks = [
     dict(type='TimeBudgetHook', seconds=7200, decay=0.7),
     dict(type='FiniteLossHook'),
 ]
+default_hooks = dict(checkpoint=dict(interval=200))
