@@ -31,6 +31,7 @@ from .weights import DEFAULT_WEIGHTS, build_network, load_generator, load_strict
 SUFFIXES = ('.onnx', '.pt2')
 # The largest accepted deviation, as a share of the largest value. Rounding stays below 1e-5.
 TOLERANCE = 1e-3
+_SMALLEST = 1e-9  # in place of the largest value of an output of zeros
 _BATCHES = (1, 5)
 _OPSET = 18  # of 2023, which has every operator that the networks need
 _LIBRARIES = ('onnx', 'onnxscript', 'onnxruntime')
@@ -165,7 +166,7 @@ def export(what: Exportable, path: Path) -> float:
         height, width = what.shape[1:]
         sizes = [(height, width), *[(33, 224), (225, 50)] * what.dynamic]
         inputs = [_example(what, batch, size) for size in sizes for batch in _BATCHES]
-        deviation = max(_deviation(what, run, x) for x in inputs)
+        deviation = _largest([_deviation(what, run, x) for x in inputs])
         if not deviation <= TOLERANCE:  # also NaN
             raise UserError(
                 f'{path} was not written: it deviates from the network by {deviation:.1e} of the '
@@ -256,9 +257,17 @@ def _deviation(what: Exportable, run: Run, x: Tensor) -> float:
     expected, found = _listed(what.network(x)), run(x)
     if [y.shape for y in expected] != [y.shape for y in found]:
         return float('nan')
-    return max(
-        ((y - z).abs().max() / z.abs().max()).item() for y, z in zip(found, expected, strict=True)
+    return _largest(
+        [
+            ((y - z).abs().max() / z.abs().max().clamp(min=_SMALLEST)).item()
+            for y, z in zip(found, expected, strict=True)
+        ]
     )
+
+
+def _largest(deviations: list[float]) -> float:
+    """Return the largest value, and NaN if one is NaN, which `max` can miss."""
+    return torch.tensor(deviations).max().item()
 
 
 def _listed(maps: Tensor | Sequence[Tensor]) -> Sequence[Tensor]:

@@ -138,6 +138,41 @@ def test_a_file_that_deviates_is_not_kept(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+class UnsureLater(nn.Module):
+    """A network whose second output is NaN after the export."""
+
+    def forward(self, x):
+        return x, x * (float('nan') if torch.compiler.is_compiling() else 1)
+
+
+def test_nan_in_a_later_output_is_found(tmp_path):
+    what = export.Exportable(UnsureLater(), (1, 4, 4), (0, 1), ('x', 'y', 'z'))
+    with pytest.raises(ValueError, match=r'it deviates from the network by nan'):
+        export.export(what, tmp_path / 'net.pt2')
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_shape_for_the_second_batch_is_found(tmp_path, monkeypatch):
+    def write(what, metadata, path):
+        return lambda x: [what.network(x)[:4]]
+
+    monkeypatch.setattr(export, '_write_program', write)
+    what = export.Exportable(nn.Identity(), (1, 4, 4), (0, 1), ('x', 'y'))
+    with pytest.raises(ValueError, match=r'it deviates from the network by nan'):
+        export.export(what, tmp_path / 'net.pt2')
+    assert not list(tmp_path.iterdir())
+
+
+class Zeros(nn.Module):
+    def forward(self, x):
+        return x * 0
+
+
+def test_an_output_of_zeros_is_exported(tmp_path):
+    what = export.Exportable(Zeros(), (1, 4, 4), (0, 1), ('x', 'y'))
+    assert export.export(what, tmp_path / 'net.pt2') == 0
+
+
 def test_a_network_that_cannot_be_exported_is_one_line(tmp_path):
     class Random(nn.Module):
         def forward(self, x):
