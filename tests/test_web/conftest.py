@@ -16,7 +16,11 @@ class InProcess:
 
     def __init__(self, pipe):
         self.pipe, self.refusal, self.tasks = pipe, None, []
-        self.about = {'network': 'UniformColor', 'file': 'uniform.safetensors'}
+        self.about = {
+            'network': 'UniformColor',
+            'file': 'uniform.safetensors',
+            'saturation': '1.0',
+        }
 
     async def call(self, task, seconds):
         self.tasks.append(json.loads(json.dumps(task)))

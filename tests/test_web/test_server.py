@@ -16,11 +16,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from mmengine.registry import MODELS
 from PIL import Image
 from processes import PATIENCE, wait_until
 from skimage.data import chelsea
 
-from dualattn_mm.apis import ColorizationPipeline
+from dualattn_mm.apis import ColorizationPipeline, save_generator
 from dualattn_mm.cli.main import main
 from dualattn_mm.utils.errors import UserError
 
@@ -28,6 +30,7 @@ pytest.importorskip('fastapi', reason="needs the extra 'web'")
 from dualattn_mm.web import process as web_process
 from dualattn_mm.web import run as web_run
 from dualattn_mm.web import service
+from dualattn_mm.web.worker import _load
 
 ROOT = Path(__file__).resolve().parents[2]
 PHOTO = Image.fromarray(chelsea()[::3, ::3]).convert('L')
@@ -206,6 +209,20 @@ def test_weights_may_have_long_metadata(tmp_path, monkeypatch, length, starts):
     with contextlib.nullcontext() if starts else pytest.raises(UserError, match='cannot start'):
         asyncio.run(start())
     assert len(worker.about.get('notes', '')) == (length if starts else 0)
+
+
+def test_what_is_known_of_the_weights_is_that_of_the_network_of_the_config(tiny, tmp_path):
+    weights, config = tmp_path / 'tiny.safetensors', tmp_path / 'c.py'
+    save_generator(weights, MODELS.build(tiny), dict(tiny, saturation=1.5))
+    config.write_text(f'model = dict(generator=dict({tiny!r}, saturation=0.5))')
+    _, about, _ = _load(str(weights), str(config), 'cpu', 64, 9999, 9)
+    assert (about['network'], about['saturation']) == ('MultiscalePyramidTransformer', '0.5')
+    assert (about['file'], about['image size']) == ('tiny.safetensors', '64')
+    checkpoint = tmp_path / 'c.pth'
+    state = {f'generator.{name}': value for name, value in MODELS.build(tiny).state_dict().items()}
+    torch.save(dict(state_dict=state), checkpoint)
+    _, about, _ = _load(str(checkpoint), str(config), 'cpu', None, 9999, 9)
+    assert (about['network'], about['saturation']) == ('MultiscalePyramidTransformer', '0.5')
 
 
 def test_missing_gradio_is_one_line_that_names_the_extra(capsys, monkeypatch):
