@@ -33,7 +33,7 @@ _STATUSES = {
     415: 'The file is not a photo or a video of a supported format.',
     422: 'The file is damaged, or an argument is wrong.',
     500: 'An internal error.',
-    503: 'The server is busy; the header Retry-After says when to try again.',
+    503: 'The server is busy or cannot colorize; the header Retry-After says when to try again.',
     504: 'Colorizing took too long.',
 }
 
@@ -158,8 +158,14 @@ def create_app(service: Service, hosts: list[str] | None = None) -> FastAPI:
             media_type=_MEDIA_TYPES.get(result.suffix),
         )
 
-    @app.get('/api/health', summary='Tell whether the server works')
+    @app.get(
+        '/api/health',
+        summary='Tell whether the server works',
+        responses={503: {'description': 'The server cannot colorize.', 'model': Problem}},
+    )
     async def health() -> Health:
+        if not service.worker.works:
+            raise Refused(503, 'The server cannot colorize; its log says why.')
         return Health(status='ok', waiting=service.waiting)
 
     @app.get('/api/version', summary='Return the version, the weights and the limits')

@@ -32,6 +32,10 @@ class Worker(Protocol):
     def about(self) -> dict[str, str]:
         """What is known of the weights."""
 
+    @property
+    def works(self) -> bool:
+        """Whether it can colorize."""
+
     async def call(self, task: dict[str, Any], seconds: float) -> dict[str, Any]:
         """Return what `upload.colorize_upload` returns, or 'error' and 'status'."""
 

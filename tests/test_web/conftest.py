@@ -14,6 +14,8 @@ from dualattn_mm.utils.errors import UserError
 class InProcess:
     """Colorizes as the process of a server does, or raises `refusal`."""
 
+    works = True
+
     def __init__(self, pipe):
         self.pipe, self.refusal, self.tasks = pipe, None, []
         self.about = {

@@ -210,6 +210,15 @@ def test_health_version_and_description(client):
         assert client.get(page).status_code in (404, 405)
 
 
+def test_a_server_that_cannot_colorize_is_not_healthy(client, worker):
+    worker.works = False
+    response = client.get('/api/health')
+    assert (response.status_code, response.json()) == (
+        503,
+        {'detail': 'The server cannot colorize; its log says why.'},
+    )
+
+
 def test_only_known_hosts_are_answered(service):
     app = create_app(service, ['localhost', '127.0.0.1', '[::1]', 'Photos.example'])
     hosts = {
@@ -231,6 +240,8 @@ def test_only_known_hosts_are_answered(service):
 
 class Slow:
     """Answers when it is told to."""
+
+    works = True
 
     def __init__(self):
         self.about = {}

@@ -30,6 +30,7 @@ pytest.importorskip('fastapi', reason="needs the extra 'web'")
 from dualattn_mm.web import process as web_process
 from dualattn_mm.web import run as web_run
 from dualattn_mm.web import service
+from dualattn_mm.web.limits import Refused
 from dualattn_mm.web.worker import _load
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -191,24 +192,101 @@ def test_an_address_is_no_name_to_allow(capsys):
     assert 'is not a host name, such as photos.example.org' in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(('length', 'starts'), [(100_000, True), (2**24, False)])
-def test_weights_may_have_long_metadata(tmp_path, monkeypatch, length, starts):
-    (tmp_path / 'fake').mkdir()
-    about = f"print('{{\"notes\": \"' + 'x' * {length} + '\"}}', flush=True)"
-    (tmp_path / 'fake' / 'worker.py').write_text(about)
+@pytest.fixture
+def fake(tmp_path, monkeypatch):
+    """Return a function that makes a `WorkerProcess` which runs a script."""
+
+    def fake(script):
+        (tmp_path / 'fake').mkdir(exist_ok=True)
+        (tmp_path / 'fake' / 'worker.py').write_text(script)
+        return web_process.WorkerProcess({}, tmp_path)
+
     monkeypatch.setattr(web_process, '__package__', 'fake')
     monkeypatch.setattr(web_process, '_PACKAGES', tmp_path)
-    worker = web_process.WorkerProcess({}, tmp_path)
+    return fake
+
+
+@contextlib.asynccontextmanager
+async def started(worker):
+    try:
+        await worker.start()
+        yield
+    finally:
+        await worker.stop()
+
+
+@pytest.mark.parametrize(('length', 'starts'), [(100_000, True), (2**24, False)])
+def test_weights_may_have_long_metadata(fake, length, starts):
+    worker = fake(f"print('{{\"notes\": \"' + 'x' * {length} + '\"}}', flush=True)")
 
     async def start():
-        try:
-            await worker.start()
-        finally:
-            await worker.stop()
+        async with started(worker):
+            pass
 
     with contextlib.nullcontext() if starts else pytest.raises(UserError, match='cannot start'):
         asyncio.run(start())
     assert len(worker.about.get('notes', '')) == (length if starts else 0)
+
+
+ONCE = """
+import json, os, sys, time
+sys.stdin.readline()
+if os.path.exists('{folder}/hang'):
+    time.sleep(900)
+if os.path.exists('{folder}/gone'):
+    sys.exit(print(json.dumps({{'error': 'no weights'}})))
+print(json.dumps({{}}), flush=True)
+for line in sys.stdin:
+    if 'crash' in line:
+        sys.exit()
+    print(json.dumps({{'result': 'done'}}), flush=True)
+"""
+
+
+async def answer(worker, seconds, **task):
+    try:
+        return (await worker.call(task, seconds))['result']
+    except Refused as refusal:
+        return refusal.status_code
+
+
+async def until(condition):
+    while not condition():
+        await asyncio.sleep(0.01)
+
+
+def test_a_process_that_hangs_at_its_start_is_not_waited_for_without_end(
+    fake, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(web_process, '_RETRY_SECONDS', 0.1)
+    worker = fake(ONCE.format(folder=tmp_path))
+
+    async def run():
+        async with started(worker):
+            monkeypatch.setattr(web_process, '_START_SECONDS', 3)
+            (tmp_path / 'hang').touch()
+            assert await answer(worker, PATIENCE, crash=True) == 500
+            assert await answer(worker, 0.1) == 503
+            await until(lambda: not worker.works)
+            (tmp_path / 'hang').unlink()
+            await until(lambda: worker.works)
+            assert await answer(worker, PATIENCE) == 'done'
+
+    asyncio.run(run())
+
+
+def test_the_log_says_why_no_process_starts(fake, tmp_path, capsys):
+    worker = fake(ONCE.format(folder=tmp_path))
+
+    async def run():
+        async with started(worker):
+            (tmp_path / 'gone').touch()
+            assert await answer(worker, PATIENCE, crash=True) == 500
+            await until(lambda: not worker.works)
+            assert await answer(worker, PATIENCE) == 503
+
+    asyncio.run(run())
+    assert capsys.readouterr().err == 'warning: the server cannot colorize: no weights\n'
 
 
 def test_what_is_known_of_the_weights_is_that_of_the_network_of_the_config(tiny, tmp_path):
