@@ -308,8 +308,19 @@ def test_missing_gradio_is_one_line_that_names_the_extra(capsys, monkeypatch):
     assert main(['serve']) == 2
     out, err = capsys.readouterr()
     assert (out, err.count('\n')) == ('', 1)
-    assert err.startswith('error: gradio is needed for dualattn serve (')
-    assert err.endswith("): pip install 'dualattn_mm[web]'\n")
+    assert err == (
+        "error: gradio is needed for dualattn serve: pip install 'dualattn_mm[web]'\n"
+    )
+
+
+def test_gradio_is_not_imported_before_its_settings_are_made(tmp_path, monkeypatch):
+    async def serve(*_):
+        pass
+
+    (tmp_path / 'gradio.py').write_text('raise RuntimeError("too early")')
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(web_run, '_serve', serve)
+    assert main(['serve', '--port', '0']) == 0
 
 
 HOLD = """
