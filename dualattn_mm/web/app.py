@@ -28,6 +28,7 @@ _MEDIA_TYPES = {'.webp': 'image/webp', '.mkv': 'video/x-matroska'}
 # Shown in the description of the interface.
 _STATUSES = {
     400: 'The body of the request cannot be read, or the server does not answer to this name.',
+    403: 'The request comes from a page of another site.',
     408: 'The upload took too long.',
     413: 'The file has too many bytes, pixels or frames.',
     415: 'The file is not a photo or a video of a supported format.',

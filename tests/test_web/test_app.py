@@ -203,7 +203,7 @@ def test_health_version_and_description(client):
     assert version['limits']['frames'] == 3
     description = client.get('/api/openapi.json').json()
     operation = description['paths']['/api/colorize']['post']
-    assert {'200', '400', '408', '413', '415', '422', '500', '503', '504'} == set(
+    assert {'200', '400', '403', '408', '413', '415', '422', '500', '503', '504'} == set(
         operation['responses']
     )
     for page in ('/docs', '/redoc', '/openapi.json', '/api/colorize'):
@@ -236,6 +236,29 @@ def test_only_known_hosts_are_answered(service):
             response = client.get('/api/health', headers={'host': host})
             assert response.status_code == status, host
             assert status == 200 or 'does not answer to this name' in response.json()['detail']
+
+
+@pytest.mark.parametrize(
+    ('headers', 'status'),
+    [
+        ({}, 200),
+        ({'origin': 'http://localhost:7860', 'sec-fetch-site': 'same-origin'}, 200),
+        ({'origin': 'http://[::1]:7860'}, 200),
+        ({'origin': 'https://Photos.example', 'sec-fetch-site': 'same-origin'}, 200),
+        ({'origin': 'https://evil.example'}, 403),
+        ({'origin': 'https://localhost.evil.example'}, 403),
+        ({'origin': 'null'}, 403),
+        ({'origin': 'http://localhost', 'sec-fetch-site': 'cross-site'}, 403),
+        ({'sec-fetch-site': 'cross-site'}, 403),
+    ],
+)
+def test_pages_of_other_sites_send_nothing(service, worker, headers, status):
+    app = create_app(service, ['localhost', '[::1]', 'photos.example'])
+    with TestClient(app, base_url='http://localhost:7860', headers=headers) as client:
+        response = colorize(client, photo())
+        assert response.status_code == status, response.text
+        assert len(worker.tasks) == (status == 200)
+        assert client.get('/api/health').status_code == 200
 
 
 class Slow:
