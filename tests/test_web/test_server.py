@@ -27,6 +27,8 @@ from dualattn_mm.cli.main import main
 from dualattn_mm.utils.errors import UserError
 
 pytest.importorskip('fastapi', reason="needs the extra 'web'")
+import uvicorn
+
 from dualattn_mm.web import process as web_process
 from dualattn_mm.web import run as web_run
 from dualattn_mm.web import service
@@ -160,6 +162,36 @@ def test_an_address_in_use_is_one_line(capsys):
     out, err = capsys.readouterr()
     assert (out, err.count('\n')) == ('', 1)
     assert f'cannot listen on 127.0.0.1, port {port} (Address already in use)' in err
+
+
+@pytest.mark.parametrize('silent', [b'', b'GET /api/health HTTP/1.1\r\nHost: '])
+@pytest.mark.parametrize('first', [b'', b'GET / HTTP/1.1\r\nHost: x\r\n\r\n'])
+def test_a_connection_without_a_complete_request_is_closed(monkeypatch, first, silent):
+    monkeypatch.setattr(web_run, '_SILENT_SECONDS', 0.5)
+    ready = asyncio.Event()
+
+    async def app(scope, receive, send):
+        await asyncio.sleep(1)  # longer than the silence that is allowed
+        await send({'type': 'http.response.start', 'status': 204, 'headers': []})
+        await send({'type': 'http.response.body'})
+
+    async def run():
+        config = uvicorn.Config(app, http=web_run._Connection, lifespan='off', log_level='warning')
+        with socket.create_server(('127.0.0.1', 0)) as listener:
+            server = web_run._Server(config, ready.set)
+            task = asyncio.create_task(server.serve([listener]))
+            await ready.wait()
+            reader, writer = await asyncio.open_connection(*listener.getsockname())
+            if first:
+                writer.write(first)
+                assert (await reader.readuntil(b'\r\n\r\n')).startswith(b'HTTP/1.1 204')
+            writer.write(silent)
+            assert await reader.read() == b''
+            writer.close()
+            server.should_exit = True
+            await task
+
+    asyncio.run(asyncio.wait_for(run(), PATIENCE))
 
 
 @pytest.mark.parametrize(
