@@ -60,11 +60,15 @@ def _bound(host: str, port: int) -> socket.socket:
         bound.bind((host, port))
     except (OSError, OverflowError) as error:
         bound.close()
-        reason = getattr(error, 'strerror', None) or error
-        raise UserError(
-            f'cannot listen on {host}, port {port} ({reason}): choose another --host or --port'
-        ) from None
+        raise _unavailable(host, port, error) from None
     return bound
+
+
+def _unavailable(host: str, port: int, error: Exception) -> UserError:
+    reason = getattr(error, 'strerror', None) or error
+    return UserError(
+        f'cannot listen on {host}, port {port} ({reason}): choose another --host or --port'
+    )
 
 
 async def _serve(
@@ -105,7 +109,12 @@ class _Server(uvicorn.Server):
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        try:
+            await super().startup(sockets)
+        except OSError as error:  # another server has started to listen meanwhile
+            await self.lifespan.shutdown()
+            assert sockets is not None
+            raise _unavailable(*sockets[0].getsockname()[:2], error) from None
         self._ready()
 
 

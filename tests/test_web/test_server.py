@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import errno
 import io
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -162,6 +164,20 @@ def test_an_address_in_use_is_one_line(capsys):
     out, err = capsys.readouterr()
     assert (out, err.count('\n')) == ('', 1)
     assert f'cannot listen on 127.0.0.1, port {port} (Address already in use)' in err
+
+
+@pytest.mark.slow
+def test_an_address_that_is_taken_while_the_server_starts_is_one_line(capfd, monkeypatch):
+    async def taken(*_, **__):
+        raise OSError(errno.EADDRINUSE, 'Address already in use')
+
+    monkeypatch.setattr(asyncio.base_events.BaseEventLoop, 'create_server', taken)
+    assert main(['serve', '--no-page', '--port', '0', '--size', '32']) == 2
+    out, err = capfd.readouterr()
+    assert (out, err.count('\n')) == ('', 1)
+    assert re.match(
+        r'error: cannot listen on 127\.0\.0\.1, port \d+ \(Address already in use\)', err
+    )
 
 
 @pytest.mark.parametrize('silent', [b'', b'GET /api/health HTTP/1.1\r\nHost: '])
