@@ -19,6 +19,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from ..models.hub import GENERATOR_FORMAT as FORMAT
+from ..models.network_schema import check_generator_cfg
 from ..utils.atomic import atomic_write_bytes
 from ..utils.checkpoint_file import (
     is_safetensors,
@@ -27,7 +28,6 @@ from ..utils.checkpoint_file import (
     state_differences,
 )
 from ..utils.errors import ColorizeError, UserError, first_line, shortened, summarize
-from .generator_schema import check_generator_cfg
 
 _LONGEST = 100_000  # characters in a description; those of our networks have a few hundred
 # The mini preset, trained on photos. docs/model_card.md describes the training and the quality.
