@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from mmengine.config import Config
@@ -24,6 +24,7 @@ from ..utils.atomic import atomic_file
 from ..utils.checkpoint_file import read_state_dict
 from ..utils.errors import UserError, first_line
 from ..utils.libraries import library
+from ..utils.remote import check_place, is_remote
 from ..version import __version__
 from .pipeline import DEFAULT_SIZE, MIN_SIZE
 from .weights import DEFAULT_WEIGHTS, build_network, load_generator, load_strictly
@@ -57,6 +58,17 @@ class Exportable:
     names: Sequence[str]
     metadata: dict[str, str] = field(default_factory=dict)
     dynamic: bool = False
+
+
+class Written(NamedTuple):
+    """What was written.
+
+    deviation: the largest deviation from the network in the check, as a share of the largest value.
+    size: of the file, in bytes.
+    """
+
+    deviation: float
+    size: int
 
 
 def colorizer(
@@ -135,15 +147,12 @@ def backbone(
     return Exportable(network.float().eval(), shape, (-2, 2), names, metadata, dynamic)
 
 
-def export(what: Exportable, path: Path) -> float:
+def export(what: Exportable, path: Path) -> Written:
     """Write a network, for any batch size.
 
     Args:
         what: the network.
-        path: the file to write, NAME.onnx or NAME.pt2.
-
-    Returns:
-        The largest deviation from the network in the check, as a share of the largest value.
+        path: the file to write, NAME.onnx or NAME.pt2, which can be remote.
 
     Raises:
         UserError: if a library is missing, the network cannot be exported, or the file does not
@@ -172,14 +181,16 @@ def export(what: Exportable, path: Path) -> float:
                 f'{path} was not written: it deviates from the network by {deviation:.1e} of the '
                 f'largest value, more than {TOLERANCE:.0e}'
             )
-    return deviation
+        size = temporary.stat().st_size
+    return Written(deviation, size)
 
 
 def check_output(path: Path, dynamic: bool = False) -> None:
     """Check, before anything is computed, that a file of this name can be exported.
 
     Raises:
-        UserError: if the suffix is unknown, does not go with free sizes, or a library is missing.
+        UserError: if the suffix is unknown, does not go with free sizes, a library is missing, or a
+            remote place cannot be reached.
     """
     if path.suffix not in SUFFIXES:
         raise UserError(f'the format of {path} is unknown: name it NAME{" or NAME".join(SUFFIXES)}')
@@ -189,6 +200,8 @@ def check_output(path: Path, dynamic: bool = False) -> None:
         raise UserError(f'exporting needs torch >= 2.7, this is torch {torch.__version__}')
     for name in _LIBRARIES if path.suffix == '.onnx' else ():
         library(name, 'ONNX files', "'dualattn_mm[export]'")
+    if is_remote(path):
+        check_place(path.parent)
 
 
 def check_size(size: Sequence[int]) -> None:

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from fsspec.implementations.memory import MemoryFileSystem
 from mmengine.registry import MODELS
 from torch import nn
 
@@ -100,6 +101,20 @@ def test_the_license_of_the_bundled_weights_is_stated():
     assert 'non-commercial' in export.colorizer().metadata['license']
 
 
+def test_a_url_is_a_place_for_the_file(call, convs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, lines, errors = call(convs, '-o', 'memory://export/net.pt2', '--size', 32)
+    assert (status, errors) == (0, '')
+    assert lines.startswith('wrote memory://export/net.pt2: TwoConvs at 32 x 32, ')
+    data = MemoryFileSystem().cat('/export/net.pt2')
+    assert torch.export.load(io.BytesIO(data)).module()(torch.zeros(1, 1, 32, 32)).shape[1] == 2
+    assert call(convs, '-o', f'file://{tmp_path}/here.pt2', '--size', 32)[0] == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == [convs.name, 'here.pt2']
+    status, out, errors = call(convs, '-o', 'nothing://x/net.pt2')
+    assert (status, out, errors.count('\n')) == (2, '', 1)
+    assert errors.startswith('error: nothing://x cannot be reached: ')
+
+
 def test_example_colorizes_like_the_pipeline(two_convs, tmp_path):
     """On a photo, with colors that partly leave sRGB."""
     runtime = pytest.importorskip('onnxruntime')
@@ -170,7 +185,7 @@ class Zeros(nn.Module):
 
 def test_an_output_of_zeros_is_exported(tmp_path):
     what = export.Exportable(Zeros(), (1, 4, 4), (0, 1), ('x', 'y'))
-    assert export.export(what, tmp_path / 'net.pt2') == 0
+    assert export.export(what, tmp_path / 'net.pt2').deviation == 0
 
 
 def test_a_network_that_cannot_be_exported_is_one_line(tmp_path):
