@@ -143,8 +143,19 @@ def backbone(
         'network': 'DualAttention',
         'size': 'any above 32' if dynamic else f'{height} {width}',
         'image': f'normalized as in training, float32, (batch, {shape[0]}, {sides[0]}, {sides[1]})',
+        **_normalization(cfg),
     }
     return Exportable(network.float().eval(), shape, (-2, 2), names, metadata, dynamic)
+
+
+def _normalization(cfg: Config) -> dict[str, str]:
+    """Return the mean, the standard deviation and the channels, as far as the config states them."""
+    part = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
+    found = {name: ' '.join(map(str, part[name])) for name in ('mean', 'std') if part.get(name)}
+    for flag, order in ('to_rgb', 'RGB'), ('bgr_to_rgb', 'RGB'), ('rgb_to_bgr', 'BGR'):
+        if part.get(flag):
+            found['channels'] = order
+    return found
 
 
 def export(what: Exportable, path: Path) -> Written:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from fsspec.implementations.memory import MemoryFileSystem
+from mmengine.config import Config
 from mmengine.registry import MODELS
 from torch import nn
 
@@ -95,6 +96,31 @@ def test_backbone_of_a_config_is_exported_with_its_weights(size, call, perturb, 
     (map0,) = runtime.InferenceSession(out).run(['map0'], {'image': x.numpy()})
     with torch.no_grad():
         np.testing.assert_allclose(map0, model(x)[0], rtol=1e-3, atol=1e-4)
+
+
+MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
+
+
+@pytest.mark.parametrize(
+    ('more', 'known'),
+    [
+        (dict(data_preprocessor=dict(mean=MEAN, std=STD, to_rgb=True)), 'RGB'),
+        (dict(model=dict(data_preprocessor=dict(mean=MEAN, std=STD, bgr_to_rgb=True))), 'RGB'),
+        (dict(model=dict(data_preprocessor=dict(mean=MEAN, std=STD, rgb_to_bgr=True))), 'BGR'),
+        (dict(data_preprocessor=dict(mean=MEAN, std=STD)), None),
+        (dict(), None),
+    ],
+)
+def test_metadata_of_a_backbone_say_how_images_are_normalized(more, known, tmp_path):
+    model = MODELS.build(BACKBONE)
+    torch.save(dict(state_dict=model.state_dict()), tmp_path / 'w.pth')
+    cfg = Config({**more, 'model': dict(backbone=BACKBONE, **more.get('model', {}))})
+    about = export.backbone(cfg, tmp_path / 'w.pth', (64, 64), 'c.py').metadata
+    expected = {'mean': '123.675 116.28 103.53', 'std': '58.395 57.12 57.375'} if more else {}
+    if known:
+        expected['channels'] = known
+    found = {name: about[name] for name in ('mean', 'std', 'channels') if name in about}
+    assert found == expected
 
 
 def test_the_license_of_the_bundled_weights_is_stated():
