@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import struct
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -136,7 +137,8 @@ def write_animation(
         quality: 1 to 100, for WebP; None keeps a lossless file lossless.
 
     Raises:
-        ColorizeError: if the suffix is not that of GIF, WebP or PNG.
+        ColorizeError: if the suffix is not that of GIF, WebP or PNG, or the format has no room for
+            the duration of a frame.
         FileExistsError: if the file exists now and `overwrite` is false.
         OSError: if the folder or the file cannot be written.
     """
@@ -150,12 +152,17 @@ def write_animation(
     if format_ == 'GIF' and first.mode == 'RGBA':
         options['disposal'] = 2  # transparent pixels do not show the previous frame
     buffer = io.BytesIO()
-    first.save(
-        buffer,
-        format_,
-        save_all=True,
-        append_images=others,
-        duration=animation.milliseconds,
-        **options,
-    )
+    try:
+        first.save(
+            buffer,
+            format_,
+            save_all=True,
+            append_images=others,
+            duration=animation.milliseconds,
+            **options,
+        )
+    except (OverflowError, struct.error):  # depending on the release of Pillow
+        raise ColorizeError(
+            f'a {format_} file cannot store how long a frame is shown: choose a .webp file'
+        ) from None
     atomic_write_bytes(path, buffer.getvalue(), overwrite)
