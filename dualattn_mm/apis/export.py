@@ -149,7 +149,7 @@ def backbone(
 
 
 def _normalization(cfg: Config) -> dict[str, str]:
-    """Return the mean, the standard deviation and the channels, as far as the config states them."""
+    """Return the mean, the standard deviation and the channels that the config states."""
     part = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
     found = {name: ' '.join(map(str, part[name])) for name in ('mean', 'std') if part.get(name)}
     for flag, order in ('to_rgb', 'RGB'), ('bgr_to_rgb', 'RGB'), ('rgb_to_bgr', 'BGR'):

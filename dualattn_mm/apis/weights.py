@@ -54,8 +54,8 @@ def save_generator(
             loading casts back to float32. None keeps their types.
 
     Raises:
-        ColorizeError: if `generator_cfg` has no `type` or holds a value that JSON cannot store, or if
-            `dtype` has no room for a weight.
+        ColorizeError: if `generator_cfg` has no `type`, or holds a value that JSON cannot store; or
+            if `dtype` has no room for a weight.
         OSError: if the file cannot be written.
     """
     state = generator.state_dict() if isinstance(generator, nn.Module) else generator

@@ -28,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         type=output_path,
         metavar='FILE',
-        help="the file or URL to write: NAME.onnx (needs pip install 'dualattn_mm[export]'), or NAME.pt2 "
-        'for torch.export.load',
+        help="the file or URL to write: NAME.onnx (needs pip install 'dualattn_mm[export]'), or "
+        'NAME.pt2 for torch.export.load',
     )
     add(
         '--config',

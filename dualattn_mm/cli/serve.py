@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
     from ..utils.errors import UserError
 
     for name in ('fastapi', 'uvicorn', 'python_multipart', *(() if args.no_page else ('gradio',))):
-        # Gradio must not be imported here: it reads its settings, which `add_page` makes, only once.
+        # Gradio must not be imported here, because it reads the settings of `add_page` only once.
         if find_spec(name) is None:
             raise UserError(f"{name} is needed for dualattn serve: pip install 'dualattn_mm[web]'")
     from ..web.limits import Limits

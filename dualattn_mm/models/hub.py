@@ -80,8 +80,8 @@ class HubMixin:
             The network in evaluation mode.
 
         Raises:
-            UserError: if huggingface_hub is not installed, an option is unknown, or the files do not
-                describe such a network; weights must fit exactly.
+            UserError: if huggingface_hub is not installed, if an option is unknown, or if the files
+                do not describe such a network; weights must fit exactly.
         """
         network = _with_hub(cls).from_pretrained(source, **options)
         network.__class__ = cls
@@ -171,8 +171,8 @@ def _load(cls: Any, *, model_id: str, **arguments: Any) -> Any:
     # `map_location` and `strict` of PyTorchModelHubMixin are not among these.
     if unknown := arguments.keys() - inspect.signature(cls.from_pretrained).parameters.keys():
         raise UserError(
-            f'{", ".join(sorted(unknown))}: neither an option of from_pretrained nor an argument of '
-            f'{cls.__name__}; weights always have to fit, and the method `to` moves the network'
+            f'{", ".join(sorted(unknown))}: neither an option of from_pretrained nor an argument '
+            f'of {cls.__name__}; weights always have to fit, and the method `to` moves the network'
         )
     path = Path(model_id, WEIGHTS)
     if not Path(model_id).is_dir():

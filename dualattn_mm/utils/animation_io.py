@@ -3,7 +3,6 @@
 import io
 import itertools
 import struct
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,14 +55,16 @@ def read_animation(
         remark = EIGHT_BITS if image.mode.startswith('I') or is_deep_color(image) else ''
         frames: list[Image.Image] = []
         milliseconds, pixels = [], 0
-        for index in _frame_numbers(image):
+        numbers = _frame_numbers(image)
+        stated = len(numbers) if isinstance(numbers, range) else 0
+        for index in numbers:
             try:
                 image.seek(index)
             except EOFError:
                 if image.format != 'GIF':
                     raise
                 break
-            if len(frames) == max_frames:
+            if max_frames is not None and max(stated, len(frames) + 1) > max_frames:
                 raise TooLargeError(f'it has more than {max_frames:,} frames')
             pixels += image.width * image.height + FRAME_PIXELS
             if pixels > max_pixels:
@@ -97,7 +98,7 @@ def animated_format(path: Path) -> str:
     return format_
 
 
-def _frame_numbers(image: Image.Image) -> Iterable[int]:
+def _frame_numbers(image: Image.Image) -> 'range | itertools.count[int]':
     """Return the numbers of the frames; for GIF without end, as it does not state how many."""
     if image.format == 'GIF':
         return itertools.count()

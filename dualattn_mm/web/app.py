@@ -21,10 +21,15 @@ from .service import Service, shown_name, store, stored_name
 _DESCRIPTION = """
 Colorize photos and videos. Results keep the size and the lightness of the original.
 
-    curl -F file=@old.jpg http://127.0.0.1:7860/api/colorize -o new.jpg
+    curl --fail-with-body -F file=@old.jpg http://127.0.0.1:7860/api/colorize -o new.jpg
 """
 # The types that Python's mimetypes lacks or that depend on the system.
-_MEDIA_TYPES = {'.webp': 'image/webp', '.mkv': 'video/x-matroska'}
+_MEDIA_TYPES = {
+    '.avif': 'image/avif',
+    '.m4v': 'video/mp4',
+    '.mkv': 'video/x-matroska',
+    '.webp': 'image/webp',
+}
 # Shown in the description of the interface.
 _STATUSES = {
     400: 'The body of the request cannot be read, or the server does not answer to this name.',
@@ -143,6 +148,8 @@ def create_app(service: Service, hosts: list[str] | None = None) -> FastAPI:
     ) -> FileResponse:
         if len((await request.form()).getlist('file')) > 1:
             raise Refused(422, 'file: a request has only one.')
+        if (file.size or 0) > service.limits.bytes:
+            raise service.limits.too_large()
         suffix = _suffix_of(format)
         source = folder / stored_name(file.filename or '')
         await run_in_threadpool(store, file, source)

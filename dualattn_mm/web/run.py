@@ -114,12 +114,16 @@ class _Server(uvicorn.Server):
         except OSError as error:  # another server has started to listen meanwhile
             await self.lifespan.shutdown()
             assert sockets is not None
-            raise _unavailable(*sockets[0].getsockname()[:2], error) from None
+            host, port = sockets[0].getsockname()[:2]
+            raise _unavailable(host, port, error) from None
         self._ready()
 
 
 class _Connection(H11Protocol):
-    """Is closed after a while without a complete request; uvicorn waits for the first one for ever."""
+    """A connection that is closed after a while without a complete request.
+
+    uvicorn waits for the first request without end.
+    """
 
     _silence: asyncio.TimerHandle | None = None
 

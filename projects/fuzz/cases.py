@@ -201,7 +201,9 @@ def _try_animation(path: Path) -> None:
 
 def _try_film(path: Path) -> None:
     target = path.with_name('result.mkv')
-    count = colorize_film(_pipe(_FILM_PIXELS), path, target, max_frames=_MOST_FRAMES, recolor=True).frames
+    count = colorize_film(
+        _pipe(_FILM_PIXELS), path, target, max_frames=_MOST_FRAMES, recolor=True
+    ).frames
     with av.open(str(target)) as written:
         found = sum(1 for _ in written.decode(video=0))
     if found != count:

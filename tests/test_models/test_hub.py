@@ -120,7 +120,10 @@ def test_a_downloaded_config_names_no_initial_weights(wrap, tmp_path):
 
 @pytest.mark.parametrize(
     ('options', 'named'),
-    [({'num_querys': 3}, 'num_querys'), ({'strict': False, 'map_location': 'meta'}, 'map_loc.*, st')],
+    [
+        ({'num_querys': 3}, 'num_querys'),
+        ({'strict': False, 'map_location': 'meta'}, 'map_loc.*, st'),
+    ],
 )
 def test_unknown_options_are_one_line(options, named, tiny, tmp_path):
     pytest.importorskip('huggingface_hub')

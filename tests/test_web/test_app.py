@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import mimetypes
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ from PIL import Image
 pytest.importorskip('fastapi', reason="needs the extra 'web'")
 from fastapi.testclient import TestClient
 
-from dualattn_mm.web.app import create_app
+from dualattn_mm.utils.films import FILM_SUFFIXES
+from dualattn_mm.utils.image_io import OUTPUT_FORMATS, SUFFIXES
+from dualattn_mm.web.app import _MEDIA_TYPES, create_app
 from dualattn_mm.web.limits import Limits, Refused
 from dualattn_mm.web.service import Service
 
@@ -64,6 +67,12 @@ def test_a_photo_keeps_its_format_or_gets_the_one_asked_for(
         assert np.array_equal(np.asarray(result), np.asarray(expected))
 
 
+def test_every_result_has_a_media_type_on_every_system():
+    results = {SUFFIXES[format_][0] for format_ in OUTPUT_FORMATS} | {*FILM_SUFFIXES, '.gif'}
+    known = mimetypes.MimeTypes(filenames=()).types_map[True] | _MEDIA_TYPES
+    assert results <= known.keys()
+
+
 def test_saturation_is_that_of_the_pipeline(client, worker):
     data = photo()
     for saturation in (0.0, 0.5):
@@ -112,6 +121,7 @@ def animation(frames):
         (photo()[:900], {}, 422, 'cannot be read: '),
         (photo(size=(100, 51)), {}, 413, 'the size of 100 x 51 exceeds the limit of 5,000 pixels'),
         (animation(4), {}, 413, 'it has more than 3 frames.'),
+        (bytes(200_001), {}, 413, 'The file is larger than 200,000 bytes.'),
         (bytes(300_000), {}, 413, 'The file is larger than 200,000 bytes.'),
         (photo(), {'format': 'bmp'}, 422, 'format: must be one of JPEG, '),
         (photo(), {'format': '/x/y'}, 422, 'format: must be one of JPEG, '),

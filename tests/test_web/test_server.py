@@ -356,9 +356,7 @@ def test_missing_gradio_is_one_line_that_names_the_extra(capsys, monkeypatch):
     assert main(['serve']) == 2
     out, err = capsys.readouterr()
     assert (out, err.count('\n')) == ('', 1)
-    assert err == (
-        "error: gradio is needed for dualattn serve: pip install 'dualattn_mm[web]'\n"
-    )
+    assert err == ("error: gradio is needed for dualattn serve: pip install 'dualattn_mm[web]'\n")
 
 
 def test_gradio_is_not_imported_before_its_settings_are_made(tmp_path, monkeypatch):
@@ -407,7 +405,8 @@ def test_folders_of_killed_servers_are_removed_at_the_next_start(tmp_path, monke
 def test_folders_of_other_users_links_and_starting_servers_stay(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
     starting, strange, real, link = (
-        tmp_path / name for name in ('dualattn-serve-a', 'dualattn-serve-b', 'x', 'dualattn-serve-c')
+        tmp_path / name
+        for name in ('dualattn-serve-a', 'dualattn-serve-b', 'x', 'dualattn-serve-c')
     )
     for folder in (starting, strange, real):
         folder.mkdir()

@@ -68,7 +68,8 @@ def test_the_file_of_a_failure_is_the_one_that_failed(tmp_path, monkeypatch):
 
     def run_two(target, numbers, limits):
         for number in numbers:
-            monkeypatch.setattr(run, 'make_case', lambda *_: ('picture', f'{number}'.encode()))
+            case = 'picture', f'{number}'.encode()
+            monkeypatch.setattr(run, 'make_case', lambda *_, case=case: case)
             with contextlib.suppress(KeyError):
                 target(number)
             yield Outcome(number, 'picture: result', 'KeyError' if number == 1 else '', 0.0)

@@ -45,7 +45,7 @@ def test_the_load_ends_with_the_server(tmp_path, monkeypatch):
         [sys.executable, '-c', SERVER], stdout=subprocess.PIPE, text=True
     ) as server:
         address = f'http://127.0.0.1:{server.stdout.readline().strip()}'
-        with pytest.raises(SystemExit, match='error: the server ended; answers: .*WRONG a.png: '):
+        with pytest.raises(SystemExit, match=r'error: the server ended; answers: .*WRONG a\.png: '):
             load.run(address, server, tmp_path, args)
 
 
