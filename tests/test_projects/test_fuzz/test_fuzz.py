@@ -72,8 +72,8 @@ def test_the_file_of_a_failure_is_the_one_that_failed(tmp_path, monkeypatch):
             monkeypatch.setattr(run, 'make_case', lambda *_, case=case: case)
             with contextlib.suppress(KeyError):
                 target(number)
+            monkeypatch.setattr(run, 'make_case', lambda *_: ('picture', b'other'))
             yield Outcome(number, 'picture: result', 'KeyError' if number == 1 else '', 0.0)
-        monkeypatch.setattr(run, 'make_case', lambda *_: ('picture', b'other'))
 
     monkeypatch.setattr(run, 'run_case', fail)
     monkeypatch.setattr(run, 'run_cases', run_two)
