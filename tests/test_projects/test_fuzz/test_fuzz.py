@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from processes import PATIENCE
 
+pytest.importorskip('av', reason="needs the extra 'video'")
 from projects.fuzz import cases, run
 from projects.fuzz.run import target
 from projects.fuzz.worker import Limits, Outcome, run_cases
