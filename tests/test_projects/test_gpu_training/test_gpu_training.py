@@ -76,20 +76,21 @@ def test_dry_run_from_photos_to_measured_weights(photos, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_dry_run_of_a_color_teacher_and_of_its_student(photos, tmp_path, monkeypatch):
     monkeypatch.chdir(run.ROOT)  # where the configs find the other weights
-    monkeypatch.setattr(run, 'CHECK_STEPS', 2)
+    monkeypatch.setattr(run, 'CHECK_STEPS', 1)
     monkeypatch.setattr(run, 'subprocess', FORKED)
 
-    def train(name: str, *options: str) -> Path:
+    def train(name, *options):
         folder, out = Path('projects/color_teacher'), tmp_path / name
         words = ['--dry', '--seconds', '1', '--held-out', '2', '--work', tmp_path / f'{name}_work']
         words += ['--config', folder / f'{name}_gpu.py', '--start', folder / f'{name}.safetensors']
-        words += ['--photos', photos[1].with_name('a'), '-o', out, *options]
+        words += ['--photos', photos[1].with_name('a'), '-o', out]
+        words += ['--cfg-options', 'train_cfg.max_iters=1', *options]
         assert run.main(list(map(str, words))) == 0
         return out / 'weights.safetensors'
 
     teacher = train('teacher')
     used = f'model.color_distillation.teachers.1.weights={teacher}'
-    student = train('student', '--cfg-options', used, QUICK)
+    student = train('student', used, QUICK)
     assert 'loss_color_distillation' in (tmp_path / 'student/train.log').read_text()
     cfg = Config.fromfile(tmp_path / 'student/config.py')
     assert cfg.model.color_distillation.teachers[1].weights == str(teacher)
