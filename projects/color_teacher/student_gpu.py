@@ -28,7 +28,7 @@ model = dict(
     ),
     luma_share=0.5,
 )
-# At 160 px, a step has 8.9 GFLOP per photo in the student and 3.8 in its teachers (3.0 in the
-# bundled network, which is not compiled as a teacher, and 0.9 in EfficientNet-Lite2). 256 photos
-# therefore take about as long as the 384 of color_dualattn_mini_gpu.py.
+# At 160 px, a step has 8.9 GFLOP per photo in the student and 43% of that in its teachers, which
+# are not compiled: 3.0 in the bundled network and 0.9 in EfficientNet-Lite2. 256 photos therefore
+# have about as many as the 384 of color_dualattn_mini_gpu.py.
 train_dataloader = dict(batch_size=256)

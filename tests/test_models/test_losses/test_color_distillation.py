@@ -80,6 +80,15 @@ def test_teachers_are_moved_once(teachers, monkeypatch):
     assert distillation.targets(lightness).is_meta
 
 
+def test_teachers_convolve_in_the_layout_that_is_fast_on_a_gpu(teachers):
+    distillation = ColorDistillation(teachers)
+    distillation.init_weights()
+    for teacher in distillation.teachers:
+        maps = [p for p in teacher.read().parameters() if p.dim() == 4]
+        assert maps
+        assert all(p.is_contiguous(memory_format=torch.channels_last) for p in maps)
+
+
 def test_prediction_needs_no_teacher_and_training_says_what_is_missing(tmp_path):
     missing = dict(generator=GENERATOR, weights=str(tmp_path / 'none.pth'))
     model = Colorizer(
