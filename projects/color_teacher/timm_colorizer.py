@@ -9,10 +9,24 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
+from dualattn_mm.apis.generator_schema import GENERATORS, one_of, real, record, whole
 from dualattn_mm.models.losses.timm_teacher import TimmTeacher
 from dualattn_mm.utils.color_space import lab_to_rgb
 
 _UNIT = 10.0  # CIELAB units per unit of the last convolution
+# What published weights may describe. timm would download some other names.
+GENERATORS['TimmColorizer'] = record(
+    dict(
+        type=one_of('TimmColorizer'),
+        encoder=one_of(*(f'tf_efficientnet_lite{i}' for i in range(5))),
+    ),
+    dict(
+        dim=whole(1, 8192),
+        frozen_stages=whole(0, 7),
+        image_size=whole(32, 1024),
+        saturation=real(0, 10),
+    ),
+)
 
 
 def _mixer(dim: int) -> nn.Sequential:
@@ -38,6 +52,7 @@ class TimmColorizer(BaseModule):
         frozen_stages: the stem and so many of the encoder's first blocks are not trained; None
             trains everything.
         mean, std: of the encoder's input, sRGB in [0, 1].
+        image_size, saturation: of `ColorizationPipeline`, as in `MultiscalePyramidTransformer`.
 
     Raises:
         ValueError: with `weights`, if timm has no such network.
@@ -51,6 +66,8 @@ class TimmColorizer(BaseModule):
         frozen_stages: int | None = None,
         mean: float = 0.498,
         std: float = 0.502,
+        image_size: int = 192,
+        saturation: float = 1.0,
         init_cfg: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(init_cfg)
@@ -63,6 +80,7 @@ class TimmColorizer(BaseModule):
         self.to_ab = nn.Conv2d(dim, 2, 3, padding=1)
         self.frozen_stages = frozen_stages
         self.mean, self.std = mean, std
+        self.image_size, self.saturation = image_size, saturation
         for part in self._frozen():  # before DDP looks which parameters have gradients
             part.requires_grad_(False)
 

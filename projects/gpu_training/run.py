@@ -49,8 +49,6 @@ DRY = {
     'model.data_preprocessor.size': 64,
     'model.train_sizes': [32, 64],
     'model.compile': None,
-    # Muon orthogonalizes in bfloat16, which most CPUs emulate.
-    'optim_wrapper.optimizer.ns_steps': 1,
     'train_cfg.max_iters': 4,
     'train_dataloader.batch_size': 2,
     'train_dataloader.num_workers': 0,
@@ -132,7 +130,8 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(f'--repeat needs one number per source of --photos: {len(args.photos)}')
     args.output.mkdir(parents=True, exist_ok=True)
     work = args.work or Path(tempfile.mkdtemp(prefix='gpu_training_'))
-    if work.exists() and any(work.iterdir()):
+    work.mkdir(parents=True, exist_ok=True)
+    if any(work.iterdir()):
         raise UserError(f'{work} has files, perhaps of another training: choose another --work')
     sources = [unpack(path, work / 'photos' / str(i)) for i, path in enumerate(args.photos)]
     tests = [unpack(path, work / 'test' / str(i)) for i, path in enumerate(args.test)]

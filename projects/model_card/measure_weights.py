@@ -7,6 +7,7 @@ python projects/model_card/measure_weights.py WEIGHTS --config CONFIG \\
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
@@ -65,11 +66,13 @@ def choose(args: argparse.Namespace, pipe: ColorizationPipeline) -> None:
     print(f'saturation {factor} ({len(photos)} photos)')
 
 
-def compare(args: argparse.Namespace, pipe: ColorizationPipeline) -> None:
+def compare(
+    args: argparse.Namespace, pipe: ColorizationPipeline, generator_cfg: dict[str, Any]
+) -> None:
     color = baselines.mean_color(args.train)
     wrap = ColorizationPipeline.from_generator
     one_color = wrap(baselines.OneColor(*color), pipe.size)
-    untrained = wrap(baselines.untrained(read_generator_cfg(args.config)), pipe.size)
+    untrained = wrap(baselines.untrained(generator_cfg), pipe.size)
     default = pipe.generator.saturation
     methods = {
         'gray': (pipe, 0.0),
@@ -99,10 +102,15 @@ def main() -> int:
         parser.error('--test and --output are required')
 
     def run() -> None:
+        # First, because a config imports the network that the weights describe.
+        generator_cfg = read_generator_cfg(args.config)
         # A safetensors file also stores its saturation; a config would replace it.
         described = args.weights.endswith('.safetensors')
         pipe = ColorizationPipeline(args.weights, None if described else args.config)
-        choose(args, pipe) if args.choose_saturation else compare(args, pipe)
+        if args.choose_saturation:
+            choose(args, pipe)
+        else:
+            compare(args, pipe, generator_cfg)
 
     return run_command(run)
 

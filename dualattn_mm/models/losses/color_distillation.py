@@ -35,8 +35,13 @@ class _Teacher:
             }
             network = MODELS.build(dict(self.generator))
             load_frozen(network, own or state, self.weights, self.name)
-            self.network = network
+            self.network = network.to(memory_format=torch.channels_last)
         return self.network
+
+    def on(self, device: torch.device) -> nn.Module:
+        network = self.read()
+        # In each step, `to` would take milliseconds to find out that nothing has to be moved.
+        return network if next(network.parameters()).device == device else network.to(device)
 
 
 @MODELS.register_module()
@@ -97,7 +102,7 @@ class ColorDistillation(BaseModule):
         """
         total = sum(teacher.share for teacher in self.teachers)
         means = (
-            teacher.read().to(lightness.device)(lightness).float() * (teacher.share / total)
+            teacher.on(lightness.device)(lightness).float() * (teacher.share / total)
             for teacher in self.teachers
         )
         return torch.stack(list(means)).sum(0)

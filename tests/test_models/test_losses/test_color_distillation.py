@@ -72,6 +72,23 @@ def test_generator_learns_the_colors_of_its_teachers(networks, teachers):
     assert copy.deepcopy(model)(images, mode='loss').keys() == logs.keys() - {'loss'}
 
 
+def test_teachers_are_moved_once(teachers, monkeypatch):
+    distillation = ColorDistillation(teachers)
+    lightness = torch.rand(1, 1, 32, 32, device='meta')
+    distillation.targets(lightness)
+    monkeypatch.setattr(torch.nn.Module, 'to', None)
+    assert distillation.targets(lightness).is_meta
+
+
+def test_teachers_convolve_in_the_layout_that_is_fast_on_a_gpu(teachers):
+    distillation = ColorDistillation(teachers)
+    distillation.init_weights()
+    for teacher in distillation.teachers:
+        maps = [p for p in teacher.read().parameters() if p.dim() == 4]
+        assert maps
+        assert all(p.is_contiguous(memory_format=torch.channels_last) for p in maps)
+
+
 def test_prediction_needs_no_teacher_and_training_says_what_is_missing(tmp_path):
     missing = dict(generator=GENERATOR, weights=str(tmp_path / 'none.pth'))
     model = Colorizer(

@@ -1,6 +1,8 @@
 """The colorizer with a timm encoder, and the configs that train it and train with it."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,8 @@ from PIL import Image
 from skimage.data import astronaut, chelsea
 
 from dualattn_mm.apis import ColorizationPipeline
-from dualattn_mm.apis.weights import load_generator
+from dualattn_mm.apis.weights import load_generator, save_generator
+from dualattn_mm.utils.errors import ColorizeError
 from projects.color_teacher.shares import main
 from projects.color_teacher.timm_colorizer import TimmColorizer
 
@@ -80,18 +83,57 @@ def test_student_is_the_network_of_the_bundled_weights():
     assert cfg.model.color_distillation.teachers[0].generator == cfg.model.generator
 
 
-def test_mean_of_the_teachers_is_measured(tmp_path, capsys):
+def test_student_learns_the_same_on_a_cpu_and_on_a_gpu():
+    cpu, gpu = (
+        Config.fromfile(ROOT / f'projects/color_teacher/student{end}.py').model
+        for end in ('', '_gpu')
+    )
+    for model in (cpu, gpu):
+        assert model.color_distillation.teachers[0].pop('generator').type == model.generator.type
+    for part in ('color_distillation', 'distillation', 'color', 'luma_share'):
+        assert cpu[part] == gpu[part], part
+
+
+def test_teacher_is_compiled_in_one_graph():
+    network = TimmColorizer(ENCODER, dim=8, frozen_stages=2).train()
+    compiled = torch.compile(network, backend='eager', dynamic=False, fullgraph=True)
+    lightness = 100 * torch.rand(2, 1, 64, 64)
+    torch.testing.assert_close(compiled(lightness), network(lightness))
+
+
+def test_weights_that_would_be_downloaded_are_rejected(tmp_path):
+    cfg = dict(type='TimmColorizer', encoder='hf_hub:someone/something')
+    save_generator(tmp_path / 'a.safetensors', dict(a=torch.zeros(1)), cfg)
+    with pytest.raises(ColorizeError, match=r'generator\.encoder=.* is invalid'):
+        load_generator(tmp_path / 'a.safetensors')
+
+
+@pytest.fixture
+def photos(tmp_path):
     folder = tmp_path / 'photos'
     folder.mkdir()
     for i, photo in enumerate((astronaut(), chelsea())):
         Image.fromarray(photo[::4, ::4]).save(folder / f'{i}.png')
-    given = [str(ROOT / 'projects/color_teacher/student.py'), '--test', str(folder)]
+    return folder
+
+
+@pytest.mark.slow
+def test_another_program_measures_the_teacher(photos):
+    folder = ROOT / 'projects/color_teacher'
+    words = [sys.executable, ROOT / 'projects/model_card/measure_weights.py']
+    words += [folder / 'teacher.safetensors', '--config', folder / 'teacher_gpu.py']
+    words += ['--train', photos, '--choose-saturation', '2']
+    assert 'saturation' in subprocess.run(words, check=True, capture_output=True, text=True).stdout
+
+
+def test_mean_of_the_teachers_is_measured(photos, tmp_path, capsys):
+    given = [str(ROOT / 'projects/color_teacher/student.py'), '--test', str(photos)]
     assert main([*given, '--shares', '0', '0.4', '1', '-o', str(tmp_path / 'out')]) == 0
     rows = json.loads((tmp_path / 'out/figures.json').read_text())
     assert set(rows) == {'0', '0.4', '1'}
     # The first teacher is the bundled network.
     pipe = ColorizationPipeline(device='cpu')
-    expected = pipe(Image.open(folder / '0.png').convert('L'), saturation=1.0)
+    expected = pipe(Image.open(photos / '0.png').convert('L'), saturation=1.0)
     with Image.open(tmp_path / 'out/0/0.png') as found:
         assert np.abs(np.asarray(found, int) - np.asarray(expected, int)).max() <= 1
     # A part of 0.4 lies between both, where nothing is clipped.

@@ -3,6 +3,7 @@
 import json
 import tarfile
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,9 @@ from skimage.transform import resize
 
 from dualattn_mm.apis import ColorizationPipeline
 from projects.gpu_training import run
+
+# Muon orthogonalizes in bfloat16, which most CPUs emulate.
+QUICK = 'optim_wrapper.optimizer.ns_steps=1'
 
 
 @pytest.fixture
@@ -42,7 +46,7 @@ def test_dry_run_from_photos_to_measured_weights(photos, tmp_path, monkeypatch):
     out, work = tmp_path / 'out', tmp_path / 'work'
     words = ['--dry', '--seconds', '1', '--held-out', '2', '--teacher', teacher, '-o', out]
     words += ['--photos', train, '--test', test, '--work', work]
-    words += ['--cfg-options', 'model.distillation.teacher=lcnet_035']
+    words += ['--cfg-options', 'model.distillation.teacher=lcnet_035', QUICK]
     assert run.main(list(map(str, words))) == 0
 
     files = {path.name: path for path in out.iterdir()}
@@ -67,6 +71,37 @@ def test_dry_run_from_photos_to_measured_weights(photos, tmp_path, monkeypatch):
     assert pipe.size == summary['image_size']
     assert pipe.generator.saturation == summary['saturation']
     assert Config.fromfile(files['config.py']).model.generator.image_size == pipe.size
+
+
+@pytest.mark.slow
+def test_dry_run_of_a_color_teacher_and_of_its_student(photos, tmp_path, monkeypatch):
+    monkeypatch.chdir(run.ROOT)  # where the configs find the other weights
+    monkeypatch.setattr(run, 'CHECK_STEPS', 1)
+    monkeypatch.setattr(run, 'subprocess', FORKED)
+
+    def train(name, *options):
+        folder, out = Path('projects/color_teacher'), tmp_path / name
+        words = ['--dry', '--seconds', '1', '--held-out', '2', '--work', tmp_path / f'{name}_work']
+        words += ['--config', folder / f'{name}_gpu.py', '--start', folder / f'{name}.safetensors']
+        words += ['--photos', photos[1].with_name('a'), '-o', out]
+        words += ['--cfg-options', 'train_cfg.max_iters=1', *options]
+        assert run.main(list(map(str, words))) == 0
+        return out / 'weights.safetensors'
+
+    teacher = train('teacher')
+    used = f'model.color_distillation.teachers.1.weights={teacher}'
+    student = train('student', used, QUICK)
+    assert 'loss_color_distillation' in (tmp_path / 'student/train.log').read_text()
+    cfg = Config.fromfile(tmp_path / 'student/config.py')
+    assert cfg.model.color_distillation.teachers[1].weights == str(teacher)
+    for weights, kind in ((teacher, 'TimmColorizer'), (student, 'MultiscalePyramidTransformer')):
+        pipe = ColorizationPipeline(weights)
+        assert type(pipe.generator).__name__ == kind
+        summary = json.loads((weights.parent / 'summary.json').read_text())
+        assert (pipe.size, pipe.generator.saturation) == (
+            summary['image_size'],
+            summary['saturation'],
+        )
 
 
 def test_held_out_photos_are_in_no_source_and_others_are_repeated(photos, tmp_path, capsys):

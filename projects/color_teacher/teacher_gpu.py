@@ -1,0 +1,18 @@
+# Further training of the weights of teacher.py on one large GPU, on the data of student_gpu.py,
+# whose teacher it is. projects/gpu_training/run.py runs it. At 160 px, a step has at most 2.7 GFLOP
+# per photo.
+_base_ = 'student_gpu.py'
+
+model = dict(
+    generator=dict(
+        _delete_=True, type='TimmColorizer', encoder='tf_efficientnet_lite2', frozen_stages=2
+    ),
+    color=dict(loss_weight=1.0),
+    color_distillation=None,
+)
+# BatchedMuon would not find matrices of the same shape in a group: with lr_mult, each parameter is
+# a group of its own.
+optim_wrapper = dict(
+    optimizer=dict(_delete_=True, type='AdamW', lr=1e-3, weight_decay=0.02, fused=True),
+    paramwise_cfg=dict(custom_keys={'generator.encoder': dict(lr_mult=0.4)}),
+)
