@@ -9,8 +9,8 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from dualattn_mm.apis.generator_schema import GENERATORS, one_of, real, record, whole
 from dualattn_mm.models.losses.timm_teacher import TimmTeacher
+from dualattn_mm.models.network_schema import GENERATORS, one_of, real, record, whole
 from dualattn_mm.utils.color_space import lab_to_rgb
 
 _UNIT = 10.0  # CIELAB units per unit of the last convolution
