@@ -1,0 +1,140 @@
+"""Copy the other streams of a video: its sound, subtitles, data, attachments and covers."""
+
+import io
+from fractions import Fraction
+from typing import Any
+
+from .film_reader import FilmReader, is_cover
+from .film_tags import copy_description
+from .films import require_av
+
+# Codecs of subtitles that are text with little more, and that of each container.
+_TEXTS = ('subrip', 'mov_text', 'webvtt')
+_TEXT_OF = {'mp4': 'mov_text', 'mov': 'mov_text', 'matroska': 'subrip'}
+_NO_DATA = ('avi', 'webm')  # neither data nor attachments
+
+
+class StreamCopier:
+    """Copies the packets of all streams but the video that is colorized.
+
+    Args:
+        output: the new file. Its header must not be written yet.
+        container: the name of its format.
+        film: the original video.
+
+    Attributes:
+        left_out: kind and codec, or file name, of each stream that the container cannot hold.
+        out_of_order: how many packets were moved behind the previous one of their stream, because
+            their time is not later.
+    """
+
+    def __init__(self, output: Any, container: str, film: FilmReader):
+        self._av = require_av()
+        self._output, self._container, self._film = output, container, film
+        self.left_out: list[str] = []
+        self.out_of_order = 0
+        self._order: dict[int, tuple[Fraction, int]] = {}  # the last times of each stream
+        strict = not output.format.flags & self._av.format.Flags.ts_nonstrict.value
+        self._step = int(strict)  # the least difference of two times that the container allows
+        self._converted: set[int] = set()
+        self._copies = {s.index: self._copy_of(s) for s in film.others}
+
+    def copy(self, packets: list[Any]) -> None:
+        """Copy packets of the other streams."""
+        for packet in packets:
+            stream = self._copies.get(packet.stream.index)
+            if stream is None:
+                continue
+            if packet.dts is None and is_cover(packet.stream):
+                packet.pts = packet.dts = 0
+            if packet.dts is not None and packet.stream.index in self._converted:
+                packet = self._as_text(packet, stream)
+            if packet.dts is not None:
+                self._put_in_order(packet, stream)
+                packet.stream = stream
+                self._output.mux(packet)
+
+    def _put_in_order(self, packet: Any, stream: Any) -> None:
+        """Move a packet behind the previous one, because FFmpeg refuses it otherwise.
+
+        Subtitles and data may have any order.
+        """
+        if stream.type in ('subtitle', 'data'):
+            return
+        time = packet.dts * packet.time_base
+        packet.rescale_ts(self._av.AVRational(*stream.time_base.as_integer_ratio()))
+        if stream.index in self._order:
+            last, dts = self._order[stream.index]
+            # Times that were rounded can be equal in an intact file.
+            self.out_of_order += time < last
+            packet.dts = max(packet.dts, dts + self._step)
+        if packet.pts is not None:
+            packet.pts = max(packet.pts, packet.dts)
+        self._order[stream.index] = time, packet.dts
+
+    def _as_text(self, packet: Any, stream: Any) -> Any:
+        """Return a packet of subtitles in the format of a stream; an empty one without text."""
+        try:
+            text = packet.stream.codec_context.decode2(packet)
+        except self._av.FFmpegError:  # the text is not in UTF-8
+            text = None
+            damaged = f'a part of {packet.stream.type} {packet.stream.name}'
+            if damaged not in self.left_out:
+                self.left_out.append(damaged)
+        if not text:
+            return self._av.Packet()
+        new = stream.codec_context.encode_subtitle(text)
+        new.time_base, new.duration = packet.time_base, packet.duration
+        new.pts, new.dts = packet.pts, packet.dts
+        return new
+
+    def _copy_of(self, source: Any) -> Any:
+        film, container = self._film, self._container
+        cover = film.covers.get(source.index)
+        if container == 'matroska' and cover is not None:
+            kind = 'png' if source.name == 'png' else 'jpeg'
+            name = source.metadata.get('filename', f'cover.{kind}')
+            self._output.add_attachment(name, f'image/{kind}', cover)
+            return None
+        timecode = source.type == 'data' and 'timecode' in source.metadata
+        if timecode and 'timecode' in film.stream.metadata and container != 'avi':
+            return None  # the tag of the video stream is copied, which stores it again
+        try:
+            if source.codec_context is None:
+                self._try_without_codec(source)
+            stream = self._output.add_stream_from_template(source, opaque=True)
+        except (ValueError, self._av.FFmpegError):
+            name = getattr(source, 'name', None)  # FFmpeg does not know all codecs
+            if container in _TEXT_OF and _is_text(source):
+                return self._conversion_of(source, _TEXT_OF[container])
+            self.left_out.append(f'{source.type} {name}' if name else source.type)
+            return None
+        copy_description(source, stream)
+        return stream
+
+    def _conversion_of(self, source: Any, codec: str) -> Any:
+        source.codec_context.open(strict=False)  # which makes the header
+        stream = self._output.add_stream(codec)
+        stream.codec_context.subtitle_header = source.codec_context.subtitle_header
+        stream.time_base = stream.codec_context.time_base = source.time_base
+        self._converted.add(source.index)
+        copy_description(source, stream)
+        return stream
+
+    def _try_without_codec(self, source: Any) -> None:
+        """Raise an error unless the container can hold a data stream or an attachment.
+
+        Only starting a file tells, except where FFmpeg drops the stream or writes a damaged file.
+        """
+        container = self._container
+        if (source.type == 'attachment') != (container == 'matroska') or container in _NO_DATA:
+            raise ValueError
+        with self._av.open(io.BytesIO(), 'w', format=container) as trial:
+            trial.add_stream_from_template(source)
+            trial.start_encoding()
+
+
+def _is_text(stream: Any) -> bool:
+    """Return whether a stream has subtitles of `_TEXTS`."""
+    context = stream.codec_context if stream.type == 'subtitle' else None
+    return context is not None and context.codec.canonical_name in _TEXTS
