@@ -1,10 +1,12 @@
 """Copy the other streams of a video: its sound, subtitles, data, attachments and covers."""
 
+import contextlib
 import io
 from fractions import Fraction
 from typing import Any
 
 from .film_reader import FilmReader, is_cover
+from .film_sound import fitting_sound, set_layout
 from .film_tags import copy_description
 from .films import require_av
 
@@ -100,17 +102,25 @@ class StreamCopier:
         if timecode and 'timecode' in film.stream.metadata and container != 'avi':
             return None  # the tag of the video stream is copied, which stores it again
         try:
-            if source.codec_context is None:
-                self._try_without_codec(source)
-            stream = self._output.add_stream_from_template(source, opaque=True)
+            with self._template_of(source) as template:
+                if source.type != 'video':
+                    self._try_header(template)
+                stream = self._output.add_stream_from_template(template, opaque=True)
         except (ValueError, self._av.FFmpegError):
             name = getattr(source, 'name', None)  # FFmpeg does not know all codecs
             if container in _TEXT_OF and _is_text(source):
                 return self._conversion_of(source, _TEXT_OF[container])
             self.left_out.append(f'{source.type} {name}' if name else source.type)
             return None
+        if source.type == 'audio':
+            set_layout(source, stream)
         copy_description(source, stream)
         return stream
+
+    def _template_of(self, source: Any) -> contextlib.AbstractContextManager[Any]:
+        if source.type == 'audio' and source.codec_context is not None:
+            return fitting_sound(source, self._container, self._film)
+        return contextlib.nullcontext(source)
 
     def _conversion_of(self, source: Any, codec: str) -> Any:
         source.codec_context.open(strict=False)  # which makes the header
@@ -121,16 +131,19 @@ class StreamCopier:
         copy_description(source, stream)
         return stream
 
-    def _try_without_codec(self, source: Any) -> None:
-        """Raise an error unless the container can hold a data stream or an attachment.
+    def _try_header(self, source: Any) -> None:
+        """Raise an error unless the container can hold a stream.
 
         Only starting a file tells, except where FFmpeg drops the stream or writes a damaged file.
         """
         container = self._container
-        if (source.type == 'attachment') != (container == 'matroska') or container in _NO_DATA:
+        attached = source.type == 'attachment'
+        if source.codec_context is None and (
+            attached != (container == 'matroska') or container in _NO_DATA
+        ):
             raise ValueError
         with self._av.open(io.BytesIO(), 'w', format=container) as trial:
-            trial.add_stream_from_template(source)
+            trial.add_stream_from_template(source, opaque=True)
             trial.start_encoding()
 
 

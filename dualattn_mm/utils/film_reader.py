@@ -156,6 +156,12 @@ class FilmReader:
         packets, self._packets = self._packets, []
         return packets
 
+    def first_packet(self, stream: Any) -> Any:
+        """Return the first packet of a stream that is not empty; None if there is none."""
+        with self._open() as container:
+            packets = container.demux(container.streams[stream.index])
+            return next((packet for packet in packets if packet.size), None)
+
     def _open(self) -> Any:
         return self._av.open(
             f'file:{self._path}', container_options=_SAFE, metadata_errors='replace'

@@ -99,12 +99,13 @@ class FilmWriter:
             self._durations: dict[int, int] = {}  # of frames in the encoder, by their time
             self.others = StreamCopier(self._output, container, film)
             try:
-                self._output.start_encoding()
+                self._stream.codec_context.open()
             except self._av.FFmpegError as error:
                 raise ColorizeError(
                     f'the encoder {encoder.name} cannot be started ({reason_of(error)}): '
                     'see --crf and --preset'
                 ) from error
+            self._output.start_encoding()
             self._stack = stack.pop_all()
 
     def __enter__(self) -> 'FilmWriter':

@@ -142,13 +142,13 @@ def write_sound(stream, output, seconds=0.5):
     output.mux(stream.encode(None))
 
 
-def sounding(path, times, seconds=0.5):
+def sounding(path, times=None, seconds=0.5, codec='ffv1', sound='flac'):
     """Make a clip with sound."""
     kept = {}
     return make_clip(
         path,
-        'ffv1',
+        codec,
         times=times,
-        change=lambda output, _: kept.update(sound=add_sound(output, 'flac')),
+        change=lambda output, _: kept.update(sound=add_sound(output, sound)),
         after=lambda output: write_sound(kept['sound'], output, seconds),
     )

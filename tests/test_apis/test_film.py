@@ -23,6 +23,7 @@ from film_clips import (
     make_clip,
     packets,
     read,
+    sounding,
     subtitled,
     write_sound,
 )
@@ -308,16 +309,41 @@ def test_quality_is_higher_for_an_input_with_many_bits(tmp_path, pipe, codec, cr
     assert packets(tmp_path / 'b.mkv', 'video') == packets(tmp_path / 'c.mkv', 'video')
 
 
-def test_streams_that_do_not_fit_are_reported(tmp_path, pipe):
+@pytest.mark.parametrize(
+    ('codec', 'name'), [('flac', 'b.webm'), ('flac', 'b.mov'), ('libopus', 'b.mov')]
+)
+def test_streams_that_do_not_fit_are_reported(tmp_path, pipe, codec, name):
+    source = sounding(tmp_path / 'a.mkv', codec='libx264', sound=codec)
+    result = colorize_film(pipe, source, tmp_path / name)
+    sound = codec.removeprefix('lib')
+    assert result.remark == f'streams that {name[1:]} cannot hold: 1 (audio {sound})'
+    assert len(read(tmp_path / name)) == COUNT
+
+
+@pytest.mark.parametrize('name', ['a.mkv', 'a.avi'])
+@pytest.mark.parametrize('layout', ['mono', 'stereo', '5.1'])
+def test_pcm_without_named_channels_fits_into_mp4(tmp_path, pipe, name, layout):
     kept = {}
-    source = make_clip(
-        tmp_path / 'a.mkv',
-        change=lambda output, _: kept.update(sound=add_sound(output, 'flac')),
-        after=lambda output: write_sound(kept['sound'], output),
-    )
-    result = colorize_film(pipe, source, tmp_path / 'a.webm')
-    assert result.remark == 'streams that .webm cannot hold: 1 (audio flac)'
-    assert len(read(tmp_path / 'a.webm')) == COUNT
+
+    def change(output, _):
+        kept['sound'] = output.add_stream('pcm_s16le', rate=48000, layout=layout)
+
+    def after(output):
+        sound = kept['sound']
+        frame = av.AudioFrame('s16', layout, 4800)
+        frame.sample_rate, frame.pts = 48000, 0
+        for part in frame.planes:
+            part.update(bytes(part.buffer_size))
+        output.mux(sound.encode(frame))
+
+    source = make_clip(tmp_path / name, 'mpeg4', change=change, after=after)
+    result = colorize_film(pipe, source, tmp_path / 'b.mp4')
+    assert result.frames == COUNT
+    if (name, layout) == ('a.mkv', '5.1'):  # AVI names more than two channels
+        assert result.remark == 'streams that .mp4 cannot hold: 1 (audio pcm_s16le)'
+    else:
+        assert not result.remark
+        assert packets(tmp_path / 'b.mp4', 'audio')
 
 
 def add_fonts(output, _):

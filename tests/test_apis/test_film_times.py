@@ -159,3 +159,22 @@ def test_slow_film_is_not_reported_as_truncated(tmp_path, pipe, name):
 def test_sound_that_is_longer_than_the_film_is_no_truncation(tmp_path, pipe):
     source = sounding(tmp_path / 'a.mkv', times=list(range(COUNT)), seconds=2)
     assert not colorize_film(pipe, source, tmp_path / 'b.mkv').remark
+
+
+@pytest.mark.parametrize('name', ['a.avi', 'a.mkv'])
+@pytest.mark.parametrize('codec', ['ac3', 'aac', 'libmp3lame'])
+def test_sound_is_in_sync_in_avi(tmp_path, pipe, name, codec):
+    source = sounding(tmp_path / name, seconds=4, codec='mpeg4', sound=codec)
+    assert not colorize_film(pipe, source, tmp_path / 'b.avi').remark
+    before, after = packets(source, 'audio'), packets(tmp_path / 'b.avi', 'audio')
+    assert b''.join(content for content, _ in after) == b''.join(content for content, _ in before)
+    with av.open(str(tmp_path / 'b.avi')) as film:
+        assert film.duration / 1e6 == pytest.approx(4, abs=0.05)
+    assert float(after[-1][1]) == pytest.approx(4, abs=0.05)
+
+
+@pytest.mark.parametrize(('name', 'codec'), [('a.mkv', 'eac3'), ('a.avi', 'adpcm_ms')])
+def test_sound_that_would_be_out_of_sync_in_avi_is_left_out(tmp_path, pipe, name, codec):
+    source = sounding(tmp_path / name, codec='mpeg4', sound=codec)
+    result = colorize_film(pipe, source, tmp_path / 'b.avi')
+    assert result.remark == f'streams that .avi cannot hold: 1 (audio {codec})'
