@@ -2,7 +2,6 @@
 
 import contextlib
 import re
-from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 
 from .colorfulness import has_colors, sampled_frames
 from .errors import ColorizeError
+from .film_order import AviOrder
 from .films import reason_of, require_av
 from .pixels import check_size
 from .remote import check_regular
@@ -52,9 +52,9 @@ class FilmReader:
         self._ends_at = self._last_end = 0.0  # of the video, and of all streams
         self._stopped = ''
         self._packets: list[Any] = []
-        # AVI files do not store times. The frames in display order get the times of the packets in
-        # the order of the file.
-        self._times: deque[int] | None = None
+        self._order: AviOrder | None = None
+        self._packet_count = self._frame_count = self._refused = 0
+        self._has_fields = False
         with self._reading(), contextlib.ExitStack() as stack:
             check_regular(path)
             if not path.stat().st_size:
@@ -71,7 +71,9 @@ class FilmReader:
             others = (s for s in self._container.streams if s.index != self.stream.index)
             self.others = [s for s in others if s.discard != unread]
             if self._container.format.name == 'avi':
-                self._times = deque()
+                self._order = AviOrder()
+                # Each frame then knows the place of its packet.
+                self.stream.codec_context.flags |= self._av.codec.context.Flags.copy_opaque
             self._frames = self._decode()
             self.first: Any = next(self._frames, None)
             if self.first is None:
@@ -132,6 +134,9 @@ class FilmReader:
             )
             what = 'frame is' if self.damaged == 1 else 'frames are'
             remarks.append(f'{self.damaged} {what} damaged{place}')
+        if missing := self._missing:
+            what = 'frame was' if missing == 1 else 'frames were'
+            remarks.append(f'{missing} {what} not decoded')
         if self._stopped:
             remarks.append(f'it cannot be read after {self._ends_at:.2f} s ({self._stopped})')
         else:
@@ -141,6 +146,15 @@ class FilmReader:
             if seconds and ends_at < seconds - 1:
                 remarks.append(f'it ends at {ends_at:.2f} s of {seconds:.2f} s')
         return '; '.join(remarks)
+
+    @property
+    def _missing(self) -> int:
+        """Return how many packets gave no frame without an error.
+
+        Two fields can be one frame, so interlaced films are not counted.
+        """
+        missing = self._packet_count - self._refused - self._frame_count
+        return 0 if self._has_fields else max(0, missing)
 
     def in_color(self) -> bool:
         """Return whether one of nine frames, spread over the film, is in color."""
@@ -213,18 +227,22 @@ class FilmReader:
                 if packet.size:
                     self._packets.append(packet)
                 continue
-            if self._times is not None and packet.size:
-                self._times.append(packet.dts)
+            if packet.size and not _is_hidden(packet):
+                self._packet_count += 1
+            if self._order and packet.size:
+                packet.opaque = packet.dts
+                self._order.add(packet.dts)
             try:
                 frames = packet.decode()
             except self._av.FFmpegError:
-                self._note_damage(packet.pts)
-                if self._times:
-                    self._times.popleft()
+                self._note_damage(packet.dts if self._order else packet.pts)
+                self._refused += 1
                 continue
             for frame in frames:
-                if self._times:
-                    frame.pts = self._times.popleft()
+                self._frame_count += 1
+                self._has_fields |= frame.interlaced_frame
+                if self._order:
+                    frame.pts = self._order.time_of(frame)
                 if frame.is_corrupt:
                     self._note_damage(frame.pts)
                 yield frame
@@ -275,3 +293,8 @@ class FilmReader:
 def is_cover(stream: Any) -> bool:
     """Return whether a video stream is a cover picture."""
     return bool(stream.disposition & stream.disposition.attached_pic)
+
+
+def _is_hidden(packet: Any) -> bool:
+    """Return whether a packet of VP8 is only a reference for other frames, and never shown."""
+    return packet.stream.name == 'vp8' and not bytes(packet)[0] & 0x10

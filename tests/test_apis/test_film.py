@@ -305,8 +305,8 @@ def test_text_of_subtitles_is_converted_for_another_container(tmp_path, pipe):
 def test_quality_is_higher_for_an_input_with_many_bits(tmp_path, pipe, codec, crf):
     source = make_clip(tmp_path / 'a.mkv', codec, crf='30')
     colorize_film(pipe, source, tmp_path / 'b.mkv')
-    colorize_film(pipe, source, tmp_path / 'c.mkv', options=FilmOptions(crf))
-    assert packets(tmp_path / 'b.mkv', 'video') == packets(tmp_path / 'c.mkv', 'video')
+    # x264 states its options in the first packet. The others differ from run to run.
+    assert f' crf={crf}.0 '.encode() in packets(tmp_path / 'b.mkv', 'video')[0][0]
 
 
 @pytest.mark.parametrize(

@@ -94,6 +94,69 @@ def test_damaged_frames_are_counted_and_bridged(tmp_path, pipe):
     assert times[:5] + times[-6:] == [0, 0.04, 0.08, 0.12, 0.16, 0.24, 0.28, 0.32, 0.36, 0.4, 0.44]
 
 
+def in_groups_of(count, b_frames=0):
+    """Return a change of a clip that makes every frame of this number a key frame."""
+
+    def change(_, stream):
+        stream.codec_context.gop_size = count
+        stream.codec_context.max_b_frames = b_frames
+
+    return change
+
+
+def overwrite(path, index, content=b''):
+    """Replace a packet of a video by this content and zeros."""
+    packet = packets(path, 'video')[index][0]
+    path.write_bytes(path.read_bytes().replace(packet, content.ljust(len(packet), b'\0')))
+
+
+def slots(path):
+    return [round(25 * frame.time) for frame in read(path)]
+
+
+@pytest.mark.parametrize('name', ['a.avi', 'a.mp4'])
+def test_frames_after_one_that_repeats_the_last_keep_their_times(tmp_path, pipe, name):
+    source = make_clip(tmp_path / name, 'mpeg4', change=in_groups_of(COUNT))
+    not_coded = b'\0\0\1\xb6\x52\xcf'  # how Xvid stores a frame like the one before
+    for index in (3, 4):
+        overwrite(source, index, not_coded)
+    result = colorize_film(pipe, source, tmp_path / 'b.mkv')
+    assert result.remark == '2 frames were not decoded'
+    assert slots(tmp_path / 'b.mkv') == [0, 1, 2, *range(5, COUNT)]
+
+
+@pytest.mark.parametrize('codec', ['mpeg4', 'libx264'])
+def test_damaged_frames_of_avi_move_no_others(tmp_path, pipe, codec):
+    source = make_clip(tmp_path / 'a.avi', codec, change=in_groups_of(COUNT, b_frames=2))
+    colorize_film(pipe, source, tmp_path / 'b.mkv')
+    assert slots(tmp_path / 'b.mkv') == [*range(COUNT)]
+    overwrite(source, 4)
+    result = colorize_film(pipe, source, tmp_path / 'c.mkv')
+    assert '1 frame is damaged' in result.remark
+    assert slots(tmp_path / 'c.mkv')[-3:] == [*range(COUNT)][-3:]
+
+
+def test_frames_that_need_a_damaged_one_are_counted(tmp_path, pipe):
+    source = make_clip(tmp_path / 'a.mkv', change=in_groups_of(4), crf='10')
+    overwrite(source, 4)
+    result = colorize_film(pipe, source, tmp_path / 'b.mkv')
+    missing = COUNT - result.frames - 1
+    assert missing > 0
+    assert result.remark == (
+        f'1 frame is damaged, the first at 0.16 s; {missing} frames were not decoded'
+    )
+
+
+def test_frames_that_are_never_shown_are_not_missed(tmp_path, pipe):
+    source = make_clip(tmp_path / 'a.webm', 'libvpx', crf='30')
+    packet = packets(source, 'video')[5][0]
+    assert packet[0] & 0x10  # it is shown
+    hidden = bytes([packet[0] & ~0x10]) + packet[1:]
+    source.write_bytes(source.read_bytes().replace(packet, hidden))
+    result = colorize_film(pipe, source, tmp_path / 'b.webm')
+    assert (result.frames, result.remark) == (COUNT - 1, '')
+
+
 @pytest.mark.parametrize('name', ['b.mkv', 'b.mp4'])
 def test_sound_with_a_time_out_of_order_is_kept(tmp_path, pipe, name):
     kept = {}
