@@ -2,11 +2,10 @@
 
 import contextlib
 import io
-from fractions import Fraction
 from typing import Any
 
 from .film_reader import FilmReader, is_cover
-from .film_sound import fitting_sound, set_layout
+from .film_sound import AviShifts, fitting_sound, set_layout
 from .film_tags import copy_description
 from .films import require_av
 
@@ -28,14 +27,19 @@ class StreamCopier:
         left_out: kind and codec, or file name, of each stream that the container cannot hold.
         out_of_order: how many packets were moved behind the previous one of their stream, because
             their time is not later.
+        shifts: how far sound moves in AVI.
+        uncolored: how many more videos there are, which are copied as they are.
     """
 
     def __init__(self, output: Any, container: str, film: FilmReader):
         self._av = require_av()
         self._output, self._container, self._film = output, container, film
         self.left_out: list[str] = []
+        self.uncolored = 0
         self.out_of_order = 0
-        self._order: dict[int, tuple[Fraction, int]] = {}  # the last times of each stream
+        # The last time of each stream, in the original and in the copy.
+        self._order: dict[int, tuple[int, int]] = {}
+        self.shifts = AviShifts(film)
         strict = not output.format.flags & self._av.format.Flags.ts_nonstrict.value
         self._step = int(strict)  # the least difference of two times that the container allows
         self._converted: set[int] = set()
@@ -49,27 +53,31 @@ class StreamCopier:
                 continue
             if packet.dts is None and is_cover(packet.stream):
                 packet.pts = packet.dts = 0
-            if packet.dts is not None and packet.stream.index in self._converted:
+            if packet.stream.index in self._converted:
                 packet = self._as_text(packet, stream)
-            if packet.dts is not None:
-                self._put_in_order(packet, stream)
-                packet.stream = stream
-                self._output.mux(packet)
+            if packet.pts is None and packet.dts is None:
+                continue
+            if self._container == 'avi' and stream.type == 'audio':
+                self.shifts.note(packet, stream)
+            self._put_in_order(packet, stream)
+            packet.stream = stream
+            self._output.mux(packet)
 
     def _put_in_order(self, packet: Any, stream: Any) -> None:
         """Move a packet behind the previous one, because FFmpeg refuses it otherwise.
 
-        Subtitles and data may have any order.
+        Packets of subtitles and data can have the same time.
         """
-        if stream.type in ('subtitle', 'data'):
-            return
-        time = packet.dts * packet.time_base
+        last, dts = self._order.get(stream.index, (packet.pts, None))
+        if packet.dts is None:  # FFmpeg does not know those of the first frames in MKV
+            packet.dts = last
+        time = packet.dts
         packet.rescale_ts(self._av.AVRational(*stream.time_base.as_integer_ratio()))
-        if stream.index in self._order:
-            last, dts = self._order[stream.index]
+        if dts is not None:
             # Times that were rounded can be equal in an intact file.
             self.out_of_order += time < last
-            packet.dts = max(packet.dts, dts + self._step)
+            step = 0 if stream.type in ('subtitle', 'data') else self._step
+            packet.dts = max(packet.dts, dts + step)
         if packet.pts is not None:
             packet.pts = max(packet.pts, packet.dts)
         self._order[stream.index] = time, packet.dts
@@ -114,10 +122,13 @@ class StreamCopier:
             return None
         if source.type == 'audio':
             set_layout(source, stream)
+        self.uncolored += source.type == 'video' and cover is None
         copy_description(source, stream)
         return stream
 
     def _template_of(self, source: Any) -> contextlib.AbstractContextManager[Any]:
+        if source.type == 'video' and self._container == 'avi':
+            raise ValueError  # it would get a frame rate of 1 / time base, filled with empty frames
         if source.type == 'audio' and source.codec_context is not None:
             return fitting_sound(source, self._container, self._film)
         return contextlib.nullcontext(source)

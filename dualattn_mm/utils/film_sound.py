@@ -1,8 +1,9 @@
-"""Fit the header of a stream of sound to another container."""
+"""Fit streams of sound to another container."""
 
 import contextlib
 import io
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any
 
 from .film_reader import FilmReader
@@ -50,6 +51,44 @@ def set_layout(source: Any, stream: Any) -> None:
     """Name the channels of mono and stereo sound whose file does not name them."""
     if _is_unnamed(source) and source.channels in _LAYOUTS:
         stream.codec_context.layout = _LAYOUTS[source.channels]
+
+
+class AviShifts:
+    """Measures how far sound moves against the frames in AVI.
+
+    AVI stores no times: its sound starts with the first frame and has no gaps.
+
+    Args:
+        film: the original.
+
+    Attributes:
+        most: the largest shift in seconds.
+    """
+
+    def __init__(self, film: FilmReader):
+        self._start = _seconds(film.first.pts or 0, film.first)
+        self._ends: dict[int, Fraction] = {}  # of the streams in AVI
+        self.most = Fraction(0)
+
+    def note(self, packet: Any, stream: Any) -> None:
+        """Note the next packet of a stream of sound in the new file, with its original time."""
+        time = _seconds(packet.dts if packet.pts is None else packet.pts, packet) - self._start
+        end = self._ends.get(stream.index, Fraction(0))
+        self.most = max(self.most, abs(time - end))
+        self._ends[stream.index] = end + _length(packet, stream.codec_context)
+
+
+def _length(packet: Any, context: Any) -> Fraction:
+    """Return the exact duration of a packet, because files round it."""
+    if context.name.startswith('pcm_') and context.bit_rate:
+        return Fraction(8 * packet.size, context.bit_rate)
+    if context.frame_size:
+        return Fraction(context.frame_size, context.sample_rate)
+    return _seconds(packet.duration or 0, packet)
+
+
+def _seconds(count: int, timed: Any) -> Fraction:
+    return count * Fraction(timed.time_base)
 
 
 def _is_unnamed(source: Any) -> bool:

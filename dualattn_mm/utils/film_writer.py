@@ -38,6 +38,7 @@ _ENCODERS = {
 _RICH = 1
 _BETTER = 6  # about twice the bits
 _FINE_RATE = Fraction(120)  # moves frames by 1/240 s at most
+_SYNC = 0.04  # seconds that sound may move unnoticed
 _KEY = 1  # the type of a frame that needs no other one
 
 
@@ -132,6 +133,11 @@ class FilmWriter:
         if left_out := self.others.left_out:
             what = f'{len(left_out)} ({shortened(left_out)})'
             remarks.append(f'streams that {self._suffix} cannot hold: {what}')
+        if uncolored := self.others.uncolored:
+            what = 'stream was' if uncolored == 1 else 'streams were'
+            remarks.append(f'{uncolored} more video {what} copied without colors')
+        if (shift := self.others.shifts.most) > _SYNC:
+            remarks.append(f'sound moves by up to {float(shift):.2f} s, because AVI stores no gaps')
         if self._lost:
             remarks.append(f'not kept: {", ".join(self._lost)}')
         return remarks

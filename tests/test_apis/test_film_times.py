@@ -4,7 +4,17 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from film_clips import COUNT, add_sound, av, make_clip, packets, read, sounding, write_sound
+from film_clips import (
+    COUNT,
+    add_sound,
+    av,
+    make_clip,
+    packets,
+    read,
+    sounding,
+    subtitled,
+    write_sound,
+)
 
 from dualattn_mm.apis import ColorizationPipeline
 from dualattn_mm.apis.film import colorize_film
@@ -241,3 +251,58 @@ def test_sound_that_would_be_out_of_sync_in_avi_is_left_out(tmp_path, pipe, name
     source = sounding(tmp_path / name, codec='mpeg4', sound=codec)
     result = colorize_film(pipe, source, tmp_path / 'b.avi')
     assert result.remark == f'streams that .avi cannot hold: 1 (audio {codec})'
+
+
+@pytest.mark.parametrize(
+    ('sound', 'start', 'later', 'shift'),
+    [
+        ('libmp3lame', 0, 0, None),
+        ('libmp3lame', 500, 0, '0.48'),  # its first packet is before the first frame
+        ('libmp3lame', 0, 0.5, '0.48'),
+        ('pcm_s16le', 0, 0, None),
+        ('pcm_s16le', 500, 0, '0.50'),
+    ],
+)
+def test_sound_that_avi_moves_is_reported(tmp_path, pipe, sound, start, later, shift):
+    times = [start + 40 * index for index in range(COUNT)]
+    source = sounding(tmp_path / 'a.mkv', times, 20, 'libx264', sound, later)
+    assert not colorize_film(pipe, source, tmp_path / 'b.mkv').remark
+    moved = f'sound moves by up to {shift} s, because AVI stores no gaps' if shift else ''
+    assert colorize_film(pipe, source, tmp_path / 'b.avi').remark == moved
+
+
+@pytest.mark.parametrize('name', ['b.mkv', 'b.mp4', 'b.avi'])
+def test_more_videos_are_copied_without_colors(tmp_path, pipe, name):
+    first, source = make_clip(tmp_path / 'a.mp4', change=in_groups_of(COUNT, 2)), tmp_path / 'a.mkv'
+    with av.open(str(first)) as film, av.open(str(source), 'w') as output:
+        streams = [output.add_stream_from_template(film.streams.video[0]) for _ in range(2)]
+        found = [packet for packet in film.demux() if packet.size]
+        for packet in found:
+            for stream in streams:
+                copy = av.Packet(bytes(packet))
+                copy.pts, copy.dts, copy.time_base = packet.pts, packet.dts, packet.time_base
+                copy.is_keyframe, copy.stream = packet.is_keyframe, stream
+                output.mux(copy)
+    result = colorize_film(pipe, source, tmp_path / name)
+    if name == 'b.avi':
+        assert result.remark == 'streams that .avi cannot hold: 1 (video h264)'
+        return
+    assert result.remark == '1 more video stream was copied without colors'
+    with av.open(str(tmp_path / name)) as film:
+        frames = list(film.decode(video=1))
+    assert [round(25 * frame.time) for frame in frames] == [*range(COUNT)]
+
+
+@pytest.mark.parametrize('name', ['b.mkv', 'b.mp4'])
+def test_subtitle_with_a_time_out_of_order_is_kept(tmp_path, pipe, name):
+    source = subtitled(tmp_path / 'a.mkv', [b'first line', b'second line'])
+    data = bytearray(source.read_bytes())
+    for line, time in ((b'first line', 200), (b'second line', 0)):
+        at = data.index(line) - 3  # of the time, two bytes before the flags
+        data[at : at + 2] = time.to_bytes(2, 'big')
+    source.write_bytes(data)
+    result = colorize_film(pipe, source, tmp_path / name)
+    assert result.remark.startswith('1 time is out of order')
+    found = [(content[-10:], time) for content, time in packets(tmp_path / name, 'subtitles')]
+    assert (b'first line', Fraction(1, 5)) in found
+    assert (b'econd line', Fraction(1, 5)) in found
