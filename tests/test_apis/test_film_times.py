@@ -257,8 +257,8 @@ def test_sound_that_would_be_out_of_sync_in_avi_is_left_out(tmp_path, pipe, name
     ('sound', 'start', 'later', 'shift'),
     [
         ('libmp3lame', 0, 0, None),
-        ('libmp3lame', 500, 0, '0.48'),  # its first packet is before the first frame
-        ('libmp3lame', 0, 0.5, '0.48'),
+        ('libmp3lame', 500, 0, '0.52'),
+        ('libmp3lame', 0, 0.5, '0.48'),  # its first packet is before 0
         ('pcm_s16le', 0, 0, None),
         ('pcm_s16le', 500, 0, '0.50'),
     ],
