@@ -106,6 +106,9 @@ class StreamCopier:
             name = source.metadata.get('filename', f'cover.{kind}')
             self._output.add_attachment(name, f'image/{kind}', cover)
             return None
+        if container != 'mp4' and cover is not None:
+            self.left_out.append('cover picture')
+            return None
         timecode = source.type == 'data' and 'timecode' in source.metadata
         if timecode and 'timecode' in film.stream.metadata and container != 'avi':
             return None  # the tag of the video stream is copied, which stores it again

@@ -53,7 +53,7 @@ class FilmReader:
         self._stopped = ''
         self._packets: list[Any] = []
         self._order: AviOrder | None = None
-        self._packet_count = self._frame_count = self._refused = 0
+        self._packet_count = self._frame_count = self._refused = self._resized = 0
         self._has_fields = False
         with self._reading(), contextlib.ExitStack() as stack:
             check_regular(path)
@@ -137,6 +137,9 @@ class FilmReader:
         if missing := self._missing:
             what = 'frame was' if missing == 1 else 'frames were'
             remarks.append(f'{missing} {what} not decoded')
+        if self._resized:
+            what = 'frame is' if self._resized == 1 else 'frames are'
+            remarks.append(f'{self._resized} {what} scaled to the size of the first one')
         if self._stopped:
             remarks.append(f'it cannot be read after {self._ends_at:.2f} s ({self._stopped})')
         else:
@@ -163,7 +166,10 @@ class FilmReader:
     def frames(self) -> Iterator[Any]:
         """Yield all frames; it can be called once."""
         yield self.first
-        yield from self._frames
+        size = self.first.width, self.first.height
+        for frame in self._frames:
+            self._resized += (frame.width, frame.height) != size
+            yield frame
 
     def take_packets(self) -> list[Any]:
         """Return the packets of the other streams that were read since the last call."""

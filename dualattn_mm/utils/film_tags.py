@@ -5,13 +5,26 @@ from typing import Any
 from .film_reader import FilmReader
 
 # Tags that describe the original file and are wrong for the new one.
-_STALE_TAGS = ('encoder', 'major_brand', 'minor_version', 'compatible_brands', 'duration')
+_STALE_TAGS = (
+    *('encoder', 'software', 'major_brand', 'minor_version', 'compatible_brands', 'duration'),
+    'alpha_mode',  # of a WebM stream with transparency, which its encoder does not get
+)
 _STALE_STATISTICS = ('bps', 'number_of_', '_statistics')
-# The tags that MP4 and MOV files can store without `use_metadata_tags`.
-_MP4_TAGS = {
-    *('title', 'artist', 'album_artist', 'composer', 'album', 'date', 'comment', 'genre'),
-    *('copyright', 'grouping', 'lyrics', 'description', 'synopsis', 'show', 'episode_id'),
-    *('network', 'keywords', 'creation_time', 'make', 'model'),
+# The tags that the formats can store; MP4 and MOV without `use_metadata_tags`.
+_COMMON = {'title', 'artist', 'album', 'date', 'comment', 'genre', 'copyright'}
+_KNOWN = {
+    'avi': _COMMON | {'language', 'track', 'timecode', 'encoded_by'},
+    'mov': _COMMON | {'creation_time', 'make', 'model'},
+    'mp4': {
+        *_COMMON,
+        *('album_artist', 'composer', 'creation_time', 'description', 'episode_id', 'grouping'),
+        *('keywords', 'lyrics', 'network', 'show', 'synopsis'),
+    },
+}
+# MP4 stores these, too, but only as numbers.
+_MP4_NUMBERS = {
+    *('compilation', 'disc', 'episode_sort', 'gapless_playback', 'hd_video', 'media_type'),
+    *('season_number', 'track'),
 }
 
 
@@ -31,7 +44,22 @@ def copy_description(source: Any, stream: Any) -> None:
     stream.disposition = source.disposition
 
 
-def has_other_tags(film: FilmReader, container: str) -> bool:
-    """Return whether MP4 or MOV would lose a tag."""
-    tags = {name.lower().partition('-')[0] for name in film.metadata}
-    return container in ('mp4', 'mov') and bool(tags - _MP4_TAGS - {*_STALE_TAGS})
+def needs_other_tags(film: FilmReader, container: str) -> bool:
+    """Return whether MP4 or MOV needs `use_metadata_tags`, with which MP4 stores no covers."""
+    if container not in ('mp4', 'mov') or (container == 'mp4' and film.covers):
+        return False
+    return bool(_other_tags(film, _KNOWN[container]))
+
+
+def dropped_tags(film: FilmReader, container: str) -> list[str]:
+    """Return the names of the tags that the new file cannot store."""
+    if container == 'avi':
+        return _other_tags(film, _KNOWN['avi'])
+    if container == 'mp4' and film.covers:
+        return _other_tags(film, _KNOWN['mp4'] | _MP4_NUMBERS)
+    return []
+
+
+def _other_tags(film: FilmReader, known: set[str]) -> list[str]:
+    tags = lasting_tags(film.metadata)
+    return [name for name in tags if name.lower().partition('-')[0] not in known]

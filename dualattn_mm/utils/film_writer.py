@@ -11,7 +11,7 @@ from .errors import ColorizeError, shortened
 from .film_copies import StreamCopier
 from .film_losses import lost_parts
 from .film_reader import FilmReader
-from .film_tags import copy_description, has_other_tags, lasting_tags
+from .film_tags import copy_description, lasting_tags, needs_other_tags
 from .films import CONTAINERS, reason_of, require_av
 from .yuv import FULL_RANGE, LIMITED_RANGE, encoding_of, plane
 
@@ -79,7 +79,7 @@ class FilmWriter:
     def __init__(self, path: Path, suffix: str, film: FilmReader, options: FilmOptions):
         self._av, self._suffix = require_av(), suffix
         container, default = CONTAINERS[suffix.lower()]
-        flags = {'movflags': 'use_metadata_tags'} if has_other_tags(film, container) else {}
+        flags = {'movflags': 'use_metadata_tags'} if needs_other_tags(film, container) else {}
         with contextlib.ExitStack() as stack:
             self._output = stack.enter_context(
                 self._av.open(f'file:{path}', 'w', format=container, container_options=flags)
@@ -92,7 +92,8 @@ class FilmWriter:
                 os.environ.setdefault('SVT_LOG', '1')  # otherwise it prints its settings
             self._stream = self._add_video(encoder, film, options, container)
             self._format = self._stream.pix_fmt
-            self._lost = lost_parts(film, container)
+            format_ = self._av.VideoFormat(self._format)
+            self._lost = lost_parts(film, container, encoder.name, format_)
             self._out_of_order = 0
             self._time: Fraction | None = None  # of the last frame, in the original
             self._held: Any = None  # the last frame, until its duration is known
@@ -254,8 +255,11 @@ _SAME_LUMA = {
     'yuv420p': ('gray', 'yuvj420p', 'nv12', 'nv21'),
     'yuv422p': ('yuvj422p', 'nv16'),
     'yuv444p': ('gray', 'yuvj444p'),
-    'yuv420p10le': ('gray10le',),
-    'yuv444p10le': ('gray10le',),
+    **{
+        f'yuv{layout}p{bits}le': (f'gray{bits}le',)
+        for layout in ('420', '444')
+        for bits in (10, 12, 16)
+    },
 }
 
 
@@ -281,6 +285,9 @@ def _choose_format(frame: Any, formats: list[str], encoder: str) -> str:
         layout = {(2, 2): '420', (2, 1): '422', (1, 1): '444'}.get(
             (own.width // own.chroma_width(), own.height // own.chroma_height()), '420'
         )
-    deep = '10le' if max(part.bits for part in own.components) > 8 else ''
-    wanted = (f'yuv{layout}p{deep}', f'yuv420p{deep}', f'yuv{layout}p', 'yuv420p')
+    depth = max(part.bits for part in own.components)
+    # The same depth, the next higher one, or the next lower one.
+    depths = sorted((10, 12, 16), key=lambda bits: (bits < depth, abs(bits - depth)))
+    suffixes = [*(f'{bits}le' for bits in depths if depth > 8), '']
+    wanted = (f'yuv{shape}p{deep}' for deep in suffixes for shape in (layout, '420'))
     return next(name for name in wanted if name in formats)

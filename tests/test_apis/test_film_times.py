@@ -238,7 +238,8 @@ def test_sound_that_is_longer_than_the_film_is_no_truncation(tmp_path, pipe):
 @pytest.mark.parametrize('codec', ['ac3', 'aac', 'libmp3lame'])
 def test_sound_is_in_sync_in_avi(tmp_path, pipe, name, codec):
     source = sounding(tmp_path / name, seconds=4, codec='mpeg4', sound=codec)
-    assert not colorize_film(pipe, source, tmp_path / 'b.avi').remark
+    lost = 'not kept: languages' if name == 'a.mkv' else ''
+    assert colorize_film(pipe, source, tmp_path / 'b.avi').remark == lost
     before, after = packets(source, 'audio'), packets(tmp_path / 'b.avi', 'audio')
     assert b''.join(content for content, _ in after) == b''.join(content for content, _ in before)
     with av.open(str(tmp_path / 'b.avi')) as film:
@@ -250,7 +251,7 @@ def test_sound_is_in_sync_in_avi(tmp_path, pipe, name, codec):
 def test_sound_that_would_be_out_of_sync_in_avi_is_left_out(tmp_path, pipe, name, codec):
     source = sounding(tmp_path / name, codec='mpeg4', sound=codec)
     result = colorize_film(pipe, source, tmp_path / 'b.avi')
-    assert result.remark == f'streams that .avi cannot hold: 1 (audio {codec})'
+    assert result.remark.startswith(f'streams that .avi cannot hold: 1 (audio {codec})')
 
 
 @pytest.mark.parametrize(
@@ -267,8 +268,9 @@ def test_sound_that_avi_moves_is_reported(tmp_path, pipe, sound, start, later, s
     times = [start + 40 * index for index in range(COUNT)]
     source = sounding(tmp_path / 'a.mkv', times, 20, 'libx264', sound, later)
     assert not colorize_film(pipe, source, tmp_path / 'b.mkv').remark
-    moved = f'sound moves by up to {shift} s, because AVI stores no gaps' if shift else ''
-    assert colorize_film(pipe, source, tmp_path / 'b.avi').remark == moved
+    moved = f'sound moves by up to {shift} s, because AVI stores no gaps; ' if shift else ''
+    remark = colorize_film(pipe, source, tmp_path / 'b.avi').remark
+    assert remark == f'{moved}not kept: languages'
 
 
 @pytest.mark.parametrize('name', ['b.mkv', 'b.mp4', 'b.avi'])
