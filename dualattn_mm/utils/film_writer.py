@@ -275,7 +275,9 @@ def _choose_format(frame: Any, formats: list[str], encoder: str) -> str:
     """Return the pixel format to store: that of the frame, or the nearest planar YUV format."""
     own = frame.format
     odd = (frame.width | frame.height) & 1 and encoder in ('libx264', 'libx265')
-    if own.name in formats and own.name.startswith('yuv') and not odd:
+    # The other encoders would store transparency so that few programs show it.
+    kinds = 'yuv' if encoder == 'ffv1' else ('yuv4', 'yuvj4')
+    if own.name in formats and own.name.startswith(kinds) and not odd:
         return own.name
     if odd or (own.is_rgb and not own.has_palette):
         layout = '444'

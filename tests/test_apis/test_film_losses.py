@@ -126,6 +126,11 @@ def test_transparency_that_ffv1_stores_is_kept(tmp_path, pipe):
     assert bytes(before) == bytes(after)
 
 
+def test_transparency_that_webm_does_not_get_is_reported(tmp_path, pipe):
+    source = make_clip(tmp_path / 'a.mkv', 'ffv1', 'yuva420p')
+    assert colorize_film(pipe, source, tmp_path / 'b.webm').remark == 'not kept: transparency'
+
+
 def test_transparency_of_webm_is_lost_with_its_tag(tmp_path, pipe):
     source = make_clip(tmp_path / 'a.webm', 'libvpx-vp9', 'yuva420p', crf='30')
     assert colorize_film(pipe, source, tmp_path / 'b.webm').remark == 'not kept: transparency'
