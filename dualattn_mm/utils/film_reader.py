@@ -60,7 +60,10 @@ class FilmReader:
             if not path.stat().st_size:
                 raise ColorizeError('the file is empty')
             self._path = path
-            self._container = stack.enter_context(self._open())
+            try:
+                self._container = stack.enter_context(self._open())
+            except self._av.ArgumentError as error:  # of a format that `_SAFE` does not list
+                raise ColorizeError('its content is not MP4, MOV, MKV, AVI or WebM') from error
             videos = [s for s in self._container.streams.video if not is_cover(s)]
             if not videos or videos[0].codec_context is None:
                 raise ColorizeError('it has no video stream that can be decoded')
@@ -189,14 +192,26 @@ class FilmReader:
 
     def _samples(self) -> Iterator[Any]:
         start, base = self.stream.start_time or 0, self.stream.time_base
-        length = int((self._seconds() or 0) / base) if base else 0
         with self._open() as container:
             stream = container.streams[self.stream.index]
+            seconds = self._seconds()
+            if seconds is None:
+                length = self._last_time(container.demux(stream)) - start
+            else:
+                length = int(seconds / base) if base else 0
             for place in sampled_frames(length):
                 with contextlib.suppress(self._av.FFmpegError):  # a part that cannot be read
                     container.seek(start + place, stream=stream)
                     if frame := self._first_from(start + place, container.demux(stream)):
                         yield frame
+
+    def _last_time(self, packets: Iterator[Any]) -> int:
+        """Return the largest time of some packets, none of which is decoded."""
+        last = 0
+        with contextlib.suppress(self._av.FFmpegError):  # the file is damaged from there on
+            for packet in packets:
+                last = max(last, packet.pts or packet.dts or 0)
+        return last
 
     def _first_from(self, pts: int, packets: Iterator[Any]) -> Any:
         for packet in packets:

@@ -32,7 +32,7 @@ from skimage.color import rgb2lab
 
 from dualattn_mm.apis import ColorizationPipeline
 from dualattn_mm.apis.film import colorize_film
-from dualattn_mm.utils.errors import ColorizeError
+from dualattn_mm.utils.errors import ColorizeError, InColorError
 from dualattn_mm.utils.film_writer import FilmOptions
 from dualattn_mm.utils.yuv import encoding_of
 
@@ -282,7 +282,7 @@ def test_playlists_of_other_files_are_not_opened(tmp_path, pipe):
     playlist = '#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nsecret.mp4\n#EXT-X-ENDLIST\n'
     for text in (playlist, "ffconcat version 1.0\nfile 'secret.mp4'\n"):
         (tmp_path / 'list.mp4').write_text(text)
-        with pytest.raises(ColorizeError, match='cannot be read'):
+        with pytest.raises(ColorizeError, match='its content is not MP4'):
             colorize_film(pipe, tmp_path / 'list.mp4', tmp_path / 'out.mp4')
 
 
@@ -398,6 +398,34 @@ def test_unreadable_films_are_reported_in_one_line(tmp_path, pipe, content, reas
     assert str(error.value).startswith(reason)
     assert '\n' not in str(error.value)
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_other_content_under_the_name_of_a_film_is_named(tmp_path, pipe):
+    make_clip(tmp_path / 'a.ts', crf='30').rename(tmp_path / 'a.mp4')
+    with pytest.raises(ColorizeError, match='^its content is not MP4, MOV, MKV, AVI or WebM$'):
+        colorize_film(pipe, tmp_path / 'a.mp4', tmp_path / 'out.mp4')
+
+
+class Piped:
+    """A file to which data can only be appended, as to a pipe."""
+
+    def __init__(self, path):
+        self.write = path.open('wb', buffering=0).write
+
+
+def test_film_without_a_duration_is_sampled_over_its_length(tmp_path, pipe):
+    colors = np.random.default_rng(0).integers(0, 255, (6, 8, 3), np.uint8)
+    colors = colors.repeat(8, axis=0).repeat(8, axis=1)
+    with av.open(Piped(tmp_path / 'a.mkv'), 'w', format='matroska') as output:
+        stream = output.add_stream('libx264', rate=25, width=64, height=48)
+        for index in range(50):
+            picture = colors if index > 10 else colors * 0
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(picture, 'rgb24')))
+        output.mux(stream.encode(None))
+    with av.open(str(tmp_path / 'a.mkv')) as film:
+        assert film.duration is None
+    with pytest.raises(InColorError):
+        colorize_film(pipe, tmp_path / 'a.mkv', tmp_path / 'out.mkv')
 
 
 @pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='needs named pipes')
