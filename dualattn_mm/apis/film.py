@@ -70,7 +70,7 @@ def colorize_film(
             raise InColorError
         with (
             writing(),
-            atomic_file(target, overwrite) as temporary,
+            atomic_file(target, overwrite, keep=True) as temporary,
             FilmWriter(temporary, target.suffix, film, options or FilmOptions()) as writer,
         ):
             count = _copy_colorized(pipe, film, writer, smoother, saturation, max_frames)
