@@ -94,6 +94,7 @@ class FilmWriter:
             self._format = self._stream.pix_fmt
             format_ = self._av.VideoFormat(self._format)
             self._lost = lost_parts(film, container, encoder.name, format_)
+            self._ignored = encoder.crf is None and options != FilmOptions()
             self._out_of_order = 0
             self._time: Fraction | None = None  # of the last frame, in the original
             self._held: Any = None  # the last frame, until its duration is known
@@ -139,6 +140,8 @@ class FilmWriter:
             remarks.append(f'{uncolored} more video {what} copied without colors')
         if (shift := self.others.shifts.most) > _SYNC:
             remarks.append(f'sound moves by up to {float(shift):.2f} s, because AVI stores no gaps')
+        if self._ignored:
+            remarks.append('FFV1 is lossless, so --crf and --preset have no effect')
         if self._lost:
             remarks.append(f'not kept: {", ".join(self._lost)}')
         return remarks
