@@ -125,7 +125,7 @@ class StreamCopier:
             return None
         if source.type == 'audio':
             set_layout(source, stream)
-        self.uncolored += source.type == 'video' and cover is None
+        self.uncolored += source.type == 'video' and not is_cover(source)
         copy_description(source, stream)
         return stream
 
