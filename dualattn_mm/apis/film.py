@@ -74,7 +74,7 @@ def colorize_film(
             FilmWriter(temporary, target.suffix, film, options or FilmOptions()) as writer,
         ):
             count = _copy_colorized(pipe, film, writer, smoother, saturation, max_frames)
-        remarks = filter(None, (film.remark, *writer.remarks))
+        remarks = filter(None, (film.health.remark, *writer.remarks))
     return FilmResult(count, time.perf_counter() - start, '; '.join(remarks))
 
 
