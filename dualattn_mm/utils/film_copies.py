@@ -68,10 +68,12 @@ class StreamCopier:
 
         Packets of subtitles and data can have the same time.
         """
-        last, dts = self._order.get(stream.index, (packet.pts, None))
+        last, dts = self._order.get(stream.index, (packet.pts or packet.dts or 0, None))
         if packet.dts is None:  # FFmpeg does not know those of the first frames in MKV
             packet.dts = last
         time = packet.dts
+        if stream.type == 'audio' and not packet.duration:  # MP4 drops a last packet without it
+            packet.duration = max(0, time - last)
         packet.rescale_ts(self._av.AVRational(*stream.time_base.as_integer_ratio()))
         if dts is not None:
             # Times that were rounded can be equal in an intact file.

@@ -30,7 +30,8 @@ class FilmHealth:
 
     def note_packet(self, packet: Any) -> None:
         """Note a packet of the video before it is decoded."""
-        if packet.size and not _is_hidden(packet):
+        # MP4 discards frames before the place where a trimmed film starts.
+        if packet.size and not packet.is_discard and not _is_hidden(packet):
             self._packets += 1
 
     def note_refused(self, time: int | None) -> None:

@@ -157,6 +157,21 @@ def test_frames_that_need_a_damaged_one_are_counted(tmp_path, pipe):
     )
 
 
+def test_frames_before_the_start_of_a_trimmed_film_are_not_missed(tmp_path, pipe):
+    whole, source = make_clip(tmp_path / 'a.mp4', change=in_groups_of(COUNT)), tmp_path / 'b.mp4'
+    with av.open(str(whole)) as film, av.open(str(source), 'w') as output:
+        stream = output.add_stream_from_template(film.streams.video[0])
+        for packet in film.demux():
+            if packet.size:
+                packet.pts -= round(0.2 / packet.time_base)
+                packet.dts -= round(0.2 / packet.time_base)
+                packet.stream = stream
+                output.mux(packet)
+    assert len(read(source)) == COUNT - 5
+    result = colorize_film(pipe, source, tmp_path / 'c.mp4')
+    assert (result.frames, result.remark) == (COUNT - 5, '')
+
+
 def test_frames_that_are_never_shown_are_not_missed(tmp_path, pipe):
     source = make_clip(tmp_path / 'a.webm', 'libvpx', crf='30')
     packet = packets(source, 'video')[5][0]
@@ -308,3 +323,11 @@ def test_subtitle_with_a_time_out_of_order_is_kept(tmp_path, pipe, name):
     found = [(content[-10:], time) for content, time in packets(tmp_path / name, 'subtitles')]
     assert (b'first line', Fraction(1, 5)) in found
     assert (b'econd line', Fraction(1, 5)) in found
+
+
+@pytest.mark.parametrize('name', ['b.mp4', 'b.mov'])
+def test_last_packet_of_sound_is_kept(tmp_path, pipe, name):
+    source = sounding(tmp_path / 'a.mkv', codec='libx264', sound='alac')
+    assert not colorize_film(pipe, source, tmp_path / name).remark
+    before, after = (packets(path, 'audio') for path in (source, tmp_path / name))
+    assert [content for content, _ in after] == [content for content, _ in before]
