@@ -8,8 +8,15 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
-# The first three set up an environment for a checkout, the others need projects/.
-CHECKOUT_ONLY = ('env.sh', 'demo.sh', 'test.sh', 'reproduce.py', 'compare_training.py')
+# The first four are for a checkout and its environment, the others need projects/.
+CHECKOUT_ONLY = (
+    'env.sh',
+    'demo.sh',
+    'demo.py',
+    'test.sh',
+    'reproduce.py',
+    'compare_training.py',
+)
 
 
 class BuildWithMim(build_py):

@@ -25,7 +25,7 @@ from tiny import GENERATOR
 from torch import nn
 
 from dualattn_mm.apis import overlap, save_generator
-from dualattn_mm.apis.generator_schema import GENERATORS, one_of, record, whole
+from dualattn_mm.models.network_schema import GENERATORS, one_of, record, whole
 
 LIBRARIES = ('mmdet', 'mmpretrain', 'mmdet3d', 'mmagic')
 

@@ -6,11 +6,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from dualattn_mm.evaluation import VARIANTS
-from dualattn_mm.evaluation.folders import colorfulness_of_folder
 from dualattn_mm.utils.arguments import natural
-from dualattn_mm.utils.command import DONE, FAILED, run_command
+from dualattn_mm.utils.command import DONE, FAILED, required_imports, run_command
 from dualattn_mm.utils.terminal import print_line
+
+with required_imports():
+    from dualattn_mm.evaluation import VARIANTS
+    from dualattn_mm.evaluation.folders import colorfulness_of_folder
 
 
 def main() -> int:

@@ -8,19 +8,21 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import numpy as np
-from mmengine.config import Config
-from mmengine.runner import Runner
-from PIL import Image
-
-from dualattn_mm.apis.pipeline import ColorizationPipeline
-from dualattn_mm.apis.weights import save_generator
-from dualattn_mm.utils.colorfulness import colorfulness
-from dualattn_mm.utils.command import DONE, INTERRUPTED, run_command
+from dualattn_mm.utils.command import DONE, INTERRUPTED, required_imports, run_command
 from dualattn_mm.utils.configs_dir import configs_dir
 from dualattn_mm.utils.folder_lock import locked_folder
-from dualattn_mm.utils.image_io import write_image
-from dualattn_mm.visualization import gallery
+
+with required_imports():
+    import numpy as np
+    from mmengine.config import Config
+    from mmengine.runner import Runner
+    from PIL import Image
+
+    from dualattn_mm.apis.pipeline import ColorizationPipeline
+    from dualattn_mm.apis.weights import save_generator
+    from dualattn_mm.utils.colorfulness import colorfulness
+    from dualattn_mm.utils.image_io import write_image
+    from dualattn_mm.visualization import gallery
 
 CONFIG = 'mmagic/color_dualattn_mini_demo.py'
 

@@ -70,10 +70,13 @@ def main() -> None:
     os.environ.setdefault('OMP_NUM_THREADS', threads)
     os.environ.setdefault('MKL_NUM_THREADS', os.environ['OMP_NUM_THREADS'])
 
-    import torch
-    from torch.distributed import DistError, run
-    from torch.distributed.elastic.multiprocessing.api import SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    try:
+        import torch
+        from torch.distributed import DistError, run
+        from torch.distributed.elastic.multiprocessing.api import SignalException
+        from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    except ModuleNotFoundError as error:
+        die(f'the module {error.name} is not installed for {sys.executable}: see docs/install.md')
 
     there = torch.cuda.device_count()
     if 0 < there < processes:

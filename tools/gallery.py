@@ -8,9 +8,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from dualattn_mm.utils.arguments import named_folder, natural
-from dualattn_mm.utils.command import run_command
+from dualattn_mm.utils.command import required_imports, run_command
 from dualattn_mm.utils.terminal import print_line
-from dualattn_mm.visualization.comparison import Column, compare
+
+with required_imports():
+    from dualattn_mm.visualization.comparison import Column, compare
 
 
 def column(text: str, gray: bool) -> Column:

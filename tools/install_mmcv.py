@@ -15,7 +15,10 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
-import torch
+try:
+    import torch
+except ModuleNotFoundError:
+    sys.exit(f'error: torch is not installed for {sys.executable}: install it before mmcv')
 
 PIP = [sys.executable, '-m', 'pip', '--disable-pip-version-check']
 REMEDY = 'install it, or set PIP_FIND_LINKS to a folder with an mmcv wheel that fits'

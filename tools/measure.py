@@ -6,13 +6,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import torch
-
-from dualattn_mm import evaluation
-from dualattn_mm.evaluation.folders import measure
 from dualattn_mm.utils.arguments import named_folder, natural
-from dualattn_mm.utils.command import run_command
-from dualattn_mm.utils.report import check_output, methods_table, print_table, write_json
+from dualattn_mm.utils.command import required_imports, run_command
+
+with required_imports():
+    import torch
+
+    from dualattn_mm import evaluation
+    from dualattn_mm.evaluation.folders import measure
+    from dualattn_mm.utils.report import check_output, methods_table, print_table, write_json
 
 
 def make_parser() -> argparse.ArgumentParser:

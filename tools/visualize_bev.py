@@ -8,23 +8,25 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import numpy as np
-import torch
-from mmengine.config import Config
-from mmengine.dataset import Compose, pseudo_collate
-from mmengine.registry import DATASETS, MODELS, DefaultScope
-from mmengine.runner.checkpoint import _load_checkpoint_to_model
-from torch import nn
-
 from dualattn_mm.cli.options import CfgOptions
-from dualattn_mm.datasets.checks import lidar
-from dualattn_mm.engine.run import load_config
-from dualattn_mm.utils.atomic import atomic_write_bytes
-from dualattn_mm.utils.checkpoint_file import read_checkpoint
-from dualattn_mm.utils.command import run_command
+from dualattn_mm.utils.command import required_imports, run_command
 from dualattn_mm.utils.errors import UserError, first_line
 from dualattn_mm.utils.terminal import print_line
-from dualattn_mm.visualization.birds_eye import birds_eye_view
+
+with required_imports():
+    import numpy as np
+    import torch
+    from mmengine.config import Config
+    from mmengine.dataset import Compose, pseudo_collate
+    from mmengine.registry import DATASETS, MODELS, DefaultScope
+    from mmengine.runner.checkpoint import _load_checkpoint_to_model
+    from torch import nn
+
+    from dualattn_mm.datasets.checks import lidar
+    from dualattn_mm.engine.run import load_config
+    from dualattn_mm.utils.atomic import atomic_write_bytes
+    from dualattn_mm.utils.checkpoint_file import read_checkpoint
+    from dualattn_mm.visualization.birds_eye import birds_eye_view
 
 
 def draw_detections(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from dualattn_mm.cli.options import add_network_arguments
 from dualattn_mm.utils.command import run_command
 from dualattn_mm.utils.terminal import print_line
 
@@ -36,21 +37,21 @@ def main() -> int:
     which.add_argument(
         '--strongest', type=int, metavar='N', help='show the N kernels that add the most color'
     )
-    add('--weights', type=Path, metavar='FILE', help='as in colorize.py')
-    add('--config', type=Path, metavar='FILE', help='as in colorize.py')
-    add('--device', choices=('auto', 'cpu', 'cuda'), default='auto', help='default: %(default)s')
+    add_network_arguments(parser)
     add('--saturation', type=float, help='as in colorize.py')
     args = parser.parse_args()
 
     def run() -> None:
         from dualattn_mm.apis import ColorizationPipeline
         from dualattn_mm.apis.pipeline import check_saturation
+        from dualattn_mm.utils.configs_dir import find_config
         from dualattn_mm.visualization.kernels import visualize_kernels
 
         if args.saturation is not None:
             check_saturation(args.saturation)
+        config = None if args.config is None else find_config(args.config)
         output = args.output or Path(f'{args.image.stem}_kernels.png')
-        pipe = ColorizationPipeline(args.weights, args.config, args.device)
+        pipe = ColorizationPipeline(args.weights, config, args.device, size=args.size)
         drawn = visualize_kernels(
             pipe, args.image, output, args.kernels, args.strongest, args.saturation
         )

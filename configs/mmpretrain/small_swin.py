@@ -8,6 +8,6 @@ model = dict(
         img_size=96,
         window_size=6,
         pad_small_map=True,
-        drop_path_rate=0.0,  # as in the other networks
+        drop_path_rate=0.0,  # as in DualAttention and ResNet
     ),
 )

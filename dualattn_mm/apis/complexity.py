@@ -107,10 +107,17 @@ def complexity_of_config(
                 network, (channels, *size) = _birds_eye_view(cfg)
             height, width = shape or size
             return complexity(network, (channels, height, width)), (height, width)
-        height, width = _tested_size(cfg) if shape is None else shape
-        colorizes = cfg.model.get('type') == 'Colorizer'  # only its generator is counted
+        tested = tested_size(cfg) if shape is None else shape
+        if tested is None:
+            raise UserError(
+                'the config does not state the size of its test images: pass --shape H W'
+            )
+        height, width = tested
+        colorizes = cfg.model.get('type') == 'Colorizer'
+        # Of these, only the generator, and one pass of test-time augmentation, are counted.
+        part = {'Colorizer': 'generator', 'DetTTAModel': 'module'}.get(cfg.model.get('type'))
         with _WithoutWeights():
-            model = MODELS.build(cfg.model.generator if colorizes else cfg.model)
+            model = MODELS.build(cfg.model if part is None else cfg.model[part])
         if scope == 'mmdet':
             model.forward = _detector_forward(model)
         return complexity(model, (1 if colorizes else 3, height, width)), (height, width)
@@ -148,8 +155,16 @@ def complexity_table(parts: Mapping[str, Complexity], title: str, depth: int) ->
     return table
 
 
-def _tested_size(cfg: Config) -> tuple[int, int]:
-    """Return the size of test images, from the last transform in the pipeline that sets one."""
+def tested_size(cfg: Config) -> tuple[int, int] | None:
+    """Return the size of test images, from the last transform in the pipeline that sets one.
+
+    Args:
+        cfg: a config of mmpretrain, mmdet or the colorizer. Without a test pipeline, the colorizer
+            has the size of its generator.
+
+    Returns:
+        (H, W), or None if the config does not state it.
+    """
     pipeline = (cfg.get('test_dataloader') or {}).get('dataset', {}).get('pipeline', [])
     if cfg.get('default_scope') == 'mmdet':  # Resize keeps the aspect ratio, so sizes vary
         padded = [transform.get('size') for transform in pipeline if transform['type'] == 'Pad']
@@ -161,7 +176,8 @@ def _tested_size(cfg: Config) -> tuple[int, int]:
                 return size, size
             if size is not None:
                 return tuple(size)
-    raise UserError('the config does not state the size of its test images: pass --shape H W')
+    side = cfg.model.get('generator', {}).get('image_size')
+    return None if side is None else (side, side)
 
 
 def _birds_eye_view(cfg: Config) -> tuple[nn.Module, tuple[int, int, int]]:

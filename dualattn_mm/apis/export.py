@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from mmengine.config import Config
@@ -24,6 +24,7 @@ from ..utils.atomic import atomic_file
 from ..utils.checkpoint_file import read_state_dict
 from ..utils.errors import UserError, first_line
 from ..utils.libraries import library
+from ..utils.remote import check_place, is_remote
 from ..version import __version__
 from .pipeline import DEFAULT_SIZE, MIN_SIZE
 from .weights import DEFAULT_WEIGHTS, build_network, load_generator, load_strictly
@@ -31,6 +32,7 @@ from .weights import DEFAULT_WEIGHTS, build_network, load_generator, load_strict
 SUFFIXES = ('.onnx', '.pt2')
 # The largest accepted deviation, as a share of the largest value. Rounding stays below 1e-5.
 TOLERANCE = 1e-3
+_SMALLEST = 1e-9  # in place of the largest value of an output of zeros
 _BATCHES = (1, 5)
 _OPSET = 18  # of 2023, which has every operator that the networks need
 _LIBRARIES = ('onnx', 'onnxscript', 'onnxruntime')
@@ -56,6 +58,17 @@ class Exportable:
     names: Sequence[str]
     metadata: dict[str, str] = field(default_factory=dict)
     dynamic: bool = False
+
+
+class Written(NamedTuple):
+    """What was written.
+
+    deviation: the largest deviation from the network in the check, as a share of the largest value.
+    size: of the file, in bytes.
+    """
+
+    deviation: float
+    size: int
 
 
 def colorizer(
@@ -130,19 +143,27 @@ def backbone(
         'network': 'DualAttention',
         'size': 'any above 32' if dynamic else f'{height} {width}',
         'image': f'normalized as in training, float32, (batch, {shape[0]}, {sides[0]}, {sides[1]})',
+        **_normalization(cfg),
     }
     return Exportable(network.float().eval(), shape, (-2, 2), names, metadata, dynamic)
 
 
-def export(what: Exportable, path: Path) -> float:
+def _normalization(cfg: Config) -> dict[str, str]:
+    """Return the mean, the standard deviation and the channels that the config states."""
+    part = cfg.model.get('data_preprocessor') or cfg.get('data_preprocessor') or {}
+    found = {name: ' '.join(map(str, part[name])) for name in ('mean', 'std') if part.get(name)}
+    for flag, order in ('to_rgb', 'RGB'), ('bgr_to_rgb', 'RGB'), ('rgb_to_bgr', 'BGR'):
+        if part.get(flag):
+            found['channels'] = order
+    return found
+
+
+def export(what: Exportable, path: Path) -> Written:
     """Write a network, for any batch size.
 
     Args:
         what: the network.
-        path: the file to write, NAME.onnx or NAME.pt2.
-
-    Returns:
-        The largest deviation from the network in the check, as a share of the largest value.
+        path: the file to write, NAME.onnx or NAME.pt2, which can be remote.
 
     Raises:
         UserError: if a library is missing, the network cannot be exported, or the file does not
@@ -165,20 +186,22 @@ def export(what: Exportable, path: Path) -> float:
         height, width = what.shape[1:]
         sizes = [(height, width), *[(33, 224), (225, 50)] * what.dynamic]
         inputs = [_example(what, batch, size) for size in sizes for batch in _BATCHES]
-        deviation = max(_deviation(what, run, x) for x in inputs)
+        deviation = _largest([_deviation(what, run, x) for x in inputs])
         if not deviation <= TOLERANCE:  # also NaN
             raise UserError(
                 f'{path} was not written: it deviates from the network by {deviation:.1e} of the '
                 f'largest value, more than {TOLERANCE:.0e}'
             )
-    return deviation
+        size = temporary.stat().st_size
+    return Written(deviation, size)
 
 
 def check_output(path: Path, dynamic: bool = False) -> None:
     """Check, before anything is computed, that a file of this name can be exported.
 
     Raises:
-        UserError: if the suffix is unknown, does not go with free sizes, or a library is missing.
+        UserError: if the suffix is unknown, does not go with free sizes, a library is missing, or a
+            remote place cannot be reached.
     """
     if path.suffix not in SUFFIXES:
         raise UserError(f'the format of {path} is unknown: name it NAME{" or NAME".join(SUFFIXES)}')
@@ -188,6 +211,8 @@ def check_output(path: Path, dynamic: bool = False) -> None:
         raise UserError(f'exporting needs torch >= 2.7, this is torch {torch.__version__}')
     for name in _LIBRARIES if path.suffix == '.onnx' else ():
         library(name, 'ONNX files', "'dualattn_mm[export]'")
+    if is_remote(path):
+        check_place(path.parent)
 
 
 def check_size(size: Sequence[int]) -> None:
@@ -256,9 +281,17 @@ def _deviation(what: Exportable, run: Run, x: Tensor) -> float:
     expected, found = _listed(what.network(x)), run(x)
     if [y.shape for y in expected] != [y.shape for y in found]:
         return float('nan')
-    return max(
-        ((y - z).abs().max() / z.abs().max()).item() for y, z in zip(found, expected, strict=True)
+    return _largest(
+        [
+            ((y - z).abs().max() / z.abs().max().clamp(min=_SMALLEST)).item()
+            for y, z in zip(found, expected, strict=True)
+        ]
     )
+
+
+def _largest(deviations: list[float]) -> float:
+    """Return the largest value, and NaN if one is NaN, which `max` can miss."""
+    return torch.tensor(deviations).max().item()
 
 
 def _listed(maps: Tensor | Sequence[Tensor]) -> Sequence[Tensor]:

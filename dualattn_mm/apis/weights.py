@@ -19,6 +19,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from ..models.hub import GENERATOR_FORMAT as FORMAT
+from ..models.network_schema import check_generator_cfg
 from ..utils.atomic import atomic_write_bytes
 from ..utils.checkpoint_file import (
     is_safetensors,
@@ -26,8 +27,7 @@ from ..utils.checkpoint_file import (
     read_safetensors,
     state_differences,
 )
-from ..utils.errors import ColorizeError, UserError, first_line, summarize
-from .generator_schema import check_generator_cfg
+from ..utils.errors import ColorizeError, UserError, first_line, shortened, summarize
 
 _LONGEST = 100_000  # characters in a description; those of our networks have a few hundred
 # The mini preset, trained on photos. docs/model_card.md describes the training and the quality.
@@ -54,7 +54,8 @@ def save_generator(
             loading casts back to float32. None keeps their types.
 
     Raises:
-        ColorizeError: if `generator_cfg` has no `type`, or holds a value that JSON cannot store.
+        ColorizeError: if `generator_cfg` has no `type`, or holds a value that JSON cannot store; or
+            if `dtype` has no room for a weight.
         OSError: if the file cannot be written.
     """
     state = generator.state_dict() if isinstance(generator, nn.Module) else generator
@@ -65,6 +66,12 @@ def save_generator(
     if 'type' not in generator_cfg:
         raise ColorizeError('generator_cfg has no `type`')
     stored = {key: _plain_copy(value, dtype) for key, value in state.items()}
+    lost = [key for key, value in stored.items() if _overflows(state[key], value)]
+    if lost:
+        raise ColorizeError(
+            f'{dtype} has no room for the values of {shortened(lost)}: store them in float32 '
+            '(without --half)'
+        )
     # Not save_file, because only the owner can read the files that it writes.
     atomic_write_bytes(Path(path), save(stored, {'format': FORMAT, 'generator': description}))
 
@@ -73,6 +80,13 @@ def _plain_copy(value: Tensor, dtype: torch.dtype | None) -> Tensor:
     """Copy to the CPU as a dense NCHW tensor with its own memory, which safetensors requires."""
     value = value.detach().to('cpu', dtype if value.is_floating_point() else None)
     return value.clone(memory_format=torch.contiguous_format)
+
+
+def _overflows(value: Tensor, stored: Tensor) -> bool:
+    """Tell whether a number that was finite no longer is in another type."""
+    if stored.dtype == value.dtype:
+        return False
+    return bool((value.isfinite().cpu() & ~stored.isfinite()).any())
 
 
 def load_generator(
@@ -264,7 +278,8 @@ def publish(
         half: store float16, which halves the file size.
 
     Raises:
-        ColorizeError: if a file is missing or cannot be read, or the weights do not fit the config.
+        ColorizeError: if a file is missing or cannot be read, the weights do not fit the config, or
+            float16 has no room for a weight.
         OSError: if `output` cannot be written.
     """
     generator_cfg = read_generator_cfg(config)

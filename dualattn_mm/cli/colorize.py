@@ -2,14 +2,13 @@
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..utils.arguments import natural
 from ..utils.command import DONE, FAILED
 from ..utils.remote import local_name, url_of
 from ..utils.terminal import print_line, warn
-from .options import add_network_arguments
+from .options import add_network_arguments, output_path
 
 if TYPE_CHECKING:
     from ..apis.sources import Sources
@@ -46,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '-o',
         '--output',
         default='colorized',
-        type=lambda text: Path(local_name(text)),
+        type=output_path,
         metavar='OUTPUT',
         help='folder for the results; for a single input it can also be the file to write '
         '(default: %(default)s)',

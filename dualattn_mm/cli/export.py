@@ -1,10 +1,11 @@
 """`dualattn export`: write a network as ONNX or as a program of torch.export."""
 
 import argparse
-from pathlib import Path
 
 from ..utils.arguments import natural
+from ..utils.remote import url_of
 from ..utils.terminal import print_line
+from .options import output_path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,10 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '-o',
         '--output',
         required=True,
-        type=Path,
+        type=output_path,
         metavar='FILE',
-        help="the file to write: NAME.onnx (needs pip install 'dualattn_mm[export]'), or NAME.pt2 "
-        'for torch.export.load',
+        help="the file or URL to write: NAME.onnx (needs pip install 'dualattn_mm[export]'), or "
+        'NAME.pt2 for torch.export.load',
     )
     add(
         '--config',
@@ -81,9 +82,9 @@ def run(args: argparse.Namespace) -> None:
     else:
         height, width = (sides or [224]) * 2 if len(sides) < 2 else sides
         what = backbone(cfg, args.weights, (height, width), args.config, args.dynamic)
-    deviation = export(what, args.output)
+    written = export(what, args.output)
     size = 'any size' if what.dynamic else f'{what.shape[1]} x {what.shape[2]}'
     print_line(
-        f'wrote {args.output}: {what.metadata["network"]} at {size}, '
-        f'{args.output.stat().st_size / 1e6:.1f} MB, deviation {deviation:.0e}'
+        f'wrote {url_of(args.output)}: {what.metadata["network"]} at {size}, '
+        f'{written.size / 1e6:.1f} MB, deviation {written.deviation:.0e}'
     )

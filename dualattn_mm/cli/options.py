@@ -1,7 +1,10 @@
 """The options that several commands share. Those of training and testing are OpenMMLab's."""
 
 import argparse
+from pathlib import Path
 from typing import Any
+
+from ..utils.remote import local_name
 
 CONFIG = (
     'config file, or the name of a bundled config such as mmagic/color_dualattn_mini '
@@ -25,6 +28,11 @@ class CfgOptions(argparse.Action):
             DictAction(self.option_strings, self.dest)(parser, namespace, values, option_string)
         except (ValueError, AssertionError):
             parser.error(f'{option_string} expects KEY=VALUE pairs, got {" ".join(values)}')
+
+
+def output_path(text: str) -> Path:
+    """Parse the place of a result, which can be a URL."""
+    return Path(local_name(text))
 
 
 def add_network_arguments(parser: argparse.ArgumentParser) -> None:

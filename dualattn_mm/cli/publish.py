@@ -2,8 +2,9 @@
 
 import argparse
 
+from ..utils.remote import local_copy, url_of
 from ..utils.terminal import print_line
-from .options import CONFIG
+from .options import CONFIG, output_path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,7 +16,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='CHECKPOINT',
         help='the checkpoint to convert, or a safetensors file whose settings should change',
     )
-    add('-o', '--output', required=True, metavar='FILE', help='the safetensors file to write')
+    add(
+        '-o',
+        '--output',
+        required=True,
+        type=output_path,
+        metavar='FILE',
+        help='the safetensors file or URL to write',
+    )
     add(
         '--saturation',
         type=float,
@@ -35,8 +43,9 @@ def run(args: argparse.Namespace) -> None:
     if args.saturation is not None:
         check_saturation(args.saturation)
     publish(find_config(args.config), args.checkpoint, args.output, args.saturation, args.half)
-    info = weights_info(args.output)
+    with local_copy(args.output) as path:
+        info = weights_info(path)
     print_line(
-        f'wrote {args.output}: {info["network"]}, {info["values"]} values as '
+        f'wrote {url_of(args.output)}: {info["network"]}, {info["values"]} values as '
         f'{info["stored as"]}, {info["file size"]}, saturation {info.get("saturation", "1.0")}'
     )

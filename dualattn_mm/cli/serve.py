@@ -3,6 +3,7 @@
 import argparse
 import os
 import re
+from importlib.util import find_spec
 
 from ..utils.arguments import natural
 from ..utils.command import DONE
@@ -86,10 +87,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Serve until Ctrl-C or SIGTERM."""
     from ..utils.configs_dir import find_config
-    from ..utils.libraries import library
+    from ..utils.errors import UserError
 
     for name in ('fastapi', 'uvicorn', 'python_multipart', *(() if args.no_page else ('gradio',))):
-        library(name, 'dualattn serve', "'dualattn_mm[web]'")
+        # Gradio must not be imported here, because it reads the settings of `add_page` only once.
+        if find_spec(name) is None:
+            raise UserError(f"{name} is needed for dualattn serve: pip install 'dualattn_mm[web]'")
     from ..web.limits import Limits
     from ..web.run import serve
 

@@ -14,6 +14,7 @@ from ..utils.atomic import atomic_write_bytes
 from ..utils.checkpoint_file import read_safetensors, state_differences
 from ..utils.errors import UserError, first_line, summarize
 from ..utils.libraries import library
+from .network_schema import SHARED
 
 Network = TypeVar('Network', bound='HubMixin')
 # The `format` of weights files for `dualattn colorize`, among which are those written here.
@@ -71,15 +72,16 @@ class HubMixin:
 
         Args:
             source: the folder, or the name of the repository.
-            options: those of `huggingface_hub.PyTorchModelHubMixin.from_pretrained`, for example
-                `revision` and `local_files_only`.
+            options: those of `huggingface_hub.ModelHubMixin.from_pretrained`, for example
+                `revision` and `local_files_only`; and arguments of the network in place of those in
+                its config.
 
         Returns:
             The network in evaluation mode.
 
         Raises:
-            UserError: if huggingface_hub is not installed, or the files do not describe such a
-                network; weights must fit exactly.
+            UserError: if huggingface_hub is not installed, if an option is unknown, or if the files
+                do not describe such a network; weights must fit exactly.
         """
         network = _with_hub(cls).from_pretrained(source, **options)
         network.__class__ = cls
@@ -166,6 +168,12 @@ def _save(network: Any, folder: Path) -> None:
 def _load(cls: Any, *, model_id: str, **arguments: Any) -> Any:
     """Build the network and load its weights; `arguments` are those of both and of a download."""
     config = {name: arguments.pop(name) for name in _arguments(cls) if name in arguments}
+    # `map_location` and `strict` of PyTorchModelHubMixin are not among these.
+    if unknown := arguments.keys() - inspect.signature(cls.from_pretrained).parameters.keys():
+        raise UserError(
+            f'{", ".join(sorted(unknown))}: neither an option of from_pretrained nor an argument '
+            f'of {cls.__name__}; weights always have to fit, and the method `to` moves the network'
+        )
     path = Path(model_id, WEIGHTS)
     if not Path(model_id).is_dir():
         downloaded = library('huggingface_hub').hf_hub_download(model_id, WEIGHTS, **arguments)
@@ -175,6 +183,8 @@ def _load(cls: Any, *, model_id: str, **arguments: Any) -> Any:
     state, _ = read_safetensors(path)
     try:
         _require_known(config)
+        if check := SHARED.get(cls.__name__):
+            check(cls.__name__, {'type': cls.__name__, **config})
         with torch.device('meta'):  # without memory, to check that the weights fit
             own = cls(**config).state_dict()
         if differences := summarize(state_differences(own, state)):

@@ -2,7 +2,7 @@
 
 import io
 import itertools
-from collections.abc import Iterable
+import struct
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,14 +55,16 @@ def read_animation(
         remark = EIGHT_BITS if image.mode.startswith('I') or is_deep_color(image) else ''
         frames: list[Image.Image] = []
         milliseconds, pixels = [], 0
-        for index in _frame_numbers(image):
+        numbers = _frame_numbers(image)
+        stated = len(numbers) if isinstance(numbers, range) else 0
+        for index in numbers:
             try:
                 image.seek(index)
             except EOFError:
                 if image.format != 'GIF':
                     raise
                 break
-            if len(frames) == max_frames:
+            if max_frames is not None and max(stated, len(frames) + 1) > max_frames:
                 raise TooLargeError(f'it has more than {max_frames:,} frames')
             pixels += image.width * image.height + FRAME_PIXELS
             if pixels > max_pixels:
@@ -96,7 +98,7 @@ def animated_format(path: Path) -> str:
     return format_
 
 
-def _frame_numbers(image: Image.Image) -> Iterable[int]:
+def _frame_numbers(image: Image.Image) -> 'range | itertools.count[int]':
     """Return the numbers of the frames; for GIF without end, as it does not state how many."""
     if image.format == 'GIF':
         return itertools.count()
@@ -136,7 +138,8 @@ def write_animation(
         quality: 1 to 100, for WebP; None keeps a lossless file lossless.
 
     Raises:
-        ColorizeError: if the suffix is not that of GIF, WebP or PNG.
+        ColorizeError: if the suffix is not that of GIF, WebP or PNG, or the format has no room for
+            the duration of a frame.
         FileExistsError: if the file exists now and `overwrite` is false.
         OSError: if the folder or the file cannot be written.
     """
@@ -150,12 +153,17 @@ def write_animation(
     if format_ == 'GIF' and first.mode == 'RGBA':
         options['disposal'] = 2  # transparent pixels do not show the previous frame
     buffer = io.BytesIO()
-    first.save(
-        buffer,
-        format_,
-        save_all=True,
-        append_images=others,
-        duration=animation.milliseconds,
-        **options,
-    )
+    try:
+        first.save(
+            buffer,
+            format_,
+            save_all=True,
+            append_images=others,
+            duration=animation.milliseconds,
+            **options,
+        )
+    except (OverflowError, struct.error):  # depending on the release of Pillow
+        raise ColorizeError(
+            f'a {format_} file cannot store how long a frame is shown: choose a .webp file'
+        ) from None
     atomic_write_bytes(path, buffer.getvalue(), overwrite)

@@ -38,10 +38,7 @@ def run_command(call: Callable[[], object]) -> int:
         except BrokenPipeError:
             raise
         except ModuleNotFoundError as error:
-            where = f'the module {error.name} is not installed for {sys.executable}'
-            status = _fail(
-                f'{where}: install dualattn_mm with pip, or run tools/env.sh in its clone'
-            )
+            status = _not_installed(error)
         except (UserError, FileNotFoundError) as error:
             status = _fail(error_line(error))
         except OSError as error:
@@ -55,6 +52,15 @@ def run_command(call: Callable[[], object]) -> int:
         discard_output()
         return CLOSED_PIPE
     return status if isinstance(status, int) else DONE
+
+
+@contextlib.contextmanager
+def required_imports() -> Iterator[None]:
+    """Exit with a one-line error if a module that a script imports in this block is missing."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        sys.exit(_not_installed(error))
 
 
 @contextlib.contextmanager
@@ -80,6 +86,11 @@ def _noted_ctrl_c() -> Iterator[list[int]]:
 def _interrupted() -> int:
     print_line('interrupted', sys.stderr)
     return INTERRUPTED
+
+
+def _not_installed(error: ModuleNotFoundError) -> int:
+    where = f'the module {error.name} is not installed for {sys.executable}'
+    return _fail(f'{where}: install dualattn_mm with pip, or run tools/env.sh in its clone')
 
 
 def _fail(message: str, status: int = WRONG_USE) -> int:

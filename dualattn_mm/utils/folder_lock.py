@@ -25,13 +25,14 @@ def locked_folder(folder: str | os.PathLike) -> Iterator[None]:
 
     Raises:
         RunError: if another process has locked the folder.
+        OSError: if the file of the lock cannot be opened, or is a link, which is never followed.
     """
     if fcntl is None:
         yield
         return
     path = Path(folder, '.lock')
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open('a+') as file:
+    with open(path, 'a+', opener=_without_links) as file:
         try:
             # Not flock, because the workers of a data loader would inherit the lock and keep it.
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -48,3 +49,8 @@ def locked_folder(folder: str | os.PathLike) -> Iterator[None]:
         file.write(f'process {os.getpid()} on {socket.gethostname()}\n')
         file.flush()
         yield
+
+
+def _without_links(path: str, flags: int) -> int:
+    """Open a file, which is about to be overwritten, unless it is a link to another one."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)

@@ -21,19 +21,25 @@ from .service import Service, shown_name, store, stored_name
 _DESCRIPTION = """
 Colorize photos and videos. Results keep the size and the lightness of the original.
 
-    curl -F file=@old.jpg http://127.0.0.1:7860/api/colorize -o new.jpg
+    curl --fail-with-body -F file=@old.jpg http://127.0.0.1:7860/api/colorize -o new.jpg
 """
 # The types that Python's mimetypes lacks or that depend on the system.
-_MEDIA_TYPES = {'.webp': 'image/webp', '.mkv': 'video/x-matroska'}
+_MEDIA_TYPES = {
+    '.avif': 'image/avif',
+    '.m4v': 'video/mp4',
+    '.mkv': 'video/x-matroska',
+    '.webp': 'image/webp',
+}
 # Shown in the description of the interface.
 _STATUSES = {
     400: 'The body of the request cannot be read, or the server does not answer to this name.',
+    403: 'The request comes from a page of another site.',
     408: 'The upload took too long.',
     413: 'The file has too many bytes, pixels or frames.',
     415: 'The file is not a photo or a video of a supported format.',
     422: 'The file is damaged, or an argument is wrong.',
     500: 'An internal error.',
-    503: 'The server is busy; the header Retry-After says when to try again.',
+    503: 'The server is busy or cannot colorize; the header Retry-After says when to try again.',
     504: 'Colorizing took too long.',
 }
 
@@ -142,6 +148,8 @@ def create_app(service: Service, hosts: list[str] | None = None) -> FastAPI:
     ) -> FileResponse:
         if len((await request.form()).getlist('file')) > 1:
             raise Refused(422, 'file: a request has only one.')
+        if (file.size or 0) > service.limits.bytes:
+            raise service.limits.too_large()
         suffix = _suffix_of(format)
         source = folder / stored_name(file.filename or '')
         await run_in_threadpool(store, file, source)
@@ -158,8 +166,14 @@ def create_app(service: Service, hosts: list[str] | None = None) -> FastAPI:
             media_type=_MEDIA_TYPES.get(result.suffix),
         )
 
-    @app.get('/api/health', summary='Tell whether the server works')
+    @app.get(
+        '/api/health',
+        summary='Tell whether the server works',
+        responses={503: {'description': 'The server cannot colorize.', 'model': Problem}},
+    )
     async def health() -> Health:
+        if not service.worker.works:
+            raise Refused(503, 'The server cannot colorize; its log says why.')
         return Health(status='ok', waiting=service.waiting)
 
     @app.get('/api/version', summary='Return the version, the weights and the limits')

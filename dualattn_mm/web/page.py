@@ -228,8 +228,9 @@ def _blocks(service: Service, files: PageFiles) -> Any:
         return gr.ImageSlider(previews[event.index])
 
     limits, about = service.limits, service.worker.about
-    bundled = about.get('file') == 'bundled'
-    weights = _BUNDLED if bundled else f'Weights: {about.get("file")} ({about.get("network")}).'
+    default = float(about['saturation'])
+    bundled = about['file'] == 'bundled'
+    weights = _BUNDLED if bundled else f'Weights: {about["file"]} ({about["network"]}).'
     with gr.Blocks(title='Colorize photos', analytics_enabled=False) as blocks:
         gr.Markdown(_INTRODUCTION.format(weights=weights))
         chosen = gr.File(
@@ -245,8 +246,8 @@ def _blocks(service: Service, files: PageFiles) -> Any:
         with gr.Row(equal_height=True):
             saturation = gr.Slider(
                 0,
-                2,
-                float(about.get('saturation', 1)),
+                max(2, default),
+                default,
                 step=0.1,
                 label='Saturation',
                 info='0 is gray; a higher value gives stronger colors and mistakes',

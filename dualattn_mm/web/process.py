@@ -10,11 +10,14 @@ from typing import Any
 
 import anyio
 
-from ..utils.errors import UserError
+from ..utils.errors import UserError, first_line
+from ..utils.terminal import warn
 from .limits import Refused
 
 _PACKAGES = Path(__file__).resolve().parents[2]
 _LONGEST_LINE = 2**24  # weights can have long metadata
+_START_SECONDS = 300  # the imports take long on a slow disk
+_RETRY_SECONDS = 30
 
 
 class WorkerProcess:
@@ -27,6 +30,7 @@ class WorkerProcess:
 
     Attributes:
         about: what is known of the weights.
+        works: whether the process could be started when it was last tried.
     """
 
     def __init__(self, settings: dict[str, Any], folder: Path):
@@ -35,6 +39,7 @@ class WorkerProcess:
         self._process: asyncio.subprocess.Process | None = None
         self._starting: asyncio.Task[asyncio.subprocess.Process] | None = None
         self.about: dict[str, str] = {}
+        self.works = True
 
     async def start(self) -> None:
         """Start the process and wait until it has loaded the weights.
@@ -57,28 +62,49 @@ class WorkerProcess:
             env={**os.environ, 'PYTHONPATH': os.pathsep.join(paths)},
         )
         self._process = process
-        about = await _exchange(process, self._settings)
+        about = None
+        with anyio.move_on_after(_START_SECONDS):
+            about = await _exchange(process, self._settings)
         if about is None or 'error' in about:
+            self._kill()
             raise UserError((about or {}).get('error', 'the process that colorizes cannot start'))
         self.about = about
         return process
+
+    def _replace(self) -> None:
+        """Start another process in place of one that has ended or hangs, as often as necessary."""
+        self._kill()
+        self._starting = asyncio.create_task(self._start_again())
+
+    async def _start_again(self) -> asyncio.subprocess.Process:
+        while True:
+            try:
+                process = await self._start()
+            except (UserError, OSError) as error:
+                self.works = False
+                warn(f'the server cannot colorize: {first_line(error)}')
+                await asyncio.sleep(_RETRY_SECONDS)
+            else:
+                self.works = True
+                return process
 
     async def call(self, task: dict[str, Any], seconds: float) -> dict[str, Any]:
         """Carry out one task; the caller sees to it that there is only one at a time.
 
         Args:
             task: the arguments of `upload.colorize_upload`.
-            seconds: time for it.
+            seconds: time for it, and before that for a process that is starting.
 
         Raises:
             Refused: if it takes too long, if the process crashes or if no process can be started.
         """
-        try:
-            assert self._starting is not None
-            process = await asyncio.shield(self._starting)
-        except (UserError, OSError):
-            self._starting = asyncio.create_task(self._start())
-            raise Refused(503, 'The server cannot colorize at the moment.') from None
+        assert self._starting is not None
+        process = None
+        if self.works:
+            with anyio.move_on_after(seconds):
+                process = await asyncio.shield(self._starting)
+        if process is None:
+            raise Refused(503, 'The server cannot colorize at the moment.')
         answer = None
         in_time = False
         try:
@@ -87,8 +113,7 @@ class WorkerProcess:
                 in_time = True
         finally:
             if answer is None:  # also if this task was canceled
-                self._kill()
-                self._starting = asyncio.create_task(self._start())
+                self._replace()
         if not in_time:
             raise Refused(504, f'The file was not colorized within {seconds:g} seconds.')
         if answer is None:

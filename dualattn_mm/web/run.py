@@ -8,12 +8,14 @@ from collections.abc import Callable
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ..utils.errors import UserError
 from .app import create_app
 from .limits import Limits
 from .service import started_service
 
+_SILENT_SECONDS = 20
 _LOCAL_NAMES = ['localhost', '127.0.0.1', '[::1]']
 
 
@@ -58,11 +60,15 @@ def _bound(host: str, port: int) -> socket.socket:
         bound.bind((host, port))
     except (OSError, OverflowError) as error:
         bound.close()
-        reason = getattr(error, 'strerror', None) or error
-        raise UserError(
-            f'cannot listen on {host}, port {port} ({reason}): choose another --host or --port'
-        ) from None
+        raise _unavailable(host, port, error) from None
     return bound
+
+
+def _unavailable(host: str, port: int, error: Exception) -> UserError:
+    reason = getattr(error, 'strerror', None) or error
+    return UserError(
+        f'cannot listen on {host}, port {port} ({reason}): choose another --host or --port'
+    )
 
 
 async def _serve(
@@ -80,7 +86,11 @@ async def _serve(
 
             add_page(app, service)
         config = uvicorn.Config(
-            app, log_level='warning', access_log=False, timeout_graceful_shutdown=5
+            app,
+            http=_Connection,
+            log_level='warning',
+            access_log=False,
+            timeout_graceful_shutdown=5,
         )
         # uvicorn stops at a signal, and then passes it on to the handlers that it found.
         before = {s: signal.signal(s, _ignore) for s in (signal.SIGINT, signal.SIGTERM)}
@@ -99,8 +109,39 @@ class _Server(uvicorn.Server):
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        try:
+            await super().startup(sockets)
+        except OSError as error:  # another server has started to listen meanwhile
+            await self.lifespan.shutdown()
+            assert sockets is not None
+            host, port = sockets[0].getsockname()[:2]
+            raise _unavailable(host, port, error) from None
         self._ready()
+
+
+class _Connection(H11Protocol):
+    """A connection that is closed after a while without a complete request.
+
+    uvicorn waits for the first request without end.
+    """
+
+    _silence: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._limit_silence()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._limit_silence()
+
+    def _limit_silence(self) -> None:
+        at_work = self.cycle is not None and not self.cycle.response_complete
+        if self._silence is None and not at_work:
+            self._silence = self.loop.call_later(_SILENT_SECONDS, self.transport.close)
+        elif self._silence is not None and at_work:
+            self._silence.cancel()
+            self._silence = None
 
 
 def _ignore(*_: object) -> None:

@@ -2,8 +2,11 @@
 
 import asyncio
 import contextlib
+import os
 import shutil
+import stat
 import tempfile
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +22,7 @@ from .limits import Limits, Refused, busy
 from .process import WorkerProcess
 
 _PREFIX = 'dualattn-serve-'
+_STALE_SECONDS = 60
 
 
 class Worker(Protocol):
@@ -27,6 +31,10 @@ class Worker(Protocol):
     @property
     def about(self) -> dict[str, str]:
         """What is known of the weights."""
+
+    @property
+    def works(self) -> bool:
+        """Whether it can colorize."""
 
     async def call(self, task: dict[str, Any], seconds: float) -> dict[str, Any]:
         """Return what `upload.colorize_upload` returns, or 'error' and 'status'."""
@@ -123,7 +131,7 @@ def store(upload: UploadFile, path: Path) -> None:
 async def started_service(settings: dict[str, Any], limits: Limits) -> AsyncIterator[Service]:
     """Start the process that colorizes, and remove all temporary files in the end.
 
-    Folders of servers that were killed are removed, too.
+    Folders that killed servers of this user left more than a minute ago are removed, too.
 
     Args:
         settings: weights, config, device and size, as of `ColorizationPipeline`.
@@ -148,7 +156,16 @@ async def started_service(settings: dict[str, Any], limits: Limits) -> AsyncIter
 
 
 def _remove_stale() -> None:
-    """Remove the folders of servers that have ended. Those of others cannot be locked."""
+    """Remove this user's folders of servers that have ended. Those of others cannot be locked.
+
+    Newer folders stay, because a server that is starting locks its folder after making it.
+    """
+    if not hasattr(os, 'getuid'):  # Windows, which has no locks
+        return
     for folder in Path(tempfile.gettempdir()).glob(f'{_PREFIX}*'):
-        with contextlib.suppress(RunError, OSError), locked_folder(folder):
-            shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(RunError, OSError):
+            found = folder.lstat()
+            ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+            if ours and time.time() - found.st_mtime > _STALE_SECONDS:
+                with locked_folder(folder):
+                    shutil.rmtree(folder, ignore_errors=True)

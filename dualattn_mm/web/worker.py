@@ -86,6 +86,10 @@ def _load(
     pipe = ColorizationPipeline(weights, config, device, size, max_pixels=max_pixels)
     about = weights_info(weights or DEFAULT_WEIGHTS)
     about['file'] = 'bundled' if weights is None else Path(weights).name
+    # A config can describe another network than the file, which may describe none.
+    about['network'] = type(pipe.generator).__name__
+    about['image size'] = str(pipe.size)
+    about['saturation'] = str(getattr(pipe.generator, 'saturation', 1.0))
     return pipe, about, max_frames
 
 

@@ -122,7 +122,6 @@ def _add_options(parser: argparse.ArgumentParser, task: str) -> None:
     if task == 'detector':
         add(
             '--points',
-            required=True,
             metavar='FILE',
             help='.bin file of a frame from the dataset of the maps',
         )
@@ -237,6 +236,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.list:
         console.print(_list(NETWORKS[args.task]))
         return DONE
+    if args.task == 'detector' and not args.points:
+        parser.error('pass the frame to measure on: --points FILE')
     if args.device == 'cuda' and not torch.cuda.is_available():
         parser.error('torch finds no CUDA device: use --device cpu')
     if args.device == 'cpu' or not torch.cuda.is_available():

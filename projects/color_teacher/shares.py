@@ -19,6 +19,7 @@ from dualattn_mm.apis import ColorizationPipeline
 from dualattn_mm.evaluation.folders import measure
 from dualattn_mm.models import ColorDistillation
 from dualattn_mm.utils.command import run_command
+from dualattn_mm.utils.errors import UserError
 from dualattn_mm.utils.report import check_output, methods_table, print_table, write_json
 from projects.model_card.baselines import colorize_folder
 
@@ -69,7 +70,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     def run() -> None:
         check_output(args.output / 'figures.json')
         cfg = Config.fromfile(args.config)
-        teachers = MODELS.build(cfg.model.color_distillation)
+        distillation = cfg.get('model', {}).get('color_distillation') or {}
+        if len(distillation.get('teachers', ())) != 2:
+            raise UserError(f'{args.config}: model.color_distillation must have two teachers')
+        teachers = MODELS.build(distillation)
         teachers.init_weights()
         folders = {f'{share:g}': args.output / f'{share:g}' for share in args.shares}
         for share, folder in zip(args.shares, folders.values(), strict=True):

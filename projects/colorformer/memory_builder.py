@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
+from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from dualattn_mm.apis.complexity import tested_size
 from dualattn_mm.apis.weights import build_network, load_generator, load_strictly
 from dualattn_mm.datasets.photos import ColorizationDataset
 from dualattn_mm.engine.run import load_config
@@ -27,7 +29,6 @@ from dualattn_mm.visualization.comparison import spread
 
 from .color_memory import Memory, write_memory
 
-_CLASSIFIER_SIZE = 224
 _PREFIX = 'backbone.'
 _FINER = 8  # colors are sampled on a grid that is up to this factor finer than the encoder map
 
@@ -91,7 +92,10 @@ def build_color_memory(
     if not photos.is_dir():
         raise UserError(f'folder {photos} does not exist')
     encoder, own_size = load_encoder(weights, config)
-    dataset = _dataset(photos, size or own_size)
+    size = size or own_size
+    if size is None:
+        raise UserError(f'{config} does not state the size of its test images: pass --size')
+    dataset = _dataset(photos, size)
     found = list(_cells(dataset, encoder.to(device), cells, np.random.default_rng(seed)))
     if not found:
         raise UserError(f'none of the {len(dataset)} photos in {photos} can be read')
@@ -105,7 +109,7 @@ def build_color_memory(
 
 def load_encoder(
     weights: str | os.PathLike | None, config: str | os.PathLike | None
-) -> tuple[nn.Module, int]:
+) -> tuple[nn.Module, int | None]:
     """Load the encoder of a colorizer or the backbone of a classifier.
 
     Args:
@@ -115,12 +119,14 @@ def load_encoder(
             required unless the weights describe their network.
 
     Returns:
-        The encoder in eval mode, whose last output is a map, and its image size.
+        The encoder in eval mode, whose last output is a map, and its image size, or None if the
+        config of a classifier does not state it.
 
     Raises:
         UserError: if a file is missing or cannot be read, or the weights do not fit.
     """
-    model: dict[str, Any] = {} if config is None else load_config(config).get('model') or {}
+    cfg = Config() if config is None else load_config(config)
+    model: dict[str, Any] = cfg.get('model') or {}
     if config is None or 'generator' in model:
         generator = load_generator(weights, config)
         return generator.encoder, generator.image_size
@@ -129,13 +135,14 @@ def load_encoder(
     if weights is None:
         raise UserError(f'the classifier {config} needs its weights: pass --weights')
     state = read_state_dict(weights)
-    init_default_scope(load_config(config).get('default_scope') or 'mmengine')
+    init_default_scope(cfg.get('default_scope') or 'mmengine')
     encoder = build_network(model['backbone'], config)
     if hasattr(encoder, 'gap_before_final_norm'):  # ours and ConvNeXt: return the map, not its mean
         encoder.gap_before_final_norm = False
     state = {k[len(_PREFIX) :]: v for k, v in state.items() if k.startswith(_PREFIX)}
     load_strictly(encoder, state, weights)
-    return encoder.eval(), _CLASSIFIER_SIZE
+    tested = tested_size(cfg)
+    return encoder.eval(), tested and min(tested)
 
 
 def _sklearn() -> list[ModuleType]:

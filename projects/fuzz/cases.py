@@ -11,15 +11,19 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import av
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from dualattn_mm.apis.animation import colorize_animation
+from dualattn_mm.apis.film import colorize_film
 from dualattn_mm.apis.pipeline import ColorizationPipeline
 from dualattn_mm.apis.weights import load_generator
 from dualattn_mm.apis.weights_info import weights_info
 from dualattn_mm.utils.errors import UserError
 from dualattn_mm.utils.image_io import output_name, read_header, read_image, write_image
+from dualattn_mm.utils.pixels import MAX_PIXELS
 from dualattn_mm.utils.terminal import printable
 
 from . import seeds
@@ -27,6 +31,8 @@ from .mutations import mutated, mutated_value
 
 RESULT, REFUSED = 'result', 'refused'
 _LONGEST_LINE = 1000
+_MOST_FRAMES = 20
+_FILM_PIXELS = 10**6  # encoders hold many frames at once
 _CONFIG = 'model = dict(generator={cfg!r})\n'
 
 
@@ -41,6 +47,11 @@ class _Gray(nn.Module):
         return lightness.new_zeros(len(lightness), 2, *lightness.shape[2:])
 
 
+def kind_of(number: int, only: str | None = None) -> str:
+    """Return the kind of a case: `only`, or one of `KINDS` in turn."""
+    return only or tuple(KINDS)[number % len(KINDS)]
+
+
 def make_case(number: int, seed: int, only: str | None = None) -> tuple[str, bytes]:
     """Return the kind and content of a case; the same number and seed give the same case.
 
@@ -50,7 +61,7 @@ def make_case(number: int, seed: int, only: str | None = None) -> tuple[str, byt
         only: one of `KINDS`; None uses all kinds in turn.
     """
     rng = random.Random(f'{seed} {number}')
-    kind = only or tuple(KINDS)[number % len(KINDS)]
+    kind = kind_of(number, only)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         return kind, KINDS[kind][0](rng)
@@ -84,6 +95,16 @@ def run_case(kind: str, content: bytes) -> str:
 
 def _picture(rng: random.Random) -> bytes:
     files = seeds.pictures()
+    return mutated(rng.choice(files), files, rng)
+
+
+def _animation(rng: random.Random) -> bytes:
+    files = seeds.animations()
+    return mutated(rng.choice(files), files, rng)
+
+
+def _film(rng: random.Random) -> bytes:
+    files = seeds.films()
     return mutated(rng.choice(files), files, rng)
 
 
@@ -170,6 +191,25 @@ def _try_picture(path: Path) -> None:
         check_exif(result.info['exif'], result.size)
 
 
+def _try_animation(path: Path) -> None:
+    target = path.with_name('result.gif')
+    count = colorize_animation(_pipe(), path, target, max_frames=_MOST_FRAMES, recolor=True).frames
+    with Image.open(target) as written:
+        if not 1 <= getattr(written, 'n_frames', 1) <= count:
+            raise WrongOutcomeError(f'{count} frames became {written.n_frames}')
+
+
+def _try_film(path: Path) -> None:
+    target = path.with_name('result.mkv')
+    count = colorize_film(
+        _pipe(_FILM_PIXELS), path, target, max_frames=_MOST_FRAMES, recolor=True
+    ).frames
+    with av.open(str(target)) as written:
+        found = sum(1 for _ in written.decode(video=0))
+    if found != count:
+        raise WrongOutcomeError(f'{count} frames became {found}')
+
+
 def _try_weights(path: Path) -> None:
     weights_info(path)
     config = path.with_name('config.py')
@@ -182,8 +222,8 @@ def _try_weights(path: Path) -> None:
 
 
 @cache
-def _pipe() -> ColorizationPipeline:
-    return ColorizationPipeline.from_generator(_Gray(), size=32)
+def _pipe(max_pixels: int = MAX_PIXELS) -> ColorizationPipeline:
+    return ColorizationPipeline.from_generator(_Gray(), size=32, max_pixels=max_pixels)
 
 
 def check_exif(data: bytes, size: tuple[int, int]) -> None:
@@ -228,6 +268,8 @@ def _value(entry: bytes, order: str) -> int:
 # The function that makes a case of each kind, and the function that reads it.
 KINDS: dict[str, tuple[Callable[[random.Random], bytes], Callable[[Path], None]]] = {
     'picture': (_picture, _try_picture),
+    'animation': (_animation, _try_animation),
+    'film': (_film, _try_film),
     'exif': (_exif, _try_picture),
     'icc': (_icc, _try_picture),
     'safetensors': (_safetensors, _try_weights),

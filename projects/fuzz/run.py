@@ -14,21 +14,23 @@ from tqdm import tqdm
 from dualattn_mm.utils.arguments import natural
 from dualattn_mm.utils.command import FAILED, run_command
 from dualattn_mm.utils.terminal import print_line, printable
-from projects.fuzz.cases import KINDS, make_case, run_case
+from projects.fuzz.cases import KINDS, kind_of, make_case, run_case
 from projects.fuzz.worker import Limits, run_cases
 
 
-def target(seed: int, only: str | None, number: int) -> str:
-    """Make a case and run it."""
+def target(seed: int, only: str | None, file: Path | None, number: int) -> str:
+    """Make a case, write it to the file if there is one, and run it."""
     kind, content = make_case(number, seed, only)
+    if file is not None:
+        file.write_bytes(content)
     return f'{kind}: {run_case(kind, content)}'
 
 
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        description='Read mutations of valid files: images of all formats, EXIF data, ICC '
-        'profiles, weights and their descriptions. Each must give a correct result or a one-line '
-        'error message; a crash, a hang or excessive memory is a failure.',
+        description='Read mutations of valid files: images of all formats, animations, films, EXIF '
+        'data, ICC profiles, weights and their descriptions. Each must give a correct result or a '
+        'one-line error message; a crash, a hang or excessive memory is a failure.',
         epilog='Exit status: 0 without failures, 1 with failures, which are listed by number.',
     )
     add = parser.add_argument
@@ -58,18 +60,24 @@ def main() -> int:
         limits = Limits(args.seconds, args.megabytes)
         counts: Counter[str] = Counter()
         failures, most, start = 0, 0.0, time.monotonic()
-        outcomes = run_cases(partial(target, args.seed, args.only), numbers, limits)
+        file = None
+        if args.keep is not None:
+            args.keep.mkdir(parents=True, exist_ok=True)
+            file = args.keep.absolute() / 'case'
+        outcomes = run_cases(partial(target, args.seed, args.only, file), numbers, limits)
         for outcome in tqdm(outcomes, total=args.cases, unit='case', disable=None):
             most = max(most, outcome.megabytes)
             if not outcome.failure:
                 counts[outcome.result] += 1
                 continue
             failures += 1
-            kind, content = make_case(outcome.number, args.seed, args.only)
+            kind = kind_of(outcome.number, args.only)
             tqdm.write(printable(f'case {outcome.number} ({kind}): {outcome.failure}'))
-            if args.keep is not None:
-                args.keep.mkdir(parents=True, exist_ok=True)
-                (args.keep / f'{outcome.number}.{kind}').write_bytes(content)
+            # The bytes that failed: another process can make others of the same case.
+            if file is not None and file.exists():
+                file.replace(args.keep / f'{outcome.number}.{kind}')
+        if file is not None:
+            file.unlink(missing_ok=True)
         for result, count in sorted(counts.items()):
             print_line(f'{count:7,} {result}')
         seconds = time.monotonic() - start

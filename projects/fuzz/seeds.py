@@ -6,6 +6,7 @@ import struct
 from functools import cache
 from typing import Any
 
+import av
 import numpy as np
 import torch
 from mmengine.registry import MODELS
@@ -43,6 +44,7 @@ _PICTURES: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ('WEBP', 'RGB', dict(lossless=True)),
     ('WEBP', 'RGBA', {}),
     ('WEBP', 'RGB', dict(save_all=True)),
+    *(('GIF', mode, {}) for mode in ('L', 'P', 'RGBA')),
     *(('BMP', mode, {}) for mode in ('1', 'L', 'P', 'RGB', 'RGBA')),
     *(('TIFF', mode, {}) for mode in ('1', 'L', 'LA', 'P', 'RGB', 'RGBA', 'CMYK', 'I;16')),
     ('TIFF', '1', dict(compression='group4')),
@@ -58,6 +60,39 @@ _PICTURES: tuple[tuple[str, str, dict[str, Any]], ...] = (
 def pictures() -> list[bytes]:
     """Return image files of all formats and modes."""
     return [picture_file(i) for i in range(len(_PICTURES))]
+
+
+@cache
+def animations() -> list[bytes]:
+    """Return animated GIF, WebP and PNG files."""
+    kinds = ('GIF', 'L'), ('GIF', 'RGBA'), ('WEBP', 'RGB'), ('PNG', 'L'), ('PNG', 'RGBA')
+    return [_animation(*kind) for kind in kinds]
+
+
+def _animation(format_: str, mode: str) -> bytes:
+    first = picture(mode)
+    others = [first.rotate(90), first.rotate(180)]
+    buffer = io.BytesIO()
+    first.save(buffer, format_, save_all=True, append_images=others, duration=[40, 80, 120])
+    return buffer.getvalue()
+
+
+@cache
+def films() -> list[bytes]:
+    """Return MP4, MKV, AVI and WebM files."""
+    kinds = ('mp4', 'libx264'), ('matroska', 'libx264'), ('avi', 'mpeg4'), ('webm', 'libvpx-vp9')
+    return [_film(*kind) for kind in kinds]
+
+
+def _film(container: str, codec: str) -> bytes:
+    buffer = io.BytesIO()
+    with av.open(buffer, 'w', format=container) as output:
+        stream = output.add_stream(codec, rate=25, width=64, height=48, pix_fmt='yuv420p')
+        for turn in (0, 90, 180):
+            image = picture('L').rotate(turn).resize((64, 48))
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(image), 'gray')))
+        output.mux(stream.encode())
+    return buffer.getvalue()
 
 
 def picture_file(number: int, **metadata: bytes) -> bytes:

@@ -17,6 +17,7 @@ from mmengine.dataset import default_collate
 from mmengine.registry import DATASETS, MODELS
 
 from dualattn_mm.engine.run import load_config
+from dualattn_mm.utils.arguments import natural
 from dualattn_mm.utils.command import run_command
 
 
@@ -30,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add('--photos', required=True, metavar='FOLDER', help='photos to read')
     add(
         '--batches',
-        type=int,
+        type=natural,
         default=4,
         metavar='N',
         help='number of batches (default: %(default)s)',

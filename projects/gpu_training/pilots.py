@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from mmengine.config import Config
 
 from dualattn_mm.engine.run import load_config
+from dualattn_mm.utils.arguments import natural
 from dualattn_mm.utils.command import run_command
 from dualattn_mm.utils.errors import UserError
 from dualattn_mm.utils.folders import pictures_below
@@ -64,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help='other photos, for the metrics',
     )
     length = parser.add_mutually_exclusive_group(required=True)
-    length.add_argument('--steps', type=int, metavar='N', help='length of each training')
+    length.add_argument('--steps', type=natural, metavar='N', help='length of each training')
     length.add_argument(
         '--seconds', type=float, metavar='S', help='time of each training instead of steps'
     )

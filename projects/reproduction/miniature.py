@@ -20,6 +20,7 @@ from mmengine.registry import MODELS
 from scipy.stats import spearmanr
 
 from dualattn_mm.engine.run import read_config
+from dualattn_mm.utils.arguments import natural
 from dualattn_mm.utils.color_space import lab_to_rgb, rgb_to_lab
 from dualattn_mm.utils.command import run_command
 from dualattn_mm.utils.errors import UserError
@@ -55,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add('--seconds', type=float, default=40, help='time of each training (default: %(default)s)')
     add('--seeds', type=int, nargs='+', default=[0], help='random seeds (default: 0)')
     add('--rows', nargs='+', choices=[*rows], default=[*rows], metavar='NAME', help=', '.join(rows))
-    add('--jobs', type=int, default=1, help='trainings in parallel (default: %(default)s)')
+    add('--jobs', type=natural, default=1, help='trainings in parallel (default: %(default)s)')
     add('--cfg-options', nargs='+', action=DictAction, default={}, help='KEY=VALUE of the config')
     args = parser.parse_args(argv)
     return run_command(lambda: _run(args, {name: rows[name] for name in args.rows}))

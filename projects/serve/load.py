@@ -74,14 +74,15 @@ def main() -> None:
                 if not line:
                     sys.exit('error: the server did not start')
                 address = line.split()[0]
-                failures = run(address, server.pid, Path(folder), args)
+                failures = run(address, server, Path(folder), args)
             finally:
                 server.terminate()
     sys.exit(bool(failures))
 
 
-def run(address: str, pid: int, folder: Path, args: argparse.Namespace) -> int:
+def run(address: str, server: subprocess.Popen, folder: Path, args: argparse.Namespace) -> int:
     """Send the requests and print what came of them; return how many answers were wrong."""
+    pid = server.pid
     kinds = requests()
     send_all(address, kinds, args.at_once)  # the first ones load and allocate what stays
     before, start = memory(pid), time.monotonic()
@@ -89,12 +90,16 @@ def run(address: str, pid: int, folder: Path, args: argparse.Namespace) -> int:
     watcher = threading.Thread(target=watch, args=(address, stop, health))
     watcher.start()
     outcomes: Counter[str] = Counter()
-    while not outcomes or time.monotonic() - start < 60 * args.minutes:
-        todo = list(itertools.islice(itertools.cycle(kinds), args.requests))
-        outcomes += send_all(address, todo, args.at_once, args.every)
-        print(f'{time.monotonic() - start:.0f} s: {resources(pid, folder)}', flush=True)
-    stop.set()
-    watcher.join()
+    try:
+        while not outcomes or time.monotonic() - start < 60 * args.minutes:
+            todo = list(itertools.islice(itertools.cycle(kinds), args.requests))
+            outcomes += send_all(address, todo, args.at_once, args.every)
+            if server.poll() is not None:
+                sys.exit(f'error: the server ended; answers: {dict(outcomes)}')
+            print(f'{time.monotonic() - start:.0f} s: {resources(pid, folder)}', flush=True)
+    finally:
+        stop.set()
+        watcher.join()
     after = memory(pid)
     print(dict(outcomes))
     print(
@@ -155,9 +160,12 @@ def send_all(address: str, todo: list[Request], at_once: int, every: float = 0) 
 
 def send(client: httpx.Client, request: Request) -> str:
     """Send a request; return 'ok' or 'busy', or what is wrong."""
-    response = client.post(
-        '/api/colorize', files={'file': (request.name, request.data)}, data=request.fields
-    )
+    try:
+        response = client.post(
+            '/api/colorize', files={'file': (request.name, request.data)}, data=request.fields
+        )
+    except httpx.HTTPError as error:
+        return f'WRONG {request.name}: {type(error).__name__}: {error}'
     if response.status_code == BUSY:
         return 'busy'
     if response.status_code != request.status:

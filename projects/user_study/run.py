@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from dualattn_mm.utils.arguments import named_folder
+from dualattn_mm.utils.arguments import named_folder, natural
 from dualattn_mm.utils.atomic import atomic_write_bytes
 from dualattn_mm.utils.command import run_command
 from dualattn_mm.utils.report import check_output, print_table, write_json
@@ -28,7 +28,7 @@ def make_parser() -> argparse.ArgumentParser:
     add(
         '-o', '--output', required=True, type=Path, metavar='STUDY', help='new folder for the study'
     )
-    add('--images', type=int, default=50, help='number of random images (default: %(default)s)')
+    add('--images', type=natural, default=50, help='number of random images (default: %(default)s)')
     add('--seed', type=int, default=0, help='random seed (default: %(default)s)')
     add(
         '--gray',
@@ -37,7 +37,7 @@ def make_parser() -> argparse.ArgumentParser:
         help='folder of the photos, each of which is shown in gray above its results',
     )
     add('--question', default=preference_study.QUESTION, help='question (default: %(default)s)')
-    add('--height', type=int, default=512, help='largest image height (default: %(default)s)')
+    add('--height', type=natural, default=512, help='largest image height (default: %(default)s)')
     score = tasks.add_parser('score', help='count the choices of the participants')
     add = score.add_argument
     add('key', type=Path, metavar='KEY', help='key.json of the study')

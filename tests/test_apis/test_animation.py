@@ -81,6 +81,17 @@ def test_result_that_exists_is_reported_before_the_work(tmp_path, pipe):
         colorize_animation(pipe, tmp_path / 'never_read.gif', target)
 
 
+def test_frame_that_is_shown_for_too_long_is_one_line(tmp_path, pipe):
+    source, target = tmp_path / 'a.webp', tmp_path / 'b.gif'
+    first, *others = (Image.new('L', (32, 32), 50 + 50 * index) for index in range(3))
+    first.save(source, save_all=True, append_images=others, duration=[40, 655_350, 40])
+    colorize_animation(pipe, source, target)
+    assert frames_of(target)[0][1][1] == 655_350
+    first.save(source, save_all=True, append_images=others, duration=[40, 655_360, 40])
+    with pytest.raises(ColorizeError, match=r'^a GIF file cannot store how long a frame is shown'):
+        colorize_animation(pipe, source, target, overwrite=True)
+
+
 def test_all_frames_count_for_the_limit(tmp_path, pipe):
     source = make(tmp_path / 'a.webp')
     pipe.max_pixels = 4 * (64 * 48 + 1024)
@@ -90,15 +101,16 @@ def test_all_frames_count_for_the_limit(tmp_path, pipe):
         colorize_animation(pipe, source, tmp_path / 'c.webp')
 
 
-@pytest.mark.parametrize('suffix', ['.gif', '.webp', '.png'])
-def test_frames_beyond_the_most_are_not_read(tmp_path, pipe, monkeypatch, suffix):
+@pytest.mark.parametrize(('suffix', 'last'), [('.gif', 2), ('.webp', 0), ('.png', 0)])
+def test_frames_beyond_the_most_are_not_read(tmp_path, pipe, monkeypatch, suffix, last):
+    """GIF files do not state how many there are."""
     source, shown = make(tmp_path / f'a{suffix}'), []
     opened = type(Image.open(source))
     seek = opened.seek
     monkeypatch.setattr(opened, 'seek', lambda image, n: (shown.append(n), seek(image, n))[1])
     with pytest.raises(TooLargeError, match=r'^it has more than 2 frames$'):
         colorize_animation(pipe, source, tmp_path / f'b{suffix}', max_frames=2)
-    assert max(shown) == 2
+    assert max(shown) == last
     assert colorize_animation(pipe, source, tmp_path / f'b{suffix}', max_frames=4).frames == 4
 
 

@@ -63,6 +63,17 @@ def test_file_describes_its_network(tmp_path, two_convs):
         assert json.loads(file.metadata()['generator']) == {'type': 'TwoConvs', 'width': 6}
 
 
+def test_a_weight_that_half_precision_cannot_store_is_refused(tmp_path, generator):
+    with torch.no_grad():
+        generator.enter.weight[0, 0] = 1e5
+    with pytest.raises(ColorizeError, match=r'no room for the values of enter\.weight: store'):
+        save_generator(tmp_path / 'a', generator, CFG, torch.float16)
+    assert not (tmp_path / 'a').exists()
+    with torch.no_grad():
+        generator.enter.weight[0, 0] = float('inf')
+    save_generator(tmp_path / 'a', generator, CFG, torch.float16)
+
+
 def test_half_precision_is_cast_up(tmp_path, generator):
     save_generator(tmp_path / 'a', generator, CFG, torch.float16)
     with safe_open(tmp_path / 'a', 'pt') as file:

@@ -7,6 +7,8 @@ import sys
 import numpy as np
 import pytest
 import torch
+from fsspec.implementations.memory import MemoryFileSystem
+from mmengine.config import Config
 from mmengine.registry import MODELS
 from torch import nn
 
@@ -96,8 +98,47 @@ def test_backbone_of_a_config_is_exported_with_its_weights(size, call, perturb, 
         np.testing.assert_allclose(map0, model(x)[0], rtol=1e-3, atol=1e-4)
 
 
+MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
+
+
+@pytest.mark.parametrize(
+    ('more', 'known'),
+    [
+        (dict(data_preprocessor=dict(mean=MEAN, std=STD, to_rgb=True)), 'RGB'),
+        (dict(model=dict(data_preprocessor=dict(mean=MEAN, std=STD, bgr_to_rgb=True))), 'RGB'),
+        (dict(model=dict(data_preprocessor=dict(mean=MEAN, std=STD, rgb_to_bgr=True))), 'BGR'),
+        (dict(data_preprocessor=dict(mean=MEAN, std=STD)), None),
+        (dict(), None),
+    ],
+)
+def test_metadata_of_a_backbone_say_how_images_are_normalized(more, known, tmp_path):
+    model = MODELS.build(BACKBONE)
+    torch.save(dict(state_dict=model.state_dict()), tmp_path / 'w.pth')
+    cfg = Config({**more, 'model': dict(backbone=BACKBONE, **more.get('model', {}))})
+    about = export.backbone(cfg, tmp_path / 'w.pth', (64, 64), 'c.py').metadata
+    expected = {'mean': '123.675 116.28 103.53', 'std': '58.395 57.12 57.375'} if more else {}
+    if known:
+        expected['channels'] = known
+    found = {name: about[name] for name in ('mean', 'std', 'channels') if name in about}
+    assert found == expected
+
+
 def test_the_license_of_the_bundled_weights_is_stated():
     assert 'non-commercial' in export.colorizer().metadata['license']
+
+
+def test_a_url_is_a_place_for_the_file(call, convs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, lines, errors = call(convs, '-o', 'memory://export/net.pt2', '--size', 32)
+    assert (status, errors) == (0, '')
+    assert lines.startswith('wrote memory://export/net.pt2: TwoConvs at 32 x 32, ')
+    data = MemoryFileSystem().cat('/export/net.pt2')
+    assert torch.export.load(io.BytesIO(data)).module()(torch.zeros(1, 1, 32, 32)).shape[1] == 2
+    assert call(convs, '-o', f'file://{tmp_path}/here.pt2', '--size', 32)[0] == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == [convs.name, 'here.pt2']
+    status, out, errors = call(convs, '-o', 'nothing://x/net.pt2')
+    assert (status, out, errors.count('\n')) == (2, '', 1)
+    assert errors.startswith('error: nothing://x cannot be reached: ')
 
 
 def test_example_colorizes_like_the_pipeline(two_convs, tmp_path):
@@ -136,6 +177,41 @@ def test_a_file_that_deviates_is_not_kept(tmp_path):
     with pytest.raises(ValueError, match=r'net\.pt2 was not written: it deviates .* by 5\.0e-01'):
         export.export(what, tmp_path / 'net.pt2')
     assert not list(tmp_path.iterdir())
+
+
+class UnsureLater(nn.Module):
+    """A network whose second output is NaN after the export."""
+
+    def forward(self, x):
+        return x, x * (float('nan') if torch.compiler.is_compiling() else 1)
+
+
+def test_nan_in_a_later_output_is_found(tmp_path):
+    what = export.Exportable(UnsureLater(), (1, 4, 4), (0, 1), ('x', 'y', 'z'))
+    with pytest.raises(ValueError, match=r'it deviates from the network by nan'):
+        export.export(what, tmp_path / 'net.pt2')
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_shape_for_the_second_batch_is_found(tmp_path, monkeypatch):
+    def write(what, metadata, path):
+        return lambda x: [what.network(x)[:4]]
+
+    monkeypatch.setattr(export, '_write_program', write)
+    what = export.Exportable(nn.Identity(), (1, 4, 4), (0, 1), ('x', 'y'))
+    with pytest.raises(ValueError, match=r'it deviates from the network by nan'):
+        export.export(what, tmp_path / 'net.pt2')
+    assert not list(tmp_path.iterdir())
+
+
+class Zeros(nn.Module):
+    def forward(self, x):
+        return x * 0
+
+
+def test_an_output_of_zeros_is_exported(tmp_path):
+    what = export.Exportable(Zeros(), (1, 4, 4), (0, 1), ('x', 'y'))
+    assert export.export(what, tmp_path / 'net.pt2').deviation == 0
 
 
 def test_a_network_that_cannot_be_exported_is_one_line(tmp_path):

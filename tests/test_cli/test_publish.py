@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from fsspec.implementations.memory import MemoryFileSystem
 from mmengine.registry import MODELS
 from safetensors import safe_open
 
@@ -69,6 +70,17 @@ def test_publish(call, tmp_path, generator, config, checkpoint):
     again = tmp_path / 'again.safetensors'
     assert call(config, out, '-o', again)[0] == 0
     assert load_generator(again).saturation == 1.0
+
+
+def test_a_url_is_a_place_for_the_file(call, config, checkpoint, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, lines, errors = call(config, checkpoint, '-o', 'memory://publish/mpt.safetensors')
+    assert (status, errors) == (0, [])
+    assert lines[0].startswith('wrote memory://publish/mpt.safetensors: MultiscalePyramidTrans')
+    assert MemoryFileSystem().exists('/publish/mpt.safetensors')
+    assert call(config, checkpoint, '-o', f'file://{tmp_path}/here.safetensors')[0] == 0
+    assert load_generator(tmp_path / 'here.safetensors').image_size == 64
+    assert not (tmp_path / 'file:').exists()
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,16 @@ def test_counted_at_another_size(openmmlab):
     assert parts[''].macs == macs('t', 192, 12)
 
 
+def test_a_colorizer_without_tests_is_counted_at_the_size_of_its_generator():
+    cfg = Config.fromfile(CONFIGS.parent / 'mmagic' / 'color_dualattn_mini.py')
+    expected = complexity_of_config(cfg, (96, 96))
+    cfg.merge_from_dict({'test_dataloader': None, 'model.generator.image_size': 96})
+    assert complexity_of_config(cfg) == expected
+    del cfg.model.generator['image_size']
+    with pytest.raises(UserError, match='--shape'):
+        complexity_of_config(cfg)
+
+
 def test_count_of_known_layers():
     class Layers(torch.nn.Module):
         def __init__(self):

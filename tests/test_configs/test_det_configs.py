@@ -76,6 +76,14 @@ def test_count(openmmlab, name):
     assert sum(count.macs for count in of_parts) == parts[''].macs
 
 
+def test_test_time_augmentation_counts_one_pass_of_its_detector(openmmlab):
+    cfg = config('mask_rcnn_dualattn_t_tta')
+    parts, shape = count(cfg)
+    boxes_only = config('mask_rcnn_dualattn_t')
+    boxes_only.model.roi_head.update(mask_roi_extractor=None, mask_head=None)
+    assert parts == count(boxes_only, shape)[0]
+
+
 def test_sizes_differ_by_backbone_and_neck():
     """The size for T, with another backbone and other first layers of the neck."""
     backbones = dict(t=27_716_640, s=45_576_480, b=80_996_096)

@@ -56,6 +56,25 @@ def test_missing_data_hint_names_the_options_of_the_outermost_missing_path(
     assert hint == f'; set its location with --cfg-options {options}'
 
 
+def test_missing_data_hint_names_the_samplers_of_objects_and_the_folders_of_evaluators():
+    sampler = dict(data_root='no/kitti/', info_path='no/kitti/dbinfos.pkl')
+    pipeline = [dict(type='LoadPoints'), dict(type='ObjectSample', db_sampler=sampler)]
+    dataset = dict(type='KittiDataset', data_root='no/kitti/', pipeline=pipeline)
+    evaluator = dict(data_root='no/kitti/', ann_file='no/kitti/infos.pkl')
+    repeated = dict(dataset=dict(type='RepeatDataset', dataset=dataset))
+    cfg = Config(dict(train_dataloader=repeated, val_evaluator=evaluator))
+    hint = missing_data_hint(cfg, 'ground-truth database no/kitti/dbinfos.pkl does not exist')
+    at = 'train_dataloader.dataset.dataset'
+    options = [
+        f'{at}.data_root',
+        f'{at}.pipeline.1.db_sampler.data_root',
+        f'{at}.pipeline.1.db_sampler.info_path',
+        'val_evaluator.data_root',
+        'val_evaluator.ann_file',
+    ]
+    assert hint.partition('--cfg-options ')[2].split() == [f'{name}=...' for name in options]
+
+
 def test_missing_data_hint_is_empty_for_other_files(cfg, tmp_path):
     for path in ('elsewhere.txt', 'coco2/x.jpg', 'the/coco'):
         assert missing_data_hint(cfg, f'no file {tmp_path}/{path}') == ''

@@ -118,6 +118,39 @@ def test_a_downloaded_config_names_no_initial_weights(wrap, tmp_path):
         DualAttention.from_pretrained(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ('options', 'named'),
+    [
+        ({'num_querys': 3}, 'num_querys'),
+        ({'strict': False, 'map_location': 'meta'}, 'map_loc.*, st'),
+    ],
+)
+def test_unknown_options_are_one_line(options, named, tiny, tmp_path):
+    pytest.importorskip('huggingface_hub')
+    MODELS.build(tiny).save_pretrained(tmp_path)
+    with pytest.raises(UserError, match=f'^{named}.*: neither an option of from_pretrained nor an'):
+        MultiscalePyramidTransformer.from_pretrained(tmp_path, **options)
+
+
+def test_options_of_the_hub_and_arguments_are_accepted(folder):
+    loaded = DualAttention.from_pretrained(folder, local_files_only=True, drop_path_rate=0.5)
+    assert 'DropPath(rate=0.500)' in str(loaded)
+
+
+def test_a_downloaded_config_asks_for_no_huge_network(tiny, folder, tmp_path):
+    MODELS.build(tiny).save_pretrained(tmp_path)
+    config = json.loads((tmp_path / 'config.json').read_text())
+    config['head'] = {**config['head'], 'num_layers': 3000}
+    (tmp_path / 'config.json').write_text(json.dumps(config))
+    with pytest.raises(UserError, match=r'head\.num_layers=3000 is invalid: .* from 1 to 32'):
+        MultiscalePyramidTransformer.from_pretrained(tmp_path)
+    config = json.loads((folder / 'config.json').read_text())
+    config['arch']['depths'] = [1, 3000]
+    (folder / 'config.json').write_text(json.dumps(config))
+    with pytest.raises(UserError, match=r'arch\.depths\[1\]=3000 is invalid: .* from 1 to 32'):
+        DualAttention.from_pretrained(folder)
+
+
 def test_without_the_library_one_line_names_it(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, 'huggingface_hub', None)
     for call in (DualAttention(**SMALL).save_pretrained, DualAttention.from_pretrained):

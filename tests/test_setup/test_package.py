@@ -21,7 +21,7 @@ EXTRAS = {
     *['benchmark', 'demo', 'distillation', 'docs', 'evaluation', 'export', 'heif', 'ray'],
     *['tests', 'video', 'web'],
 }
-CHECKOUT_ONLY = {'env.sh', 'demo.sh', 'test.sh', 'reproduce.py', 'compare_training.py'}
+CHECKOUT_ONLY = {'env.sh', 'demo.sh', 'demo.py', 'test.sh', 'reproduce.py', 'compare_training.py'}
 
 
 def test_lock_fits_the_requirements():

@@ -6,7 +6,7 @@ import sys
 import pytest
 from processes import PATIENCE
 
-from dualattn_mm.utils.command import error_line, process_rank, run_command
+from dualattn_mm.utils.command import error_line, process_rank, required_imports, run_command
 from dualattn_mm.utils.errors import ColorizeError, RunError
 
 RANKS = ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK')
@@ -48,6 +48,15 @@ def test_run_command_names_the_missing_module(capsys):
     assert message.startswith(
         f'error: the module no_such_library is not installed for {sys.executable}: '
     )
+    assert message.count('\n') == 1
+
+
+def test_required_imports_name_the_missing_module(capsys):
+    with pytest.raises(SystemExit) as end, required_imports():
+        import no_such_library  # noqa: F401
+    assert end.value.code == 2
+    message = capsys.readouterr().err
+    assert message.startswith('error: the module no_such_library is not installed for ')
     assert message.count('\n') == 1
 
 

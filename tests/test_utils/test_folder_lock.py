@@ -46,6 +46,15 @@ def test_second_process_is_refused_until_the_first_is_killed(tmp_path, holder):
             assert (folder / '.lock').read_text().startswith(f'process {os.getpid()} on ')
 
 
+def test_a_link_in_place_of_the_lock_is_not_followed(tmp_path):
+    victim = tmp_path / 'victim'
+    victim.write_text('important')
+    (tmp_path / '.lock').symlink_to(victim)
+    with pytest.raises(OSError, match='symbolic links'), locked_folder(tmp_path):
+        pass
+    assert victim.read_text() == 'important'
+
+
 def test_folder_without_locks_is_used_with_a_warning(tmp_path, monkeypatch, capsys):
     def refuse(*_):
         raise OSError(37, 'No locks available')

@@ -14,9 +14,15 @@ from dualattn_mm.utils.errors import UserError
 class InProcess:
     """Colorizes as the process of a server does, or raises `refusal`."""
 
+    works = True
+
     def __init__(self, pipe):
         self.pipe, self.refusal, self.tasks = pipe, None, []
-        self.about = {'network': 'UniformColor', 'file': 'uniform.safetensors'}
+        self.about = {
+            'network': 'UniformColor',
+            'file': 'uniform.safetensors',
+            'saturation': '1.0',
+        }
 
     async def call(self, task, seconds):
         self.tasks.append(json.loads(json.dumps(task)))

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import mimetypes
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,9 @@ from PIL import Image
 pytest.importorskip('fastapi', reason="needs the extra 'web'")
 from fastapi.testclient import TestClient
 
-from dualattn_mm.web.app import create_app
+from dualattn_mm.utils.films import FILM_SUFFIXES
+from dualattn_mm.utils.image_io import OUTPUT_FORMATS, SUFFIXES
+from dualattn_mm.web.app import _MEDIA_TYPES, create_app
 from dualattn_mm.web.limits import Limits, Refused
 from dualattn_mm.web.service import Service
 
@@ -64,6 +67,12 @@ def test_a_photo_keeps_its_format_or_gets_the_one_asked_for(
         assert np.array_equal(np.asarray(result), np.asarray(expected))
 
 
+def test_every_result_has_a_media_type_on_every_system():
+    results = {SUFFIXES[format_][0] for format_ in OUTPUT_FORMATS} | {*FILM_SUFFIXES, '.gif'}
+    known = mimetypes.MimeTypes(filenames=()).types_map[True] | _MEDIA_TYPES
+    assert results <= known.keys()
+
+
 def test_saturation_is_that_of_the_pipeline(client, worker):
     data = photo()
     for saturation in (0.0, 0.5):
@@ -112,6 +121,7 @@ def animation(frames):
         (photo()[:900], {}, 422, 'cannot be read: '),
         (photo(size=(100, 51)), {}, 413, 'the size of 100 x 51 exceeds the limit of 5,000 pixels'),
         (animation(4), {}, 413, 'it has more than 3 frames.'),
+        (bytes(200_001), {}, 413, 'The file is larger than 200,000 bytes.'),
         (bytes(300_000), {}, 413, 'The file is larger than 200,000 bytes.'),
         (photo(), {'format': 'bmp'}, 422, 'format: must be one of JPEG, '),
         (photo(), {'format': '/x/y'}, 422, 'format: must be one of JPEG, '),
@@ -203,11 +213,20 @@ def test_health_version_and_description(client):
     assert version['limits']['frames'] == 3
     description = client.get('/api/openapi.json').json()
     operation = description['paths']['/api/colorize']['post']
-    assert {'200', '400', '408', '413', '415', '422', '500', '503', '504'} == set(
+    assert {'200', '400', '403', '408', '413', '415', '422', '500', '503', '504'} == set(
         operation['responses']
     )
     for page in ('/docs', '/redoc', '/openapi.json', '/api/colorize'):
         assert client.get(page).status_code in (404, 405)
+
+
+def test_a_server_that_cannot_colorize_is_not_healthy(client, worker):
+    worker.works = False
+    response = client.get('/api/health')
+    assert (response.status_code, response.json()) == (
+        503,
+        {'detail': 'The server cannot colorize; its log says why.'},
+    )
 
 
 def test_only_known_hosts_are_answered(service):
@@ -229,8 +248,33 @@ def test_only_known_hosts_are_answered(service):
             assert status == 200 or 'does not answer to this name' in response.json()['detail']
 
 
+@pytest.mark.parametrize(
+    ('headers', 'status'),
+    [
+        ({}, 200),
+        ({'origin': 'http://localhost:7860', 'sec-fetch-site': 'same-origin'}, 200),
+        ({'origin': 'http://[::1]:7860'}, 200),
+        ({'origin': 'https://Photos.example', 'sec-fetch-site': 'same-origin'}, 200),
+        ({'origin': 'https://evil.example'}, 403),
+        ({'origin': 'https://localhost.evil.example'}, 403),
+        ({'origin': 'null'}, 403),
+        ({'origin': 'http://localhost', 'sec-fetch-site': 'cross-site'}, 403),
+        ({'sec-fetch-site': 'cross-site'}, 403),
+    ],
+)
+def test_pages_of_other_sites_send_nothing(service, worker, headers, status):
+    app = create_app(service, ['localhost', '[::1]', 'photos.example'])
+    with TestClient(app, base_url='http://localhost:7860', headers=headers) as client:
+        response = colorize(client, photo())
+        assert response.status_code == status, response.text
+        assert len(worker.tasks) == (status == 200)
+        assert client.get('/api/health').status_code == 200
+
+
 class Slow:
     """Answers when it is told to."""
+
+    works = True
 
     def __init__(self):
         self.about = {}

@@ -61,7 +61,7 @@ def upload(client, data, name):
     return response.json()[0]
 
 
-def join(client, *paths):
+def join(client, *paths, saturation=1.0):
     """Ask Gradio for the colorized files, as its page does."""
     files = [
         {'path': path, 'orig_name': 'x_y.png', 'meta': {'_type': 'gradio.FileData'}}
@@ -70,7 +70,7 @@ def join(client, *paths):
     config = client.get('/config').json()
     calls = config['dependencies']
     call = next(call for call in calls if 'click' in (event for _, event in call['targets']))
-    body = {'data': [files, 1.0, None], 'fn_index': call['id'], 'session_hash': 'abc'}
+    body = {'data': [files, saturation, None], 'fn_index': call['id'], 'session_hash': 'abc'}
     return client.post('/gradio_api/queue/join', json=body)
 
 
@@ -82,9 +82,9 @@ def events(client):
                 yield json.loads(line[5:])
 
 
-def run(client, *paths):
+def run(client, *paths, **options):
     """Colorize files as the page does; return what it then shows, as text."""
-    assert join(client, *paths).status_code == 200
+    assert join(client, *paths, **options).status_code == 200
     (last,) = (event for event in events(client) if event['msg'] == 'process_completed')
     return json.dumps(last['output'])
 
@@ -195,6 +195,19 @@ def test_other_routes_of_gradio_are_closed(client, path):
 def test_the_page_has_the_address_of_the_reverse_proxy(client):
     headers = {'x-forwarded-host': 'photos.example', 'x-forwarded-proto': 'https'}
     assert client.get('/config', headers=headers).json()['root'] == 'https://photos.example'
+
+
+def test_the_saturation_of_the_weights_is_within_the_slider(service, worker):
+    worker.about['saturation'] = '2.5'
+    app = create_app(service)
+    add_page(app, service)
+    with TestClient(app) as client:
+        components = client.get('/config').json()['components']
+        (slider,) = (part['props'] for part in components if part['type'] == 'slider')
+        assert (slider['value'], slider['maximum']) == (2.5, 2.5)
+        path = upload(client, png(), 'a.png')
+        assert 'Download the result' in run(client, path, saturation=slider['value'])
+    assert worker.tasks[0]['saturation'] == 2.5
 
 
 def test_many_files_may_have_the_size_of_several(client):

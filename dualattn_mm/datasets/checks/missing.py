@@ -9,6 +9,9 @@ from mmengine.config import Config
 
 from ..leaves import named_leaf_datasets
 
+# Their files are given by their full paths; those of datasets are below data_root.
+_FULL_PATHS = re.compile(r'_evaluator\.|\.db_sampler\.')
+
 
 def missing_data_hint(cfg: Config, message: str) -> str:
     """Return a hint for an error about a path in the config that does not exist.
@@ -35,11 +38,10 @@ def missing_data_hint(cfg: Config, message: str) -> str:
     if cfg.get('runner_type') == 'ClassFolderRunner' and outermost == cfg.get('data_root'):
         options = ['data_root']  # the runner copies it to all datasets
     else:
-        # The file of an evaluator is given by its full path.
         options = [
             option
             for option, path in paths
-            if path == outermost or ('_evaluator.' in option and path.startswith(outermost))
+            if path == outermost or (_FULL_PATHS.search(option) and path.startswith(outermost))
         ]
     return f'; set its location with --cfg-options {" ".join(f"{name}=..." for name in options)}'
 
@@ -58,9 +60,15 @@ def _paths(cfg: Config) -> Iterator[tuple[str, str]]:
             for name in ('ann_file', 'data_prefix'):
                 for inner, path in _named(f'{option}.{name}', dataset.get(name)):
                     yield inner, os.path.join(root, path)
+            for i, step in enumerate(dataset.get('pipeline') or []):
+                sampler = step.get('db_sampler') or {}
+                for name in ('data_root', 'info_path'):
+                    inner = f'{option}.pipeline.{i}.db_sampler.{name}'
+                    yield from _named(inner, sampler.get(name))
         evaluator = cfg.get(f'{loader}_evaluator')
         if isinstance(evaluator, Mapping):
-            yield from _named(f'{loader}_evaluator.ann_file', evaluator.get('ann_file'))
+            for name in ('data_root', 'ann_file'):
+                yield from _named(f'{loader}_evaluator.{name}', evaluator.get(name))
 
 
 def _datasets(loaders: Any, option: str) -> Iterator[tuple[str, Any]]:

@@ -37,7 +37,6 @@ LARGE_MAP = 2**23
 TOKENS_PER_THREAD = 1024
 # Bands of a map are larger, because one row at each end is projected twice.
 BAND_TOKENS_PER_THREAD = 8 * TOKENS_PER_THREAD
-ATTENTION_KINDS = ('sda', 'fca', 'da', 'ca')
 
 
 def conv_nhwc(conv: nn.Module, x: Tensor) -> Tensor:

@@ -5,8 +5,6 @@ from torch import Tensor
 
 from .compilation import register_attention
 
-FCA_SCALES = ('channel', 'group', 'tokens')
-
 
 def split_groups(qkv: Tensor, group_dim: int) -> tuple[Tensor, ...]:
     """Map q, k and v (B, H, W, 3C) to three tensors (B * C / M, H * W, M)."""

@@ -19,8 +19,8 @@ from ...utils.checks import (
     require_positive,
 )
 from ..hub import HubMixin
+from ..network_schema import ATTENTION_KINDS, FCA_SCALES
 from .attention import (
-    ATTENTION_KINDS,
     DualBlock,
     LayerNorm,
     conv_nhwc,
@@ -28,7 +28,6 @@ from .attention import (
     init_weights,
     recomputed,
 )
-from .channels import FCA_SCALES
 from .compilation import has_free_size
 from .pretrained import require_pretrained_fits
 from .windows import padding

@@ -5,7 +5,6 @@ import torch
 
 from dualattn_mm.models.backbones.attention import ChannelAttention
 from dualattn_mm.models.backbones.channels import (
-    FCA_SCALES,
     channel_attention_of_any_size,
     mix_channels,
 )
@@ -16,6 +15,7 @@ from dualattn_mm.models.backbones.windows import (
     dilated_reverse,
     key_mask,
 )
+from dualattn_mm.models.network_schema import FCA_SCALES
 
 G, HEAD_DIM = 3, 4
 pytestmark = pytest.mark.skipif(

@@ -200,17 +200,23 @@ def test_the_backbone_of_a_classifier(tmp_path):
     config.write_text(
         "custom_imports = dict(imports=['dualattn_mm'], allow_failed_imports=False)\n"
         f'model = dict(type="ImageClassifier", backbone={backbone!r})\n'
+        'test_dataloader = dict(dataset=dict(pipeline=[dict(type="CenterCrop", crop_size=96)]))\n'
     )
     trained = MODELS.build(backbone).eval()
     state = {f'backbone.{key}': value for key, value in trained.state_dict().items()}
     torch.save(dict(state_dict=dict(state, **{'head.fc.bias': torch.zeros(2)})), tmp_path / 'c.pth')
     encoder, size = memory_builder.load_encoder(tmp_path / 'c.pth', config)
-    assert size == 224
+    assert size == 96
     x = torch.randn(1, 3, 64, 96)
     (map_,) = encoder(x)
     assert map_.shape == (1, 16, 2, 3)
     trained.gap_before_final_norm = False
     assert torch.equal(map_, trained(x)[0])
+
+    bare = tmp_path / 'bare.py'
+    bare.write_text(config.read_text().rpartition('test_dataloader')[0])
+    with pytest.raises(UserError, match=r'bare\.py does not state the size .* pass --size'):
+        memory_builder.build_color_memory(tmp_path, tmp_path / 'm', tmp_path / 'c.pth', bare)
 
     with pytest.raises(UserError, match=r'the classifier .* needs its weights'):
         memory_builder.load_encoder(None, config)

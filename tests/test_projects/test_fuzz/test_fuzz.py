@@ -1,7 +1,9 @@
 """A few hundred cases of the fuzzer, and failures that it must find."""
 
+import contextlib
 import os
 import struct
+import sys
 import time
 from functools import partial
 
@@ -9,16 +11,17 @@ import pytest
 from PIL import Image
 from processes import PATIENCE
 
-from projects.fuzz import cases
+pytest.importorskip('av', reason="needs the extra 'video'")
+from projects.fuzz import cases, run
 from projects.fuzz.run import target
-from projects.fuzz.worker import Limits, run_cases
+from projects.fuzz.worker import Limits, Outcome, run_cases
 
 LIMITS = Limits(seconds=20, megabytes=1500)
 
 
 @pytest.mark.slow
 def test_damaged_and_hostile_files_are_right_or_refused():
-    outcomes = list(run_cases(partial(target, 1, None), range(350), LIMITS))
+    outcomes = list(run_cases(partial(target, 1, None, None), range(350), LIMITS))
     assert [(o.number, o.failure) for o in outcomes if o.failure] == []
     kinds = {outcome.result.partition(':')[0] for outcome in outcomes}
     assert kinds == set(cases.KINDS)
@@ -54,6 +57,34 @@ def test_crash_hang_and_memory_are_failures_and_the_next_case_runs():
     assert failures[3] == 'more than 3 seconds'
     if os.path.exists('/proc/self/clear_refs'):
         assert failures[4].endswith(' MB of memory')
+
+
+def test_the_file_of_a_failure_is_the_one_that_failed(tmp_path, monkeypatch):
+    """Another process would make other bytes of some cases."""
+    tried = []
+
+    def fail(kind, content):
+        tried.append(content)
+        raise KeyError
+
+    def run_two(target, numbers, limits):
+        for number in numbers:
+            case = 'picture', f'{number}'.encode()
+            monkeypatch.setattr(run, 'make_case', lambda *_, case=case: case)
+            with contextlib.suppress(KeyError):
+                target(number)
+            monkeypatch.setattr(run, 'make_case', lambda *_: ('picture', b'other'))
+            yield Outcome(number, 'picture: result', 'KeyError' if number == 1 else '', 0.0)
+
+    monkeypatch.setattr(run, 'run_case', fail)
+    monkeypatch.setattr(run, 'run_cases', run_two)
+    folder = tmp_path / 'new'
+    words = ['run.py', '--cases', '3', '--only', 'picture', '--keep', str(folder)]
+    monkeypatch.setattr(sys, 'argv', words)
+    assert run.main() == 1
+    assert tried == [b'0', b'1', b'2']
+    assert [path.name for path in folder.iterdir()] == ['1.picture']
+    assert (folder / '1.picture').read_bytes() == b'1'
 
 
 def test_same_seed_and_number_give_the_same_case():

@@ -1,4 +1,4 @@
-"""Check the network description in a weights file before any of it is used.
+"""Check the network description in a weights file or a `config.json` before any of it is used.
 
 The file can come from anyone. mmengine's registry would import any module named in a `type` or
 `_scope_`, and an argument could request more memory than there is.
@@ -8,9 +8,10 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..models.backbones.attention import ATTENTION_KINDS
-from ..models.backbones.channels import FCA_SCALES
 from ..utils.errors import UserError
+
+ATTENTION_KINDS = ('sda', 'fca', 'da', 'ca')
+FCA_SCALES = ('channel', 'group', 'tokens')
 
 Check = Callable[[str, Any], None]
 
@@ -100,6 +101,7 @@ def _require(ok: bool, name: str, value: Any, allowed: str) -> None:
 _STAGES = 5
 _FLAG = one_of(True, False)
 _CHANNELS = whole(1, 8192)
+_STAGE = whole(-_STAGES, _STAGES - 1)
 
 _ENCODER = record(
     {},
@@ -124,7 +126,7 @@ _ENCODER = record(
         mlp_ratio=real(0.01, 16),
         fca_scale=one_of(*FCA_SCALES),
         drop_path_rate=real(0, 0.99),
-        out_indices=several(whole(0, _STAGES - 1), _STAGES),
+        out_indices=either(_STAGE, several(_STAGE, _STAGES), of=int),
         frozen_stages=whole(-1, _STAGES),
         gap_before_final_norm=_FLAG,
         with_cp=_FLAG,
@@ -163,6 +165,10 @@ GENERATORS: dict[str, Check] = {
         ),
     )
 }
+
+
+# The same for the networks in `config.json`.
+SHARED: dict[str, Check] = {'DualAttention': _ENCODER, **GENERATORS}
 
 
 def check_generator_cfg(cfg: Any) -> None:
