@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..utils.errors import ColorizeError
-from ..utils.films import FILM_SUFFIXES, is_film
+from ..utils.films import FILM_SUFFIXES, OTHER_FILM_SUFFIXES, is_film
 from ..utils.image_io import (
     OUTPUT_FORMATS,
     PHOTO_SUFFIXES,
@@ -252,15 +252,21 @@ class Plan:
 
 
 def _format_of_file(output: Path) -> str | None:
-    """Return the image format of an output path with an image suffix; None for a folder."""
+    """Return the image format of an output path with an image suffix; None for others."""
     suffix = output.suffix.lower()
     kind = mimetypes.guess_type(output.name)[0] or ''
-    if os.path.isdir(output) or not (suffix in PHOTO_SUFFIXES or kind.startswith('image/')):
-        return None
     written = {name: format_ for format_ in OUTPUT_FORMATS for name in SUFFIXES[format_]}
+    if os.path.isdir(output) or suffix in FILM_SUFFIXES:
+        return None
+    if suffix in OTHER_FILM_SUFFIXES:
+        possible = FILM_SUFFIXES
+    elif suffix in PHOTO_SUFFIXES or kind.startswith('image/'):
+        possible = tuple(written)
+    else:
+        return None
     if suffix not in written:
         raise ColorizeError(
-            f'cannot write {output}: the file name must end in one of {", ".join(written)}'
+            f'cannot write {output}: the file name must end in one of {", ".join(possible)}'
         )
     return written[suffix]
 

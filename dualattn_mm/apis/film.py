@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from ..utils.atomic import atomic_file
-from ..utils.errors import ColorizeError, InColorError, shortened, writing
+from ..utils.errors import ColorizeError, InColorError, writing
 from ..utils.film_reader import FilmReader
 from ..utils.film_writer import FilmOptions, FilmWriter
 from ..utils.films import FILM_SUFFIXES, is_film
@@ -70,19 +70,11 @@ def colorize_film(
             raise InColorError
         with (
             writing(),
-            atomic_file(target, overwrite) as temporary,
+            atomic_file(target, overwrite, keep=True) as temporary,
             FilmWriter(temporary, target.suffix, film, options or FilmOptions()) as writer,
         ):
             count = _copy_colorized(pipe, film, writer, smoother, saturation, max_frames)
-        remarks = [film.remark] if film.remark else []
-        if writer.out_of_order:
-            what = 'time is' if writer.out_of_order == 1 else 'times are'
-            remarks.append(f'{writer.out_of_order} {what} out of order')
-        if writer.left_out:
-            what = f'{len(writer.left_out)} ({shortened(writer.left_out)})'
-            remarks.append(f'streams that {target.suffix} cannot hold: {what}')
-        if writer.lost:
-            remarks.append(f'not kept: {", ".join(writer.lost)}')
+        remarks = filter(None, (film.health.remark, *writer.remarks))
     return FilmResult(count, time.perf_counter() - start, '; '.join(remarks))
 
 
@@ -118,6 +110,6 @@ def _copy_colorized(
         for frame in frames:
             count += 1
             writer.write(frame)
-            writer.copy(film.take_packets())
-    writer.copy(film.take_packets())
+            writer.others.copy(film.take_packets())
+    writer.others.copy(film.take_packets())
     return count

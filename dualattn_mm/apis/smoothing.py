@@ -11,6 +11,7 @@ from ..utils.libraries import library
 
 DEFAULT_STRENGTH = 0.85
 _TOLERANCE = 5.0  # the lightness of the same object may differ by this much between frames
+_FLICKER = 10.0  # the most by which the lightness of all objects may change at once
 _CUT = 0.35  # a new scene starts if a smaller share of the image was visible before
 
 
@@ -19,8 +20,9 @@ class ColorSmoother:
 
     The mean is warped along the optical flow between the gray frames (OpenCV's DIS, Kroeger et al.,
     ECCV 2016). It is blended with the new prediction where the warped gray frame agrees with the
-    new one. Where it does not agree, something new came into view, and the prediction is used
-    unchanged. The mean is reset at cuts, where most of the image changes at once.
+    new one, apart from a change of the whole image (flicker). Where it does not agree, something
+    new came into view, and the prediction is used unchanged. The mean is reset at cuts, where most
+    of the image changes at once.
 
     Args:
         strength: the weight of the mean, in [0, 1); 0 changes nothing.
@@ -79,7 +81,10 @@ class ColorSmoother:
         y = np.arange(height, dtype=np.float32)[:, None] + flow[..., 1]
         cv2 = self._cv2
         old = cv2.remap(before, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        agreement = np.exp(-(((gray - old) / _TOLERANCE) ** 2))
+        difference = gray - old
+        # Old films flicker. The limit is for cuts to a brighter or darker scene.
+        difference -= np.median(difference).clip(-_FLICKER, _FLICKER)
+        agreement = np.exp(-((difference / _TOLERANCE) ** 2))
         agreement *= (x > -1) & (x < width) & (y > -1) & (y < height)
         seen = cv2.remap(mean, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return seen, agreement

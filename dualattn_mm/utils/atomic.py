@@ -17,7 +17,7 @@ _STALE = 3600  # seconds; a file that is being written changes more often
 
 
 @contextlib.contextmanager
-def atomic_file(path: Path, overwrite: bool = True) -> Iterator[Path]:
+def atomic_file(path: Path, overwrite: bool = True, keep: bool = False) -> Iterator[Path]:
     """Give a temporary file in the folder of `path`, which gets this name at the end.
 
     A remote file is written on this machine and then uploaded. Missing folders are created.
@@ -27,6 +27,8 @@ def atomic_file(path: Path, overwrite: bool = True) -> Iterator[Path]:
     Args:
         path: the file.
         overwrite: whether to replace an existing file.
+        keep: whether to keep the complete file on this machine if it cannot be uploaded. The error
+            then names it.
 
     Raises:
         FileExistsError: if `overwrite` is false and the file exists now, or at the end.
@@ -39,8 +41,15 @@ def atomic_file(path: Path, overwrite: bool = True) -> Iterator[Path]:
             copy = Path(folder, f'copy{path.suffix}')
             with atomic_file(copy) as temporary:
                 yield temporary
-            check_free(path, overwrite, 'was created by another program')
-            upload(copy, path)
+            try:
+                check_free(path, overwrite, 'was created by another program')
+                upload(copy, path)
+            except (ColorizeError, FileExistsError) as error:
+                if not keep:
+                    raise
+                kept = Path(tempfile.mkdtemp(prefix='colorized-'), path.name)
+                os.replace(copy, kept)
+                raise ColorizeError(f'{error}; it was kept as {kept}') from error
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_stale(path.parent, hour=int(time.monotonic() // _STALE))
@@ -98,8 +107,6 @@ def _remove_stale(folder: Path, hour: int) -> None:
 
 def check_writable(outdir: Path) -> None:
     """Create the output folder and check that files can be written there.
-
-    Of a remote folder, only check its place: the folder exists as soon as it has a file.
 
     Raises:
         ColorizeError: if the folder cannot be created or written to.

@@ -1,8 +1,6 @@
 """Read video files: decoded frames, and the packets of all other streams."""
 
 import contextlib
-import re
-from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,15 +9,14 @@ import numpy as np
 
 from .colorfulness import has_colors, sampled_frames
 from .errors import ColorizeError
+from .film_health import FilmHealth, seconds_of
+from .film_order import AviOrder
 from .films import reason_of, require_av
 from .pixels import check_size
 from .remote import check_regular
 
 # A film from a stranger can be a playlist, which names other files and addresses.
 _SAFE = {'format_whitelist': 'mov,matroska,avi', 'protocol_whitelist': 'file'}
-
-# The tag of a stream in MKV, which has no other place for the duration of one.
-_DURATION = re.compile(r'(\d+):(\d\d):(\d\d(?:\.\d+)?)')
 
 
 class FilmReader:
@@ -37,8 +34,7 @@ class FilmReader:
         others: the other streams.
         covers: the content of those that are cover pictures, by their index.
         first: the first frame.
-        damaged: number of frames that could not be decoded completely.
-        remark: the problems of the file; empty if there are none.
+        health: the problems of the file.
 
     Raises:
         ColorizeError: if the file or all of its frames cannot be read. The message does not name
@@ -47,20 +43,17 @@ class FilmReader:
 
     def __init__(self, path: Path, max_pixels: int):
         self._av = require_av()
-        self.damaged = 0
-        self._first_damaged: float | None = None
-        self._ends_at = self._last_end = 0.0  # of the video, and of all streams
-        self._stopped = ''
         self._packets: list[Any] = []
-        # AVI files do not store times. The frames in display order get the times of the packets in
-        # the order of the file.
-        self._times: deque[int] | None = None
+        self._order: AviOrder | None = None
         with self._reading(), contextlib.ExitStack() as stack:
             check_regular(path)
             if not path.stat().st_size:
                 raise ColorizeError('the file is empty')
             self._path = path
-            self._container = stack.enter_context(self._open())
+            try:
+                self._container = stack.enter_context(self._open())
+            except self._av.ArgumentError as error:  # of a format that `_SAFE` does not list
+                raise ColorizeError('its content is not MP4, MOV, MKV, AVI or WebM') from error
             videos = [s for s in self._container.streams.video if not is_cover(s)]
             if not videos or videos[0].codec_context is None:
                 raise ColorizeError('it has no video stream that can be decoded')
@@ -70,8 +63,11 @@ class FilmReader:
             unread = self._av.stream.Discard.all
             others = (s for s in self._container.streams if s.index != self.stream.index)
             self.others = [s for s in others if s.discard != unread]
+            self.health = FilmHealth(self.stream, self._file_seconds())
             if self._container.format.name == 'avi':
-                self._times = deque()
+                self._order = AviOrder()
+                # Each frame then knows the place of its packet.
+                self.stream.codec_context.flags |= self._av.codec.context.Flags.copy_opaque
             self._frames = self._decode()
             self.first: Any = next(self._frames, None)
             if self.first is None:
@@ -123,25 +119,6 @@ class FilmReader:
         """Return how many counterclockwise quarter turns make a stored frame upright."""
         return round(self.first.rotation / 90) % 4
 
-    @property
-    def remark(self) -> str:
-        remarks = []
-        if self.damaged:
-            place = (
-                '' if self._first_damaged is None else f', the first at {self._first_damaged:.2f} s'
-            )
-            what = 'frame is' if self.damaged == 1 else 'frames are'
-            remarks.append(f'{self.damaged} {what} damaged{place}')
-        if self._stopped:
-            remarks.append(f'it cannot be read after {self._ends_at:.2f} s ({self._stopped})')
-        else:
-            # The duration of the file is that of the longest stream.
-            own, whole = self._own_seconds(), self._file_seconds()
-            ends_at, seconds = (self._last_end, whole) if own is None else (self._ends_at, own)
-            if seconds and ends_at < seconds - 1:
-                remarks.append(f'it ends at {ends_at:.2f} s of {seconds:.2f} s')
-        return '; '.join(remarks)
-
     def in_color(self) -> bool:
         """Return whether one of nine frames, spread over the film, is in color."""
         return any(has_colors(frame.to_image()) for frame in self._samples())
@@ -156,6 +133,12 @@ class FilmReader:
         packets, self._packets = self._packets, []
         return packets
 
+    def first_packet(self, stream: Any) -> Any:
+        """Return the first packet of a stream that is not empty; None if there is none."""
+        with self._open() as container:
+            packets = container.demux(container.streams[stream.index])
+            return next((packet for packet in packets if packet.size), None)
+
     def _open(self) -> Any:
         return self._av.open(
             f'file:{self._path}', container_options=_SAFE, metadata_errors='replace'
@@ -163,14 +146,26 @@ class FilmReader:
 
     def _samples(self) -> Iterator[Any]:
         start, base = self.stream.start_time or 0, self.stream.time_base
-        length = int((self._seconds() or 0) / base) if base else 0
         with self._open() as container:
             stream = container.streams[self.stream.index]
+            seconds = self._seconds()
+            if seconds is None:
+                length = self._last_time(container.demux(stream)) - start
+            else:
+                length = int(seconds / base) if base else 0
             for place in sampled_frames(length):
                 with contextlib.suppress(self._av.FFmpegError):  # a part that cannot be read
                     container.seek(start + place, stream=stream)
                     if frame := self._first_from(start + place, container.demux(stream)):
                         yield frame
+
+    def _last_time(self, packets: Iterator[Any]) -> int:
+        """Return the largest time of some packets, none of which is decoded."""
+        last = 0
+        with contextlib.suppress(self._av.FFmpegError):  # the file is damaged from there on
+            for packet in packets:
+                last = max(last, packet.pts or packet.dts or 0)
+        return last
 
     def _first_from(self, pts: int, packets: Iterator[Any]) -> Any:
         for packet in packets:
@@ -181,25 +176,11 @@ class FilmReader:
         return None
 
     def _seconds(self) -> float | None:
-        own = self._own_seconds()
+        own = seconds_of(self.stream)
         return self._file_seconds() if own is None else own
-
-    def _own_seconds(self) -> float | None:
-        """Return the duration of the video stream; None if the file does not state it."""
-        stated = _DURATION.fullmatch(self.stream.metadata.get('DURATION', ''))
-        if stated:
-            hours, minutes, seconds = map(float, stated.groups())
-            return 3600 * hours + 60 * minutes + seconds - self._start  # it is the time of the end
-        if self.stream.duration is not None and self.stream.time_base is not None:
-            return float(self.stream.duration * self.stream.time_base)
-        return None
 
     def _file_seconds(self) -> float | None:
         return None if self._container.duration is None else self._container.duration / 1e6
-
-    @property
-    def _start(self) -> float:
-        return float((self.stream.start_time or 0) * (self.stream.time_base or 0))
 
     def _decode(self) -> Iterator[Any]:
         for packet in self._demux():
@@ -207,20 +188,19 @@ class FilmReader:
                 if packet.size:
                     self._packets.append(packet)
                 continue
-            if self._times is not None and packet.size:
-                self._times.append(packet.dts)
+            self.health.note_packet(packet)
+            if self._order and packet.size:
+                packet.opaque = packet.dts
+                self._order.add(packet.dts)
             try:
                 frames = packet.decode()
             except self._av.FFmpegError:
-                self._note_damage(packet.pts)
-                if self._times:
-                    self._times.popleft()
+                self.health.note_refused(packet.dts if self._order else packet.pts)
                 continue
             for frame in frames:
-                if self._times:
-                    frame.pts = self._times.popleft()
-                if frame.is_corrupt:
-                    self._note_damage(frame.pts)
+                if self._order:
+                    frame.pts = self._order.time_of(frame)
+                self.health.note_frame(frame)
                 yield frame
 
     def _demux(self) -> Iterator[Any]:
@@ -229,34 +209,12 @@ class FilmReader:
             try:
                 packet = next(packets, None)
             except self._av.FFmpegError as error:
-                self._stopped = reason_of(error)
+                self.health.stopped = reason_of(error)
                 packet = None
             if packet is None:
                 return
-            self._note_end(packet)
+            self.health.note_end(packet)
             yield packet
-
-    def _note_end(self, packet: Any) -> None:
-        start = packet.dts if packet.pts is None else packet.pts
-        if start is None or packet.time_base is None:
-            return
-        end = float((start + (packet.duration or 0)) * packet.time_base) - self._start
-        if packet.stream.index == self.stream.index:
-            if not packet.duration and self.stream.average_rate:
-                end += float(1 / self.stream.average_rate)
-            self._ends_at = max(self._ends_at, end)
-        self._last_end = max(self._last_end, end)
-
-    def _note_damage(self, pts: int | None) -> None:
-        if not self.damaged:
-            self._first_damaged = self._time(pts)
-        self.damaged += 1
-
-    def _time(self, pts: int | None) -> float | None:
-        base = self.stream.time_base
-        if pts is None or base is None:
-            return None
-        return float((pts - (self.stream.start_time or 0)) * base)
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:

@@ -1,15 +1,17 @@
 """Write video files with new frames and all other streams of another video."""
 
 import contextlib
-import io
 import os
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from .errors import ColorizeError
-from .film_reader import FilmReader, is_cover
+from .errors import ColorizeError, shortened
+from .film_copies import StreamCopier
+from .film_losses import lost_parts
+from .film_reader import FilmReader
+from .film_tags import copy_description, lasting_tags, needs_other_tags
 from .films import CONTAINERS, reason_of, require_av
 from .yuv import FULL_RANGE, LIMITED_RANGE, encoding_of, plane
 
@@ -36,16 +38,8 @@ _ENCODERS = {
 _RICH = 1
 _BETTER = 6  # about twice the bits
 _FINE_RATE = Fraction(120)  # moves frames by 1/240 s at most
+_SYNC = 0.04  # seconds that sound may move unnoticed
 _KEY = 1  # the type of a frame that needs no other one
-# Tags that describe the original file and are wrong for the new one.
-_STALE_TAGS = ('encoder', 'major_brand', 'minor_version', 'compatible_brands', 'duration')
-_STALE_STATISTICS = ('bps', 'number_of_', '_statistics')
-# The tags that MP4 and MOV files can store without `use_metadata_tags`.
-_MP4_TAGS = {
-    *('title', 'artist', 'album_artist', 'composer', 'album', 'date', 'comment', 'genre'),
-    *('copyright', 'grouping', 'lyrics', 'description', 'synopsis', 'show', 'episode_id'),
-    *('network', 'keywords', 'creation_time', 'make', 'model'),
-}
 
 
 @dataclass(frozen=True)
@@ -65,8 +59,7 @@ class FilmOptions:
 class FilmWriter:
     """A context manager that writes a copy of a video with new frames.
 
-    The other streams are copied packet by packet. The file is complete when the context ends
-    without an error.
+    The file is complete when the context ends without an error.
 
     Args:
         path: the file to write.
@@ -76,25 +69,22 @@ class FilmWriter:
 
     Attributes:
         encoding: the color encoding of the frames.
-        left_out: kind and codec, or file name, of each stream that the container cannot hold.
-        lost: what of the video itself is not kept.
-        out_of_order: how many frames and packets were moved behind the previous one of their
-            stream, because their time is not later.
+        others: copies the other streams.
+        remarks: what of the film was changed or could not be kept; complete after the context.
 
     Raises:
         ColorizeError: if the encoder does not accept the options.
     """
 
     def __init__(self, path: Path, suffix: str, film: FilmReader, options: FilmOptions):
-        self._av = require_av()
+        self._av, self._suffix = require_av(), suffix
         container, default = CONTAINERS[suffix.lower()]
-        flags = {'movflags': 'use_metadata_tags'} if _has_other_tags(film, container) else {}
+        flags = {'movflags': 'use_metadata_tags'} if needs_other_tags(film, container) else {}
         with contextlib.ExitStack() as stack:
             self._output = stack.enter_context(
                 self._av.open(f'file:{path}', 'w', format=container, container_options=flags)
             )
-            tags = {k: v for k, v in film.metadata.items() if k.lower() not in _STALE_TAGS}
-            self._output.metadata.update(tags)
+            self._output.metadata.update(lasting_tags(film.metadata))
             self._output.set_chapters(film.chapters)
             codec = film.stream.codec_context.codec.canonical_name
             encoder = _ENCODERS[codec if self._can_keep(codec, film, container) else default]
@@ -102,25 +92,23 @@ class FilmWriter:
                 os.environ.setdefault('SVT_LOG', '1')  # otherwise it prints its settings
             self._stream = self._add_video(encoder, film, options, container)
             self._format = self._stream.pix_fmt
-            self.left_out: list[str] = []
-            self.lost = _lost(film, container)
-            self.out_of_order = 0
+            format_ = self._av.VideoFormat(self._format)
+            self._lost = lost_parts(film, container, encoder.name, format_)
+            self._ignored = encoder.crf is None and options != FilmOptions()
+            self._out_of_order = 0
             self._time: Fraction | None = None  # of the last frame, in the original
             self._held: Any = None  # the last frame, until its duration is known
             self._longer = False  # whether it is shown for longer than the one before
             self._durations: dict[int, int] = {}  # of frames in the encoder, by their time
-            self._order: dict[int, tuple[Fraction, int]] = {}  # the same of the other streams
-            strict = not self._output.format.flags & self._av.format.Flags.ts_nonstrict.value
-            self._step = int(strict)  # the least difference of two times that the container allows
-            self._converted: set[int] = set()
-            self._copies = {s.index: self._copy_of(s, film, container) for s in film.others}
+            self.others = StreamCopier(self._output, container, film)
             try:
-                self._output.start_encoding()
+                self._stream.codec_context.open()
             except self._av.FFmpegError as error:
                 raise ColorizeError(
                     f'the encoder {encoder.name} cannot be started ({reason_of(error)}): '
                     'see --crf and --preset'
                 ) from error
+            self._output.start_encoding()
             self._stack = stack.pop_all()
 
     def __enter__(self) -> 'FilmWriter':
@@ -138,6 +126,25 @@ class FilmWriter:
                 self._encode(None)
         finally:
             self._stack.close()
+
+    @property
+    def remarks(self) -> list[str]:
+        remarks = []
+        if moved := self._out_of_order + self.others.out_of_order:
+            remarks.append(f'{moved} {"time is" if moved == 1 else "times are"} out of order')
+        if left_out := self.others.left_out:
+            what = f'{len(left_out)} ({shortened(left_out)})'
+            remarks.append(f'streams that {self._suffix} cannot hold: {what}')
+        if uncolored := self.others.uncolored:
+            what = 'stream was' if uncolored == 1 else 'streams were'
+            remarks.append(f'{uncolored} more video {what} copied without colors')
+        if (shift := self.others.shifts.most) > _SYNC:
+            remarks.append(f'sound moves by up to {float(shift):.2f} s, because AVI stores no gaps')
+        if self._ignored:
+            remarks.append('FFV1 is lossless, so --crf and --preset have no effect')
+        if self._lost:
+            remarks.append(f'not kept: {", ".join(self._lost)}')
+        return remarks
 
     def canvas(self, frame: Any) -> Any:
         """Return a frame in the stored format with the luma of this one, ready for new chroma.
@@ -174,21 +181,6 @@ class FilmWriter:
             self._longer = frame.duration > held.duration
             self._encode(held)
 
-    def copy(self, packets: list[Any]) -> None:
-        """Copy packets of the other streams."""
-        for packet in packets:
-            stream = self._copies.get(packet.stream.index)
-            if stream is None:
-                continue
-            if packet.dts is None and is_cover(packet.stream):
-                packet.pts = packet.dts = 0
-            if packet.dts is not None and packet.stream.index in self._converted:
-                packet = self._as_text(packet, stream)
-            if packet.dts is not None:
-                self._put_in_order(packet, stream)
-                packet.stream = stream
-                self._output.mux(packet)
-
     def _encode(self, frame: Any) -> None:
         """Encode a frame, or all that remain. Not every encoder keeps their durations."""
         if frame is not None:
@@ -203,44 +195,10 @@ class FilmWriter:
         time = last if frame.pts is None else frame.pts * frame.time_base
         pts = 0 if time is None else round(time / base)
         if held is not None:
-            self.out_of_order += time is not None and last is not None and time <= last
+            self._out_of_order += time is not None and last is not None and time <= last
             pts = max(pts, held.pts + 1)
         frame.duration = round(frame.duration * frame.time_base / base)
         frame.pts, frame.time_base, self._time = pts, base, time
-
-    def _put_in_order(self, packet: Any, stream: Any) -> None:
-        """Move a packet behind the previous one, because FFmpeg refuses it otherwise.
-
-        Subtitles and data may have any order.
-        """
-        if stream.type in ('subtitle', 'data'):
-            return
-        time = packet.dts * packet.time_base
-        packet.rescale_ts(self._av.AVRational(*stream.time_base.as_integer_ratio()))
-        if stream.index in self._order:
-            last, dts = self._order[stream.index]
-            # Times that were rounded can be equal in an intact file.
-            self.out_of_order += time < last
-            packet.dts = max(packet.dts, dts + self._step)
-        if packet.pts is not None:
-            packet.pts = max(packet.pts, packet.dts)
-        self._order[stream.index] = time, packet.dts
-
-    def _as_text(self, packet: Any, stream: Any) -> Any:
-        """Return a packet of subtitles in the format of a stream; an empty one without text."""
-        try:
-            text = packet.stream.codec_context.decode2(packet)
-        except self._av.FFmpegError:  # the text is not in UTF-8
-            text = None
-            damaged = f'a part of {packet.stream.type} {packet.stream.name}'
-            if damaged not in self.left_out:
-                self.left_out.append(damaged)
-        if not text:
-            return self._av.Packet()
-        new = stream.codec_context.encode_subtitle(text)
-        new.time_base, new.duration = packet.time_base, packet.duration
-        new.pts, new.dts = packet.pts, packet.dts
-        return new
 
     def _can_keep(self, codec: str, film: FilmReader, container: str) -> bool:
         if codec not in _ENCODERS or codec not in self._output.supported_codecs:
@@ -291,70 +249,20 @@ class FilmWriter:
             context.flags |= flags.interlaced_dct | flags.interlaced_me
         if film.display_matrix is not None:
             stream.set_display_matrix(film.display_matrix)
-        _copy_description(source, stream)
+        copy_description(source, stream)
         return stream
 
-    def _copy_of(self, source: Any, film: FilmReader, container: str) -> Any:
-        cover = film.covers.get(source.index)
-        if container == 'matroska' and cover is not None:
-            kind = 'png' if source.name == 'png' else 'jpeg'
-            name = source.metadata.get('filename', f'cover.{kind}')
-            self._output.add_attachment(name, f'image/{kind}', cover)
-            return None
-        timecode = source.type == 'data' and 'timecode' in source.metadata
-        if timecode and 'timecode' in film.stream.metadata and container != 'avi':
-            return None  # the tag of the video stream is copied, which stores it again
-        try:
-            if source.codec_context is None:
-                self._try_without_codec(source, container)
-            stream = self._output.add_stream_from_template(source, opaque=True)
-        except (ValueError, self._av.FFmpegError):
-            name = getattr(source, 'name', None)  # FFmpeg does not know all codecs
-            if container in _TEXT_OF and _is_text(source):
-                return self._conversion_of(source, _TEXT_OF[container])
-            self.left_out.append(f'{source.type} {name}' if name else source.type)
-            return None
-        _copy_description(source, stream)
-        return stream
 
-    def _conversion_of(self, source: Any, codec: str) -> Any:
-        source.codec_context.open(strict=False)  # which makes the header
-        stream = self._output.add_stream(codec)
-        stream.codec_context.subtitle_header = source.codec_context.subtitle_header
-        stream.time_base = stream.codec_context.time_base = source.time_base
-        self._converted.add(source.index)
-        _copy_description(source, stream)
-        return stream
-
-    def _try_without_codec(self, source: Any, container: str) -> None:
-        """Raise an error unless the container can hold a data stream or an attachment.
-
-        Only starting a file tells, except where FFmpeg drops the stream or writes a damaged file.
-        """
-        if (source.type == 'attachment') != (container == 'matroska') or container in _NO_DATA:
-            raise ValueError
-        with self._av.open(io.BytesIO(), 'w', format=container) as trial:
-            trial.add_stream_from_template(source)
-            trial.start_encoding()
-
-
-# Codecs of subtitles that are text with little more, and that of each container.
-_TEXTS = ('subrip', 'mov_text', 'webvtt')
-_TEXT_OF = {'mp4': 'mov_text', 'mov': 'mov_text', 'matroska': 'subrip'}
-_NO_DATA = ('avi', 'webm')  # neither data nor attachments
-_UPRIGHT = [1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30]  # the display matrix of no rotation
-# What encoders get as side data, which PyAV does not give them.
-_HDR = {
-    'MASTERING_DISPLAY_METADATA': 'mastering display',
-    'CONTENT_LIGHT_LEVEL': 'content light level',
-}
 # Formats with the same first plane.
 _SAME_LUMA = {
     'yuv420p': ('gray', 'yuvj420p', 'nv12', 'nv21'),
     'yuv422p': ('yuvj422p', 'nv16'),
     'yuv444p': ('gray', 'yuvj444p'),
-    'yuv420p10le': ('gray10le',),
-    'yuv444p10le': ('gray10le',),
+    **{
+        f'yuv{layout}p{bits}le': (f'gray{bits}le',)
+        for layout in ('420', '444')
+        for bits in (10, 12, 16)
+    },
 }
 
 
@@ -366,27 +274,13 @@ def _even_rate(source: Any) -> Fraction:
     return max(rate, _FINE_RATE) if variable else rate
 
 
-def _lost(film: FilmReader, container: str) -> list[str]:
-    """Name what of a video the new one does not have."""
-    lost = []
-    if container == 'avi' and film.display_matrix not in (None, _UPRIGHT):
-        lost.append('rotation')
-    if any(part.is_alpha for part in film.first.format.components):
-        lost.append('transparency')
-    return lost + [name for kind, name in _HDR.items() if film.first.side_data.get(kind)]
-
-
-def _is_text(stream: Any) -> bool:
-    """Return whether a stream has subtitles of `_TEXTS`."""
-    context = stream.codec_context if stream.type == 'subtitle' else None
-    return context is not None and context.codec.canonical_name in _TEXTS
-
-
 def _choose_format(frame: Any, formats: list[str], encoder: str) -> str:
     """Return the pixel format to store: that of the frame, or the nearest planar YUV format."""
     own = frame.format
     odd = (frame.width | frame.height) & 1 and encoder in ('libx264', 'libx265')
-    if own.name in formats and own.name.startswith('yuv') and not odd:
+    # The other encoders would store transparency so that few programs show it.
+    kinds = 'yuv' if encoder == 'ffv1' else ('yuv4', 'yuvj4')
+    if own.name in formats and own.name.startswith(kinds) and not odd:
         return own.name
     if odd or (own.is_rgb and not own.has_palette):
         layout = '444'
@@ -396,25 +290,9 @@ def _choose_format(frame: Any, formats: list[str], encoder: str) -> str:
         layout = {(2, 2): '420', (2, 1): '422', (1, 1): '444'}.get(
             (own.width // own.chroma_width(), own.height // own.chroma_height()), '420'
         )
-    deep = '10le' if max(part.bits for part in own.components) > 8 else ''
-    wanted = (f'yuv{layout}p{deep}', f'yuv420p{deep}', f'yuv{layout}p', 'yuv420p')
+    depth = max(part.bits for part in own.components)
+    # The same depth, the next higher one, or the next lower one.
+    depths = sorted((10, 12, 16), key=lambda bits: (bits < depth, abs(bits - depth)))
+    suffixes = [*(f'{bits}le' for bits in depths if depth > 8), '']
+    wanted = (f'yuv{shape}p{deep}' for deep in suffixes for shape in (layout, '420'))
     return next(name for name in wanted if name in formats)
-
-
-def _copy_description(source: Any, stream: Any) -> None:
-    """Copy the metadata and the disposition of a stream."""
-    tags = source.metadata
-    if source.type == 'video':
-        tags = {
-            name: text
-            for name, text in tags.items()
-            if name.lower() not in _STALE_TAGS and not name.lower().startswith(_STALE_STATISTICS)
-        }
-    stream.metadata.update(tags)
-    stream.disposition = source.disposition
-
-
-def _has_other_tags(film: FilmReader, container: str) -> bool:
-    """Return whether MP4 or MOV would lose a tag."""
-    tags = {name.lower().partition('-')[0] for name in film.metadata}
-    return container in ('mp4', 'mov') and bool(tags - _MP4_TAGS - {*_STALE_TAGS})

@@ -16,6 +16,11 @@ CONTAINERS = {
     '.webm': ('webm', 'vp9'),
 }
 FILM_SUFFIXES = tuple(CONTAINERS)
+# Of other films, which are neither read nor written. Python's `mimetypes` does not know all.
+OTHER_FILM_SUFFIXES = (
+    *('.3gp', '.asf', '.flv', '.m2ts', '.mpeg', '.mpg', '.mts', '.mxf', '.ogv', '.ts', '.vob'),
+    '.wmv',
+)
 
 
 def is_film(path: Path) -> bool:

@@ -16,7 +16,8 @@ from typing import Any, BinaryIO
 from .errors import ColorizeError, first_line
 from .libraries import library
 
-_URL = re.compile(r'[a-z][a-z0-9+.-]+:[/\\]')  # a single letter is a drive of Windows
+# A single letter is a drive of Windows. The last folder of a URL is the root of its service.
+_URL = re.compile(r'[a-z][a-z0-9+.-]+:([/\\]|$)', re.IGNORECASE)
 # In an object store, a file appears when it is complete. Elsewhere it is renamed in the end.
 _OBJECT_STORES = {'abfs', 'abfss', 'az', 'gcs', 'gs', 'hf', 'memory', 'oci', 'oss', 's3', 's3a'}
 
@@ -46,7 +47,7 @@ def as_local(path: str | Path) -> Path:
 
 def url_of(path: str | Path) -> str:
     """Return the URL of a remote file; the path of a local one is unchanged."""
-    return Path(path).as_posix().replace(':/', '://', 1) if is_remote(path) else str(path)
+    return re.sub(':/?', '://', Path(path).as_posix(), count=1) if is_remote(path) else str(path)
 
 
 @contextlib.contextmanager
@@ -57,6 +58,11 @@ def _driver(path: Path, problem: str) -> Iterator[tuple[Any, str]]:
         ColorizeError: in place of all errors. The message states the problem and the reason.
     """
     url = url_of(path)
+    if '::' in url:
+        raise ColorizeError(
+            f'{problem}: a URL with "::", such as that of a file in an archive, is not supported: '
+            'unpack the archive, or rename the file'
+        )
     core = library('fsspec.core', url, 'fsspec')
     try:
         yield core.url_to_fs(url)
@@ -79,15 +85,26 @@ def kind_of(path: Path) -> str | None:
 
 
 def check_place(folder: Path) -> None:
-    """Check that files can appear in a remote folder, which does not need to exist.
+    """Check that files can be written to a remote folder, which does not need to exist.
 
     Raises:
-        ColorizeError: if the place cannot be reached, or the bucket does not exist.
+        ColorizeError: if the place cannot be reached or written to, or the bucket does not exist.
     """
     bucket = Path(*folder.parts[:2])
     known = kind_of(folder) or folder.parts[0] not in _WITH_BUCKETS
     if not (known or kind_of(bucket)):
         raise ColorizeError(f'the bucket {url_of(bucket)} does not exist')
+    with _driver(folder, f'cannot write to the folder {url_of(folder)}') as (files, name):
+        if not _is_object_store(folder):
+            files.makedirs(name, exist_ok=True)
+        probe = f'{name.rstrip("/")}/.colorize-{uuid.uuid4().hex}.tmp'
+        files.pipe_file(probe, b'')
+        with contextlib.suppress(Exception):  # some may write, but not remove
+            files.rm_file(probe)
+
+
+def _is_object_store(path: Path) -> bool:
+    return url_of(path).partition(':')[0] in _OBJECT_STORES
 
 
 def exists(path: Path) -> bool:
@@ -161,7 +178,7 @@ def upload(local: Path, path: Path) -> None:
         ColorizeError: if it cannot be written. The message does not name the file.
     """
     with _driver(path, 'the result cannot be written') as (files, name):
-        if url_of(path).partition(':')[0] in _OBJECT_STORES:
+        if _is_object_store(path):
             files.put_file(str(local), name)
             return
         folder, slash, _ = name.rpartition('/')

@@ -132,23 +132,27 @@ def add_sound(output, codec):
     return stream
 
 
-def write_sound(stream, output, seconds=0.5):
+def write_sound(stream, output, seconds=0.5, later=0):
+    """Write noise, whose second half comes later by this many seconds."""
     noise = np.random.default_rng(0).normal(0, 0.1, (2, int(48000 * seconds))).astype(np.float32)
     resampler = av.AudioResampler(stream.format, stream.layout, 48000)
     frame = av.AudioFrame.from_ndarray(noise, 'fltp', 'stereo')
     frame.sample_rate, frame.pts = 48000, 0
-    for part in resampler.resample(frame):
-        output.mux(stream.encode(part))
-    output.mux(stream.encode(None))
+    for part in (*resampler.resample(frame), None):
+        for packet in stream.encode(part):
+            if packet.pts * packet.time_base > seconds / 2:
+                packet.pts += round(later / packet.time_base)
+                packet.dts = packet.pts
+            output.mux(packet)
 
 
-def sounding(path, times, seconds=0.5):
+def sounding(path, times=None, seconds=0.5, codec='ffv1', sound='flac', later=0):
     """Make a clip with sound."""
     kept = {}
     return make_clip(
         path,
-        'ffv1',
+        codec,
         times=times,
-        change=lambda output, _: kept.update(sound=add_sound(output, 'flac')),
-        after=lambda output: write_sound(kept['sound'], output, seconds),
+        change=lambda output, _: kept.update(sound=add_sound(output, sound)),
+        after=lambda output: write_sound(kept['sound'], output, seconds, later),
     )

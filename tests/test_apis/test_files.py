@@ -355,3 +355,12 @@ def test_files_in_the_order_of_their_numbers(here):
     make('in/2.png', 'in/10.png', 'in/01.png', 'in/a/3.png', 'in/1.png')
     names = [job.source.as_posix() for job in Planned('in', by_number=True).jobs]
     assert names == ['in/01.png', 'in/1.png', 'in/2.png', 'in/10.png', 'in/a/3.png']
+
+
+@pytest.mark.parametrize('out', ['new.mpg', 'new.TS', 'new.wmv'])
+def test_output_with_the_suffix_of_another_film_is_no_folder(here, out):
+    make('a.jpg')
+    with pytest.raises(ColorizeError, match=rf'^cannot write {out}: .* one of \.mp4, .*\.webm$'):
+        Planned('a.jpg', out=out)
+    os.mkdir(out)
+    assert outputs('a.jpg', out=out) == {'a.jpg': f'{out}/a.jpg'}

@@ -4,7 +4,17 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from film_clips import COUNT, add_sound, av, make_clip, packets, read, sounding, write_sound
+from film_clips import (
+    COUNT,
+    add_sound,
+    av,
+    make_clip,
+    packets,
+    read,
+    sounding,
+    subtitled,
+    write_sound,
+)
 
 from dualattn_mm.apis import ColorizationPipeline
 from dualattn_mm.apis.film import colorize_film
@@ -94,6 +104,84 @@ def test_damaged_frames_are_counted_and_bridged(tmp_path, pipe):
     assert times[:5] + times[-6:] == [0, 0.04, 0.08, 0.12, 0.16, 0.24, 0.28, 0.32, 0.36, 0.4, 0.44]
 
 
+def in_groups_of(count, b_frames=0):
+    """Return a change of a clip that makes every frame of this number a key frame."""
+
+    def change(_, stream):
+        stream.codec_context.gop_size = count
+        stream.codec_context.max_b_frames = b_frames
+
+    return change
+
+
+def overwrite(path, index, content=b''):
+    """Replace a packet of a video by this content and zeros."""
+    packet = packets(path, 'video')[index][0]
+    path.write_bytes(path.read_bytes().replace(packet, content.ljust(len(packet), b'\0')))
+
+
+def slots(path):
+    return [round(25 * frame.time) for frame in read(path)]
+
+
+@pytest.mark.parametrize('name', ['a.avi', 'a.mp4'])
+def test_frames_after_one_that_repeats_the_last_keep_their_times(tmp_path, pipe, name):
+    source = make_clip(tmp_path / name, 'mpeg4', change=in_groups_of(COUNT))
+    not_coded = b'\0\0\1\xb6\x52\xcf'  # how Xvid stores a frame like the one before
+    for index in (3, 4):
+        overwrite(source, index, not_coded)
+    result = colorize_film(pipe, source, tmp_path / 'b.mkv')
+    assert result.remark == '2 frames were not decoded'
+    assert slots(tmp_path / 'b.mkv') == [0, 1, 2, *range(5, COUNT)]
+
+
+@pytest.mark.parametrize('codec', ['mpeg4', 'libx264'])
+def test_damaged_frames_of_avi_move_no_others(tmp_path, pipe, codec):
+    source = make_clip(tmp_path / 'a.avi', codec, change=in_groups_of(COUNT, b_frames=2))
+    colorize_film(pipe, source, tmp_path / 'b.mkv')
+    assert slots(tmp_path / 'b.mkv') == [*range(COUNT)]
+    overwrite(source, 4)
+    result = colorize_film(pipe, source, tmp_path / 'c.mkv')
+    assert '1 frame is damaged' in result.remark
+    assert slots(tmp_path / 'c.mkv')[-3:] == [*range(COUNT)][-3:]
+
+
+def test_frames_that_need_a_damaged_one_are_counted(tmp_path, pipe):
+    source = make_clip(tmp_path / 'a.mkv', change=in_groups_of(4), crf='10')
+    overwrite(source, 4)
+    result = colorize_film(pipe, source, tmp_path / 'b.mkv')
+    missing = COUNT - result.frames - 1
+    assert missing > 0
+    assert result.remark == (
+        f'1 frame is damaged, the first at 0.16 s; {missing} frames were not decoded'
+    )
+
+
+def test_frames_before_the_start_of_a_trimmed_film_are_not_missed(tmp_path, pipe):
+    whole, source = make_clip(tmp_path / 'a.mp4', change=in_groups_of(COUNT)), tmp_path / 'b.mp4'
+    with av.open(str(whole)) as film, av.open(str(source), 'w') as output:
+        stream = output.add_stream_from_template(film.streams.video[0])
+        for packet in film.demux():
+            if packet.size:
+                packet.pts -= round(0.2 / packet.time_base)
+                packet.dts -= round(0.2 / packet.time_base)
+                packet.stream = stream
+                output.mux(packet)
+    assert len(read(source)) == COUNT - 5
+    result = colorize_film(pipe, source, tmp_path / 'c.mp4')
+    assert (result.frames, result.remark) == (COUNT - 5, '')
+
+
+def test_frames_that_are_never_shown_are_not_missed(tmp_path, pipe):
+    source = make_clip(tmp_path / 'a.webm', 'libvpx', crf='30')
+    packet = packets(source, 'video')[5][0]
+    assert packet[0] & 0x10  # it is shown
+    hidden = bytes([packet[0] & ~0x10]) + packet[1:]
+    source.write_bytes(source.read_bytes().replace(packet, hidden))
+    result = colorize_film(pipe, source, tmp_path / 'b.webm')
+    assert (result.frames, result.remark) == (COUNT - 1, '')
+
+
 @pytest.mark.parametrize('name', ['b.mkv', 'b.mp4'])
 def test_sound_with_a_time_out_of_order_is_kept(tmp_path, pipe, name):
     kept = {}
@@ -159,3 +247,87 @@ def test_slow_film_is_not_reported_as_truncated(tmp_path, pipe, name):
 def test_sound_that_is_longer_than_the_film_is_no_truncation(tmp_path, pipe):
     source = sounding(tmp_path / 'a.mkv', times=list(range(COUNT)), seconds=2)
     assert not colorize_film(pipe, source, tmp_path / 'b.mkv').remark
+
+
+@pytest.mark.parametrize('name', ['a.avi', 'a.mkv'])
+@pytest.mark.parametrize('codec', ['ac3', 'aac', 'libmp3lame'])
+def test_sound_is_in_sync_in_avi(tmp_path, pipe, name, codec):
+    source = sounding(tmp_path / name, seconds=4, codec='mpeg4', sound=codec)
+    lost = 'not kept: languages' if name == 'a.mkv' else ''
+    assert colorize_film(pipe, source, tmp_path / 'b.avi').remark == lost
+    before, after = packets(source, 'audio'), packets(tmp_path / 'b.avi', 'audio')
+    assert b''.join(content for content, _ in after) == b''.join(content for content, _ in before)
+    with av.open(str(tmp_path / 'b.avi')) as film:
+        assert film.duration / 1e6 == pytest.approx(4, abs=0.05)
+    assert float(after[-1][1]) == pytest.approx(4, abs=0.05)
+
+
+@pytest.mark.parametrize(('name', 'codec'), [('a.mkv', 'eac3'), ('a.avi', 'adpcm_ms')])
+def test_sound_that_would_be_out_of_sync_in_avi_is_left_out(tmp_path, pipe, name, codec):
+    source = sounding(tmp_path / name, codec='mpeg4', sound=codec)
+    result = colorize_film(pipe, source, tmp_path / 'b.avi')
+    assert result.remark.startswith(f'streams that .avi cannot hold: 1 (audio {codec})')
+
+
+@pytest.mark.parametrize(
+    ('sound', 'start', 'later', 'shift'),
+    [
+        ('libmp3lame', 0, 0, None),
+        ('libmp3lame', 500, 0, '0.52'),
+        ('libmp3lame', 0, 0.5, '0.48'),  # its first packet is before 0
+        ('pcm_s16le', 0, 0, None),
+        ('pcm_s16le', 500, 0, '0.50'),
+    ],
+)
+def test_sound_that_avi_moves_is_reported(tmp_path, pipe, sound, start, later, shift):
+    times = [start + 40 * index for index in range(COUNT)]
+    source = sounding(tmp_path / 'a.mkv', times, 20, 'libx264', sound, later)
+    assert not colorize_film(pipe, source, tmp_path / 'b.mkv').remark
+    moved = f'sound moves by up to {shift} s, because AVI stores no gaps; ' if shift else ''
+    remark = colorize_film(pipe, source, tmp_path / 'b.avi').remark
+    assert remark == f'{moved}not kept: languages'
+
+
+@pytest.mark.parametrize('name', ['b.mkv', 'b.mp4', 'b.avi'])
+def test_more_videos_are_copied_without_colors(tmp_path, pipe, name):
+    first, source = make_clip(tmp_path / 'a.mp4', change=in_groups_of(COUNT, 2)), tmp_path / 'a.mkv'
+    with av.open(str(first)) as film, av.open(str(source), 'w') as output:
+        streams = [output.add_stream_from_template(film.streams.video[0]) for _ in range(2)]
+        found = [packet for packet in film.demux() if packet.size]
+        for packet in found:
+            for stream in streams:
+                copy = av.Packet(bytes(packet))
+                copy.pts, copy.dts, copy.time_base = packet.pts, packet.dts, packet.time_base
+                copy.is_keyframe, copy.stream = packet.is_keyframe, stream
+                output.mux(copy)
+    result = colorize_film(pipe, source, tmp_path / name)
+    if name == 'b.avi':
+        assert result.remark == 'streams that .avi cannot hold: 1 (video h264)'
+        return
+    assert result.remark == '1 more video stream was copied without colors'
+    with av.open(str(tmp_path / name)) as film:
+        frames = list(film.decode(video=1))
+    assert [round(25 * frame.time) for frame in frames] == [*range(COUNT)]
+
+
+@pytest.mark.parametrize('name', ['b.mkv', 'b.mp4'])
+def test_subtitle_with_a_time_out_of_order_is_kept(tmp_path, pipe, name):
+    source = subtitled(tmp_path / 'a.mkv', [b'first line', b'second line'])
+    data = bytearray(source.read_bytes())
+    for line, time in ((b'first line', 200), (b'second line', 0)):
+        at = data.index(line) - 3  # of the time, two bytes before the flags
+        data[at : at + 2] = time.to_bytes(2, 'big')
+    source.write_bytes(data)
+    result = colorize_film(pipe, source, tmp_path / name)
+    assert result.remark.startswith('1 time is out of order')
+    found = [(content[-10:], time) for content, time in packets(tmp_path / name, 'subtitles')]
+    assert (b'first line', Fraction(1, 5)) in found
+    assert (b'econd line', Fraction(1, 5)) in found
+
+
+@pytest.mark.parametrize('name', ['b.mp4', 'b.mov'])
+def test_last_packet_of_sound_is_kept(tmp_path, pipe, name):
+    source = sounding(tmp_path / 'a.mkv', codec='libx264', sound='alac')
+    assert not colorize_film(pipe, source, tmp_path / name).remark
+    before, after = (packets(path, 'audio') for path in (source, tmp_path / name))
+    assert [content for content, _ in after] == [content for content, _ in before]

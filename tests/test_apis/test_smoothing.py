@@ -57,6 +57,17 @@ def test_still_picture_gives_the_running_mean(rng):
         torch.testing.assert_close(smoother(gray, ab), mean, atol=1e-3, rtol=0)
 
 
+def test_flicker_of_the_brightness_is_no_motion(rng):
+    gray = window(texture(rng), 0)[None] * 0.8
+    smoother, mean = ColorSmoother(0.5), None
+    for index in range(6):
+        ab = as_ab(rng.normal(0, 10, (2, SIZE, SIZE)))
+        mean = ab if mean is None else 0.5 * mean + 0.5 * ab
+        smooth = smoother(gray + 8 * (index % 2), ab)
+    torch.testing.assert_close(smooth, mean, atol=2, rtol=0)
+    assert smoother.cuts == 0
+
+
 def test_nothing_is_carried_over_a_cut(rng):
     smoother = ColorSmoother(0.9)
     red, blue = torch.full((2, SIZE, SIZE), 40.0), torch.full((2, SIZE, SIZE), -40.0)

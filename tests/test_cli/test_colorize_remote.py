@@ -137,6 +137,7 @@ def test_one_remote_photo(run, output):
     assert status == 0
     with fsspec.open(output) as file:
         assert Image.open(file).size == (24, 20)
+    assert not os.path.exists('memory:')
 
 
 def test_a_url_of_this_machine_is_a_path(run, tmp_path):
@@ -170,6 +171,8 @@ def test_names_do_not_lead_out_of_the_output_folder(run):
         ('memory://nothing', 'memory://nothing does not exist'),
         ('memory://nothing/*.png', 'memory://nothing cannot be read'),
         ('unknown://in', 'unknown://in cannot be reached: Protocol not known: unknown'),
+        ('MEMORY://in', 'MEMORY://in cannot be reached: Protocol not known: MEMORY'),
+        ('zip://in::a.zip', 'zip://in::a.zip cannot be reached: a URL with "::"'),
         ('sftp://in', 'sftp://in cannot be reached: SFTPFileSystem requires "paramiko"'),
     ],
 )
@@ -190,6 +193,24 @@ def test_a_missing_bucket_is_found_before_anything_is_colorized(run, monkeypatch
     MemoryFileSystem().mkdir('/bucket')
     assert run('in/a.jpg', '-o', 'memory://bucket/out')[0] == 0
     assert names('memory://bucket') == ['out/a.jpg']
+
+
+def test_a_place_without_write_access_is_found_before_anything_is_colorized(run, monkeypatch):
+    def deny(*_, **__):
+        raise PermissionError(13, 'Access Denied')
+
+    make_photos()
+    monkeypatch.setattr(Share, 'pipe_file', deny)
+    status, out, err = run('in/a.jpg', '-o', 'share://out')
+    assert (status, out) == (2, '')
+    assert err == 'error: cannot write to the folder share://out: Access Denied\n'
+
+
+@pytest.mark.parametrize('output', ['MEMORY://out', 'memory://out::x.zip'])
+def test_output_that_is_no_place_is_not_taken_for_a_local_folder(run, output):
+    make_photos()
+    assert run('in/a.jpg', '-o', output)[0] == 2
+    assert sorted(os.listdir()) == ['in', 'weights']
 
 
 def test_headers_in_a_distant_place_are_read_at_once(run, monkeypatch):

@@ -1,11 +1,13 @@
 import os
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from processes import FORKED
 
 from dualattn_mm.utils.atomic import atomic_file, atomic_write_bytes, check_writable
+from dualattn_mm.utils.errors import ColorizeError
 
 
 def test_file_is_written_completely(tmp_path):
@@ -53,6 +55,28 @@ def test_file_that_appears_during_the_work_is_not_replaced(tmp_path):
         work()
     assert path.read_bytes() == b'other'
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_file_that_cannot_be_uploaded_is_kept_if_asked(tmp_path, monkeypatch):
+    pytest.importorskip('fsspec')
+
+    def fail(*_):
+        raise ColorizeError('the result cannot be written: Access Denied')
+
+    def work(keep):
+        with atomic_file(Path('memory://out/a.mp4'), keep=keep) as temporary:
+            temporary.write_bytes(b'a film')
+
+    monkeypatch.setattr('dualattn_mm.utils.atomic.upload', fail)
+    monkeypatch.setattr('tempfile.tempdir', str(tmp_path))
+    with pytest.raises(ColorizeError, match=r'Access Denied$'):
+        work(keep=False)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ColorizeError, match='Access Denied; it was kept as ') as error:
+        work(keep=True)
+    kept = Path(str(error.value).rpartition(' kept as ')[2])
+    assert (kept.name, kept.read_bytes()) == ('a.mp4', b'a film')
+    assert list(tmp_path.rglob('*.mp4')) == [kept]
 
 
 def test_link_to_nothing_is_not_replaced_unless_asked(tmp_path):
