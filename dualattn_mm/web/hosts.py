@@ -40,7 +40,10 @@ class KnownHosts:
         origin = headers.get('origin')
         known = origin is None or self._knows(origin.partition('://')[2])
         if method == 'POST' and (headers.get('sec-fetch-site') == 'cross-site' or not known):
-            reason = 'The server takes no uploads from pages of other sites.'
+            reason = (
+                'The server takes no uploads from pages of other sites: start it with --allow-host NAME '
+                'if the page is its own, under this name.'
+            )
             return JSONResponse({'detail': reason}, 403)
         return None
 
