@@ -24,7 +24,6 @@ from ..utils.atomic import atomic_file
 from ..utils.checkpoint_file import read_state_dict
 from ..utils.errors import UserError, first_line
 from ..utils.libraries import library
-from ..utils.remote import check_place, is_remote
 from ..version import __version__
 from .pipeline import DEFAULT_SIZE, MIN_SIZE
 from .weights import DEFAULT_WEIGHTS, build_network, load_generator, load_strictly
@@ -200,8 +199,7 @@ def check_output(path: Path, dynamic: bool = False) -> None:
     """Check, before anything is computed, that a file of this name can be exported.
 
     Raises:
-        UserError: if the suffix is unknown, does not go with free sizes, a library is missing, or a
-            remote place cannot be reached.
+        UserError: if the suffix is unknown, does not go with free sizes, or a library is missing.
     """
     if path.suffix not in SUFFIXES:
         raise UserError(f'the format of {path} is unknown: name it NAME{" or NAME".join(SUFFIXES)}')
@@ -211,8 +209,6 @@ def check_output(path: Path, dynamic: bool = False) -> None:
         raise UserError(f'exporting needs torch >= 2.7, this is torch {torch.__version__}')
     for name in _LIBRARIES if path.suffix == '.onnx' else ():
         library(name, 'ONNX files', "'dualattn_mm[export]'")
-    if is_remote(path):
-        check_place(path.parent)
 
 
 def check_size(size: Sequence[int]) -> None:

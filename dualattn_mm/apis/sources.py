@@ -114,7 +114,7 @@ def find_sources(inputs: Sequence[str], output: Path, by_number: bool = False) -
 
 def _add(text: str, output: Path, result: Sources) -> Iterator[str]:
     """Add the files of an input, and yield the paths of files without a known suffix."""
-    remote = is_remote(text)
+    remote = is_remote(text) and not os.path.isdir(text)
     path = Path(text) if remote else as_local(text)
     if remote:
         kind = kind_of(path)

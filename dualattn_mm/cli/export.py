@@ -3,7 +3,7 @@
 import argparse
 
 from ..utils.arguments import natural
-from ..utils.remote import url_of
+from ..utils.remote import check_place, is_remote, url_of
 from ..utils.terminal import print_line
 from .options import output_path
 
@@ -61,6 +61,8 @@ def run(args: argparse.Namespace) -> None:
     from ..utils.errors import UserError
 
     check_output(args.output, args.dynamic)
+    if is_remote(args.output):
+        check_place(args.output.parent)
     sides = args.size or []
     if sides:
         check_size(sides)

@@ -88,11 +88,13 @@ def run(args: argparse.Namespace) -> int:
     """Serve until Ctrl-C or SIGTERM."""
     from ..utils.configs_dir import find_config
     from ..utils.errors import UserError
+    from ..utils.libraries import library
 
-    for name in ('fastapi', 'uvicorn', 'python_multipart', *(() if args.no_page else ('gradio',))):
-        # Gradio must not be imported here, because it reads the settings of `add_page` only once.
-        if find_spec(name) is None:
-            raise UserError(f"{name} is needed for dualattn serve: pip install 'dualattn_mm[web]'")
+    for name in ('fastapi', 'uvicorn', 'python_multipart'):
+        library(name, 'dualattn serve', "'dualattn_mm[web]'")
+    # It is imported by `add_page`, after the settings, which it reads only once.
+    if not args.no_page and find_spec('gradio') is None:
+        raise UserError("gradio is needed for dualattn serve: pip install 'dualattn_mm[web]'")
     from ..web.limits import Limits
     from ..web.run import serve
 

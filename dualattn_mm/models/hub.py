@@ -125,10 +125,11 @@ class HubMixin:
         self, method: str, target: str | Path, license: str, options: dict[str, Any]
     ) -> str | None:
         hub = _with_hub(type(self), license)
+        config = json.loads(json.dumps(self.hub_config))
+        _check_limits(type(self).__name__, config)  # what is written can also be loaded
         twin = object.__new__(hub)
         twin.__dict__.update(self.__dict__)  # the same modules and parameters
         card = {'network': type(self).__name__, **options.pop('model_card_kwargs', {})}
-        config = json.loads(json.dumps(self.hub_config))
         return getattr(twin, method)(target, config=config, model_card_kwargs=card, **options)
 
 
@@ -183,8 +184,7 @@ def _load(cls: Any, *, model_id: str, **arguments: Any) -> Any:
     state, _ = read_safetensors(path)
     try:
         _require_known(config)
-        if check := SHARED.get(cls.__name__):
-            check(cls.__name__, {'type': cls.__name__, **config})
+        _check_limits(cls.__name__, config)
         with torch.device('meta'):  # without memory, to check that the weights fit
             own = cls(**config).state_dict()
         if differences := summarize(state_differences(own, state)):
@@ -196,6 +196,11 @@ def _load(cls: Any, *, model_id: str, **arguments: Any) -> Any:
         ) from None
     network.load_state_dict(state, strict=True)
     return network.eval()
+
+
+def _check_limits(kind: str, config: Mapping[str, Any]) -> None:
+    if check := SHARED.get(kind):
+        check(kind, {'type': kind, **config})
 
 
 def _arguments(network: type[HubMixin]) -> list[str]:

@@ -101,37 +101,44 @@ def _require(ok: bool, name: str, value: Any, allowed: str) -> None:
 _STAGES = 5
 _FLAG = one_of(True, False)
 _CHANNELS = whole(1, 8192)
-_STAGE = whole(-_STAGES, _STAGES - 1)
 
-_ENCODER = record(
-    {},
-    dict(
-        type=one_of('DualAttention'),
-        arch=either(
-            one_of('tiny', 'small', 'base'),
-            record(
-                dict(
-                    embed_dims=several(_CHANNELS, _STAGES),
-                    depths=several(whole(1, 32), _STAGES),
-                    stem_channels=_CHANNELS,
-                )
+
+def _encoder(
+    stages: int, depth: int, channels: int, window: int, kinds: int, ratio: float
+) -> Check:
+    """Accept the arguments of `DualAttention` up to these limits."""
+    stage = whole(-stages, stages - 1)
+    return record(
+        {},
+        dict(
+            type=one_of('DualAttention'),
+            arch=either(
+                one_of('tiny', 'small', 'base'),
+                record(
+                    dict(
+                        embed_dims=several(_CHANNELS, stages),
+                        depths=several(whole(1, depth), stages),
+                        stem_channels=_CHANNELS,
+                    )
+                ),
+                of=str,
             ),
-            of=str,
+            in_channels=whole(1, channels),
+            window_size=whole(1, window),
+            head_dim=_CHANNELS,
+            group_dim=_CHANNELS,
+            order=several(one_of(*ATTENTION_KINDS), kinds),
+            mlp_ratio=real(0.01, ratio),
+            fca_scale=one_of(*FCA_SCALES),
+            drop_path_rate=real(0, 0.99),
+            out_indices=either(stage, several(stage, stages), of=int),
+            frozen_stages=whole(-1, stages),
+            gap_before_final_norm=_FLAG,
+            with_cp=_FLAG,
         ),
-        in_channels=whole(1, 3),
-        window_size=whole(1, 64),
-        head_dim=_CHANNELS,
-        group_dim=_CHANNELS,
-        order=several(one_of(*ATTENTION_KINDS), 4),
-        mlp_ratio=real(0.01, 16),
-        fca_scale=one_of(*FCA_SCALES),
-        drop_path_rate=real(0, 0.99),
-        out_indices=either(_STAGE, several(_STAGE, _STAGES), of=int),
-        frozen_stages=whole(-1, _STAGES),
-        gap_before_final_norm=_FLAG,
-        with_cp=_FLAG,
-    ),
-)
+    )
+
+
 _NECK = record(
     {},
     dict(
@@ -156,7 +163,7 @@ GENERATORS: dict[str, Check] = {
     'MultiscalePyramidTransformer': record(
         dict(type=one_of('MultiscalePyramidTransformer')),
         dict(
-            encoder=_ENCODER,
+            encoder=_encoder(_STAGES, 32, channels=3, window=64, kinds=4, ratio=16),
             neck=_NECK,
             head=_HEAD,
             num_queries=whole(1, 4096),
@@ -167,8 +174,11 @@ GENERATORS: dict[str, Check] = {
 }
 
 
-# The same for the networks in `config.json`.
-SHARED: dict[str, Check] = {'DualAttention': _ENCODER, **GENERATORS}
+# The same for the networks in `config.json`. The encoder alone can be for other images and tasks.
+SHARED: dict[str, Check] = {
+    'DualAttention': _encoder(8, 256, channels=4096, window=1024, kinds=16, ratio=64),
+    **GENERATORS,
+}
 
 
 def check_generator_cfg(cfg: Any) -> None:

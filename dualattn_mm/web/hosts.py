@@ -41,8 +41,8 @@ class KnownHosts:
         known = origin is None or self._knows(origin.partition('://')[2])
         if method == 'POST' and (headers.get('sec-fetch-site') == 'cross-site' or not known):
             reason = (
-                'The server takes no uploads from pages of other sites: start it with --allow-host NAME '
-                'if the page is its own, under this name.'
+                'The server takes no uploads from pages of other sites: if the page is its own, '
+                'start it with --allow-host NAME.'
             )
             return JSONResponse({'detail': reason}, 403)
         return None

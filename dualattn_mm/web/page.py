@@ -14,6 +14,7 @@ from fastapi.responses import FileResponse, PlainTextResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 
+from ..utils.libraries import library
 from .guard import UPLOAD_PATH, Guard
 from .limits import Refused, full
 from .page_files import KEEP_SECONDS, PageFiles
@@ -50,8 +51,7 @@ def add_page(app: FastAPI, service: Service) -> None:
         HF_HUB_OFFLINE='1',
     )
     _add_routes(app, service, files)
-    import gradio as gr
-
+    gr = library('gradio', 'dualattn serve', "'dualattn_mm[web]'")
     blocks = _blocks(service, files)
     gr.mount_gradio_app(
         app,

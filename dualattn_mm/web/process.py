@@ -30,7 +30,7 @@ class WorkerProcess:
 
     Attributes:
         about: what is known of the weights.
-        works: whether the process could be started when it was last tried.
+        works: False while no process can be started, or one takes longer to start than a task may.
     """
 
     def __init__(self, settings: dict[str, Any], folder: Path):
@@ -104,6 +104,7 @@ class WorkerProcess:
             with anyio.move_on_after(seconds):
                 process = await asyncio.shield(self._starting)
         if process is None:
+            self.works = False
             raise Refused(503, 'The server cannot colorize at the moment.')
         answer = None
         in_time = False

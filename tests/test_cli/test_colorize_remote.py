@@ -2,6 +2,7 @@ import os
 import sys
 import threading
 from pathlib import Path
+from unittest.mock import Mock
 
 import fsspec
 import numpy as np
@@ -13,7 +14,7 @@ from processes import PATIENCE
 from skimage.data import astronaut
 
 from dualattn_mm.cli.main import main
-from dualattn_mm.utils.remote import upload
+from dualattn_mm.utils.remote import check_place, upload
 
 
 class Share(LocalFileSystem):
@@ -211,6 +212,23 @@ def test_output_that_is_no_place_is_not_taken_for_a_local_folder(run, output):
     make_photos()
     assert run('in/a.jpg', '-o', output)[0] == 2
     assert sorted(os.listdir()) == ['in', 'weights']
+
+
+def test_a_local_folder_whose_name_looks_like_a_service_is_searched(run):
+    make_photos()
+    os.rename('in/sub', 'photos:')
+    assert 'colorized' not in os.listdir()
+    assert run('photos:', '-o', 'out')[0] == 0
+    assert 'scan.png' in os.listdir('out')
+
+
+def test_nothing_else_is_written_where_each_file_is_a_commit(monkeypatch):
+    files = Mock(**{'info.return_value': dict(type='directory')})
+    monkeypatch.setattr(fsspec.core, 'url_to_fs', lambda url: (files, url))
+    check_place(Path('hf:/user/repository'))
+    files.pipe_file.assert_not_called()
+    check_place(Path('memory:/out'))
+    files.pipe_file.assert_called_once()
 
 
 def test_headers_in_a_distant_place_are_read_at_once(run, monkeypatch):

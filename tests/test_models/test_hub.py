@@ -147,8 +147,20 @@ def test_a_downloaded_config_asks_for_no_huge_network(tiny, folder, tmp_path):
     config = json.loads((folder / 'config.json').read_text())
     config['arch']['depths'] = [1, 3000]
     (folder / 'config.json').write_text(json.dumps(config))
-    with pytest.raises(UserError, match=r'arch\.depths\[1\]=3000 is invalid: .* from 1 to 32'):
+    with pytest.raises(UserError, match=r'arch\.depths\[1\]=3000 is invalid: .* from 1 to 256'):
         DualAttention.from_pretrained(folder)
+
+
+def test_unusual_encoders_come_back_and_what_cannot_is_not_written(tmp_path):
+    pytest.importorskip('huggingface_hub')
+    arch = dict(embed_dims=(8,) * 6, depths=(1, 1, 1, 1, 1, 40), stem_channels=4)
+    order = ('sda', 'fca') * 3
+    wide = dict(SMALL, arch=arch, in_channels=13, order=order, window_size=80, mlp_ratio=20)
+    DualAttention(**wide).save_pretrained(tmp_path / 'wide')
+    assert DualAttention.from_pretrained(tmp_path / 'wide').hub_config['in_channels'] == 13
+    with pytest.raises(UserError, match=r'DualAttention\.mlp_ratio=65 is invalid'):
+        DualAttention(**dict(SMALL, mlp_ratio=65)).save_pretrained(tmp_path / 'none')
+    assert not (tmp_path / 'none').exists()
 
 
 def test_without_the_library_one_line_names_it(monkeypatch, tmp_path):
