@@ -1,6 +1,7 @@
 """The times of films: of frames and sound, in files that are damaged or cut off, too."""
 
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from film_clips import (
 
 from dualattn_mm.apis import ColorizationPipeline
 from dualattn_mm.apis.film import colorize_film
+from dualattn_mm.utils.film_order import AviOrder
 
 
 @pytest.fixture
@@ -137,13 +139,41 @@ def test_frames_after_one_that_repeats_the_last_keep_their_times(tmp_path, pipe,
 
 @pytest.mark.parametrize('codec', ['mpeg4', 'libx264'])
 def test_damaged_frames_of_avi_move_no_others(tmp_path, pipe, codec):
-    source = make_clip(tmp_path / 'a.avi', codec, change=in_groups_of(COUNT, b_frames=2))
+    source = make_clip(
+        tmp_path / 'a.avi', codec, change=in_groups_of(COUNT, b_frames=2), crf='30'
+    )
     colorize_film(pipe, source, tmp_path / 'b.mkv')
     assert slots(tmp_path / 'b.mkv') == [*range(COUNT)]
     overwrite(source, 4)
     result = colorize_film(pipe, source, tmp_path / 'c.mkv')
     assert '1 frame is damaged' in result.remark
     assert slots(tmp_path / 'c.mkv')[-3:] == [*range(COUNT)][-3:]
+
+
+def test_packets_of_avi_that_ffmpeg_splits(tmp_path, pipe):
+    whole, source = tmp_path / 'a.avi', tmp_path / 'b.avi'
+    make_clip(whole, change=in_groups_of(COUNT, b_frames=2), crf='30')
+    with av.open(str(whole)) as film, av.open(str(source), 'w') as output:
+        stream = output.add_stream_from_template(film.streams.video[0])
+        stream.codec_context.codec_tag = 'VSSH'  # whose packets FFmpeg does not take for frames
+        parts = [content for content, _ in packets(whole, 'video')]
+        for index in range(0, COUNT, 2):
+            packet = av.Packet(b''.join(parts[index : index + 2]))
+            packet.stream, packet.time_base, packet.is_keyframe = stream, Fraction(1, 25), not index
+            packet.pts = packet.dts = index // 2
+            output.mux(packet)
+    with av.open(str(source)) as film:
+        assert [p.dts for p in film.demux(video=0) if p.size].count(None) > 0
+    assert colorize_film(pipe, source, tmp_path / 'c.mkv').frames == COUNT
+
+
+def test_more_frames_than_times_in_avi():
+    order = AviOrder()
+    for time in range(3):
+        order.add(time)
+    frames = [SimpleNamespace(opaque=None, pict_type=3) for _ in range(3)]
+    frames.append(SimpleNamespace(opaque=2, pict_type=1))
+    assert [order.time_of(frame) for frame in frames] == [0, 1, 2, 2]
 
 
 def test_frames_that_need_a_damaged_one_are_counted(tmp_path, pipe):
@@ -290,7 +320,8 @@ def test_sound_that_avi_moves_is_reported(tmp_path, pipe, sound, start, later, s
 
 @pytest.mark.parametrize('name', ['b.mkv', 'b.mp4', 'b.avi'])
 def test_more_videos_are_copied_without_colors(tmp_path, pipe, name):
-    first, source = make_clip(tmp_path / 'a.mp4', change=in_groups_of(COUNT, 2)), tmp_path / 'a.mkv'
+    first = make_clip(tmp_path / 'a.mp4', change=in_groups_of(COUNT, 2), crf='30')
+    source = tmp_path / 'a.mkv'
     with av.open(str(first)) as film, av.open(str(source), 'w') as output:
         streams = [output.add_stream_from_template(film.streams.video[0]) for _ in range(2)]
         found = [packet for packet in film.demux() if packet.size]
