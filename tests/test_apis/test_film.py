@@ -33,7 +33,8 @@ from skimage.color import rgb2lab
 from dualattn_mm.apis import ColorizationPipeline
 from dualattn_mm.apis.film import colorize_film
 from dualattn_mm.utils.errors import ColorizeError, InColorError
-from dualattn_mm.utils.film_writer import FilmOptions
+from dualattn_mm.utils.film_reader import FilmReader
+from dualattn_mm.utils.film_writer import FilmOptions, FilmWriter
 from dualattn_mm.utils.yuv import encoding_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -402,7 +403,7 @@ def test_unreadable_films_are_reported_in_one_line(tmp_path, pipe, content, reas
 
 def test_other_content_under_the_name_of_a_film_is_named(tmp_path, pipe):
     make_clip(tmp_path / 'a.ts', crf='30').rename(tmp_path / 'a.mp4')
-    with pytest.raises(ColorizeError, match='its content is not MP4, MOV, MKV'):
+    with pytest.raises(ColorizeError, match=r'^it is damaged, or its content is not MP4, MOV, MKV'):
         colorize_film(pipe, tmp_path / 'a.mp4', tmp_path / 'out.mp4')
 
 
@@ -467,6 +468,25 @@ def test_encoder_of_av1_prints_nothing(tmp_path, start):
     assert process.returncode == 0
     with av.open(str(tmp_path / 'colorized' / 'a.mkv')) as film:
         assert film.streams.video[0].codec_context.codec.canonical_name == 'av1'
+
+
+@pytest.mark.parametrize('kind', [av.error.PatchWelcomeError, av.error.EncoderNotFoundError])
+def test_errors_of_ffmpeg_while_writing_are_reported_in_one_line(tmp_path, pipe, monkeypatch, kind):
+    def fail(*_):
+        raise kind(1, 'not written')
+
+    source = make_clip(tmp_path / 'a.mp4')
+    monkeypatch.setattr(FilmWriter, 'write', fail)
+    with pytest.raises(ColorizeError, match=r'^the result cannot be written: not written$'):
+        colorize_film(pipe, source, tmp_path / 'b.mp4')
+
+
+def test_film_that_is_removed_while_it_is_read_is_reported(tmp_path):
+    source = make_clip(tmp_path / 'a.mp4')
+    with FilmReader(source, 10**6) as film:
+        source.unlink()
+        with pytest.raises(ColorizeError, match=r'^cannot be read: No such file'):
+            film.in_color()
 
 
 def test_existing_film_is_replaced_only_if_asked(tmp_path, pipe):
