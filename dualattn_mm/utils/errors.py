@@ -43,11 +43,12 @@ def writing(*others: type[Exception]) -> Iterator[None]:
     Raises:
         ColorizeError: in place of such an error; one that is raised within is kept.
     """
+    kinds: tuple[type[Exception], ...] = (OSError, ValueError, MemoryError, *others)
     try:
         yield
     except ColorizeError:
         raise
-    except (OSError, ValueError, MemoryError, *others) as error:
+    except kinds as error:
         reason = getattr(error, 'strerror', None) or first_line(error)
         raise ColorizeError(f'the result cannot be written: {reason}') from error
 
