@@ -13,7 +13,7 @@ from ..utils.atomic import atomic_file
 from ..utils.errors import ColorizeError, InColorError, writing
 from ..utils.film_reader import FilmReader
 from ..utils.film_writer import FilmOptions, FilmWriter
-from ..utils.films import FILM_SUFFIXES, is_film
+from ..utils.films import FILM_SUFFIXES, is_film, require_av
 from ..utils.yuv import at_chroma_size, gray_of, set_chroma
 from .frames import FilmResult, colorize_frames
 from .pipeline import ColorizationPipeline, Photo
@@ -69,7 +69,7 @@ def colorize_film(
         if not recolor and film.in_color():
             raise InColorError
         with (
-            writing(),
+            writing(require_av().FFmpegError),
             atomic_file(target, overwrite, keep=True) as temporary,
             FilmWriter(temporary, target.suffix, film, options or FilmOptions()) as writer,
         ):

@@ -34,17 +34,21 @@ def first_line(error: BaseException) -> str:
 
 
 @contextmanager
-def writing() -> Iterator[None]:
+def writing(*others: type[Exception]) -> Iterator[None]:
     """Report an error of the system or a library, while a result is written, in one line.
+
+    Args:
+        others: more classes of errors that the library raises.
 
     Raises:
         ColorizeError: in place of such an error; one that is raised within is kept.
     """
+    kinds: tuple[type[Exception], ...] = (OSError, ValueError, MemoryError, *others)
     try:
         yield
     except ColorizeError:
         raise
-    except (OSError, ValueError, MemoryError) as error:  # PyAV's errors are of these classes
+    except kinds as error:
         reason = getattr(error, 'strerror', None) or first_line(error)
         raise ColorizeError(f'the result cannot be written: {reason}') from error
 

@@ -116,7 +116,7 @@ class StreamCopier:
             return None  # the tag of the video stream is copied, which stores it again
         try:
             with self._template_of(source) as template:
-                if source.type != 'video':
+                if not is_cover(source):
                     self._try_header(template)
                 stream = self._output.add_stream_from_template(template, opaque=True)
         except (ValueError, self._av.FFmpegError):

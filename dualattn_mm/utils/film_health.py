@@ -71,8 +71,11 @@ class FilmHealth:
             what = 'frame is' if self._damaged == 1 else 'frames are'
             remarks.append(f'{self._damaged} {what} damaged{place}')
         if missing := self._missing:
-            what = 'frame was' if missing == 1 else 'frames were'
-            remarks.append(f'{missing} {what} not decoded')
+            what, they = ('frame', 'it is') if missing == 1 else ('frames', 'they are')
+            verb = 'repeats' if missing == 1 else 'repeat'
+            remarks.append(
+                f'{missing} {what} gave no picture ({they} damaged, or {verb} the previous one)'
+            )
         if self._resized:
             what = 'frame is' if self._resized == 1 else 'frames are'
             remarks.append(f'{self._resized} {what} scaled to the size of the first one')

@@ -18,18 +18,22 @@ class AviOrder:
         self._times: deque[int] = deque()  # of packets whose time no frame has yet
         self._packets: set[int] = set()  # the times of those whose frame was not shown yet
 
-    def add(self, time: int) -> None:
-        """Note the time of the next packet, which its frame has as `opaque`."""
-        self._times.append(time)
-        self._packets.add(time)
+    def add(self, time: int | None) -> None:
+        """Note the time of the next packet, which its frame has as `opaque`.
 
-    def time_of(self, frame: Any) -> int:
-        """Return the time of the next frame."""
+        FFmpeg can split what AVI stores as one packet. The parts after the first have no time.
+        """
+        if time is not None:
+            self._times.append(time)
+            self._packets.add(time)
+
+    def time_of(self, frame: Any) -> int | None:
+        """Return the time of the next frame; None if it has none."""
         self._packets.discard(frame.opaque)
-        if frame.pict_type != _B:
+        if frame.opaque is not None and frame.pict_type != _B:
             # All earlier packets are shown before this frame, if they gave one.
             lost = {time for time in self._packets if time < frame.opaque}
             self._packets -= lost
-            for _ in lost:
+            for _ in range(min(len(lost), len(self._times))):
                 self._times.popleft()
         return self._times.popleft() if self._times else frame.opaque

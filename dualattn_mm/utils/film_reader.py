@@ -52,8 +52,10 @@ class FilmReader:
             self._path = path
             try:
                 self._container = stack.enter_context(self._open())
-            except self._av.ArgumentError as error:  # of a format that `_SAFE` does not list
-                raise ColorizeError('its content is not MP4, MOV, MKV, AVI or WebM') from error
+            except self._av.ArgumentError as error:  # also of a format that `_SAFE` does not list
+                raise ColorizeError(
+                    'it is damaged, or its content is not MP4, MOV, MKV, AVI or WebM'
+                ) from error
             videos = [s for s in self._container.streams.video if not is_cover(s)]
             if not videos or videos[0].codec_context is None:
                 raise ColorizeError('it has no video stream that can be decoded')
@@ -121,7 +123,8 @@ class FilmReader:
 
     def in_color(self) -> bool:
         """Return whether one of nine frames, spread over the film, is in color."""
-        return any(has_colors(frame.to_image()) for frame in self._samples())
+        with self._reading():
+            return any(has_colors(frame.to_image()) for frame in self._samples())
 
     def frames(self) -> Iterator[Any]:
         """Yield all frames; it can be called once."""

@@ -30,11 +30,12 @@ def fitting_sound(source: Any, container: str, film: FilmReader) -> Iterator[Any
     is_pcm = source.name.startswith('pcm_')
     if container == 'mp4' and is_pcm and _is_unnamed(source) and source.channels not in _LAYOUTS:
         raise ValueError  # FFmpeg says so after the last frame only
-    if container != 'avi' or is_pcm:
+    # FFmpeg does not write WMA to Matroska, and its block size is right already.
+    if container != 'avi' or is_pcm or source.name.startswith('wma'):
         yield source
         return
-    if source.name == 'eac3':
-        raise ValueError  # FFmpeg does not know how long its packets are in AVI
+    if source.name.startswith(('eac3', 'adpcm_')):
+        raise ValueError  # FFmpeg does not know how long their packets are in AVI
     av, file = require_av(), io.BytesIO()
     with av.open(file, 'w', format='matroska') as output:
         stream = output.add_stream_from_template(source, opaque=True)
@@ -80,7 +81,8 @@ class AviShifts:
 
 def _length(packet: Any, context: Any) -> Fraction:
     """Return the exact duration of a packet, because files round it."""
-    if context.name.startswith('pcm_') and context.bit_rate:
+    # AVI files do not state the duration of WMA packets, either.
+    if context.name.startswith(('pcm_', 'wma')) and context.bit_rate:
         return Fraction(8 * packet.size, context.bit_rate)
     if context.frame_size:
         return Fraction(context.frame_size, context.sample_rate)

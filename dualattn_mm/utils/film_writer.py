@@ -139,7 +139,9 @@ class FilmWriter:
             what = 'stream was' if uncolored == 1 else 'streams were'
             remarks.append(f'{uncolored} more video {what} copied without colors')
         if (shift := self.others.shifts.most) > _SYNC:
-            remarks.append(f'sound moves by up to {float(shift):.2f} s, because AVI stores no gaps')
+            remarks.append(
+                f'sound moves by up to {float(shift):.2f} s, because AVI stores no times'
+            )
         if self._ignored:
             remarks.append('FFV1 is lossless, so --crf and --preset have no effect')
         if self._lost:

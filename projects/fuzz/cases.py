@@ -200,7 +200,9 @@ def _try_animation(path: Path) -> None:
 
 
 def _try_film(path: Path) -> None:
-    target = path.with_name('result.mkv')
+    # Other containers convert the subtitles, and AVI the times.
+    suffix = ('mkv', 'avi', 'mp4')[path.stat().st_size % 3]
+    target = path.with_name(f'result.{suffix}')
     count = colorize_film(
         _pipe(_FILM_PIXELS), path, target, max_frames=_MOST_FRAMES, recolor=True
     ).frames

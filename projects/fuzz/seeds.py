@@ -3,6 +3,7 @@
 import io
 import json
 import struct
+from fractions import Fraction
 from functools import cache
 from typing import Any
 
@@ -80,18 +81,39 @@ def _animation(format_: str, mode: str) -> bytes:
 @cache
 def films() -> list[bytes]:
     """Return MP4, MKV, AVI and WebM files."""
-    kinds = ('mp4', 'libx264'), ('matroska', 'libx264'), ('avi', 'mpeg4'), ('webm', 'libvpx-vp9')
+    kinds = (
+        ('mp4', 'libx264', 'libmp3lame'),
+        ('matroska', 'libx264', 'libmp3lame'),
+        ('avi', 'mpeg4', 'libmp3lame'),
+        ('webm', 'libvpx-vp9', 'libopus'),
+    )
     return [_film(*kind) for kind in kinds]
 
 
-def _film(container: str, codec: str) -> bytes:
+def _film(container: str, codec: str, sound: str) -> bytes:
+    """Return a film of 12 frames with sound, with B-frames except in WebM, and text in MKV."""
     buffer = io.BytesIO()
     with av.open(buffer, 'w', format=container) as output:
         stream = output.add_stream(codec, rate=25, width=64, height=48, pix_fmt='yuv420p')
-        for turn in (0, 90, 180):
-            image = picture('L').rotate(turn).resize((64, 48))
+        if container != 'webm':
+            stream.codec_context.max_b_frames = 2
+        noise = output.add_stream(sound, rate=48000, layout='mono')
+        text = output.add_mux_stream('subrip') if container == 'matroska' else None
+        for turn in range(12):
+            image = picture('L').rotate(30 * turn).resize((64, 48))
             output.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(image), 'gray')))
         output.mux(stream.encode())
+        samples = np.random.default_rng(0).integers(-999, 999, (1, 48 * 480), np.int16)
+        frame = av.AudioFrame.from_ndarray(samples, 's16', 'mono')
+        frame.sample_rate = 48000
+        resampler = av.AudioResampler(noise.format, 'mono', 48000, noise.frame_size)
+        for part in (*resampler.resample(frame), *resampler.resample(None), None):
+            output.mux(noise.encode(part))
+        if text is not None:
+            packet = av.Packet(b'a line')
+            packet.stream, packet.time_base = text, Fraction(1, 1000)
+            packet.pts, packet.dts, packet.duration = 100, 100, 200
+            output.mux(packet)
     return buffer.getvalue()
 
 

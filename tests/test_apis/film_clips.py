@@ -128,6 +128,8 @@ def packets(path, kind):
 
 def add_sound(output, codec):
     stream = output.add_stream(codec, rate=48000)
+    if codec.startswith('wma'):
+        stream.bit_rate = 128000  # it has no default
     stream.metadata['language'] = 'fra'
     return stream
 

@@ -1,6 +1,8 @@
 """The times of films: of frames and sound, in files that are damaged or cut off, too."""
 
+import contextlib
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from film_clips import (
 
 from dualattn_mm.apis import ColorizationPipeline
 from dualattn_mm.apis.film import colorize_film
+from dualattn_mm.utils.film_order import AviOrder
 
 
 @pytest.fixture
@@ -131,19 +134,47 @@ def test_frames_after_one_that_repeats_the_last_keep_their_times(tmp_path, pipe,
     for index in (3, 4):
         overwrite(source, index, not_coded)
     result = colorize_film(pipe, source, tmp_path / 'b.mkv')
-    assert result.remark == '2 frames were not decoded'
+    assert result.remark == (
+        '2 frames gave no picture (they are damaged, or repeat the previous one)'
+    )
     assert slots(tmp_path / 'b.mkv') == [0, 1, 2, *range(5, COUNT)]
 
 
 @pytest.mark.parametrize('codec', ['mpeg4', 'libx264'])
 def test_damaged_frames_of_avi_move_no_others(tmp_path, pipe, codec):
-    source = make_clip(tmp_path / 'a.avi', codec, change=in_groups_of(COUNT, b_frames=2))
+    source = make_clip(tmp_path / 'a.avi', codec, change=in_groups_of(COUNT, b_frames=2), crf='30')
     colorize_film(pipe, source, tmp_path / 'b.mkv')
     assert slots(tmp_path / 'b.mkv') == [*range(COUNT)]
     overwrite(source, 4)
     result = colorize_film(pipe, source, tmp_path / 'c.mkv')
     assert '1 frame is damaged' in result.remark
     assert slots(tmp_path / 'c.mkv')[-3:] == [*range(COUNT)][-3:]
+
+
+def test_packets_of_avi_that_ffmpeg_splits(tmp_path, pipe):
+    whole, source = tmp_path / 'a.avi', tmp_path / 'b.avi'
+    make_clip(whole, change=in_groups_of(COUNT, b_frames=2), crf='30')
+    with av.open(str(whole)) as film, av.open(str(source), 'w') as output:
+        stream = output.add_stream_from_template(film.streams.video[0])
+        stream.codec_context.codec_tag = 'VSSH'  # whose packets FFmpeg does not take for frames
+        parts = [content for content, _ in packets(whole, 'video')]
+        for index in range(0, COUNT, 2):
+            packet = av.Packet(b''.join(parts[index : index + 2]))
+            packet.stream, packet.time_base, packet.is_keyframe = stream, Fraction(1, 25), not index
+            packet.pts = packet.dts = index // 2
+            output.mux(packet)
+    with av.open(str(source)) as film:
+        assert [p.dts for p in film.demux(video=0) if p.size].count(None) > 0
+    assert colorize_film(pipe, source, tmp_path / 'c.mkv').frames == COUNT
+
+
+def test_more_frames_than_times_in_avi():
+    order = AviOrder()
+    for time in range(3):
+        order.add(time)
+    frames = [SimpleNamespace(opaque=None, pict_type=3) for _ in range(3)]
+    frames.append(SimpleNamespace(opaque=2, pict_type=1))
+    assert [order.time_of(frame) for frame in frames] == [0, 1, 2, 2]
 
 
 def test_frames_that_need_a_damaged_one_are_counted(tmp_path, pipe):
@@ -153,7 +184,8 @@ def test_frames_that_need_a_damaged_one_are_counted(tmp_path, pipe):
     missing = COUNT - result.frames - 1
     assert missing > 0
     assert result.remark == (
-        f'1 frame is damaged, the first at 0.16 s; {missing} frames were not decoded'
+        f'1 frame is damaged, the first at 0.16 s; {missing} frames gave no picture '
+        '(they are damaged, or repeat the previous one)'
     )
 
 
@@ -262,6 +294,16 @@ def test_sound_is_in_sync_in_avi(tmp_path, pipe, name, codec):
     assert float(after[-1][1]) == pytest.approx(4, abs=0.05)
 
 
+@pytest.mark.parametrize('codec', ['wmav1', 'wmav2'])
+def test_wma_is_in_sync_in_avi(tmp_path, pipe, codec):
+    source = sounding(tmp_path / 'a.avi', seconds=4, codec='mpeg4', sound=codec)
+    assert not colorize_film(pipe, source, tmp_path / 'b.avi').remark
+    before, after = packets(source, 'audio'), packets(tmp_path / 'b.avi', 'audio')
+    assert [content for content, _ in after] == [content for content, _ in before] != []
+    times = [[float(time) for _, time in found] for found in (before, after)]
+    np.testing.assert_allclose(times[1], times[0], atol=0.01)
+
+
 @pytest.mark.parametrize(('name', 'codec'), [('a.mkv', 'eac3'), ('a.avi', 'adpcm_ms')])
 def test_sound_that_would_be_out_of_sync_in_avi_is_left_out(tmp_path, pipe, name, codec):
     source = sounding(tmp_path / name, codec='mpeg4', sound=codec)
@@ -283,23 +325,29 @@ def test_sound_that_avi_moves_is_reported(tmp_path, pipe, sound, start, later, s
     times = [start + 40 * index for index in range(COUNT)]
     source = sounding(tmp_path / 'a.mkv', times, 20, 'libx264', sound, later)
     assert not colorize_film(pipe, source, tmp_path / 'b.mkv').remark
-    moved = f'sound moves by up to {shift} s, because AVI stores no gaps; ' if shift else ''
+    moved = f'sound moves by up to {shift} s, because AVI stores no times; ' if shift else ''
     remark = colorize_film(pipe, source, tmp_path / 'b.avi').remark
     assert remark == f'{moved}not kept: languages'
 
 
+def join(paths, target):
+    """Copy the videos of several films into one."""
+    with contextlib.ExitStack() as stack:
+        output = stack.enter_context(av.open(str(target), 'w'))
+        films = [stack.enter_context(av.open(str(path))) for path in paths]
+        streams = [output.add_stream_from_template(film.streams.video[0]) for film in films]
+        for film, stream in zip(films, streams, strict=True):
+            for packet in film.demux():
+                if packet.size:
+                    packet.stream = stream
+                    output.mux(packet)
+    return target
+
+
 @pytest.mark.parametrize('name', ['b.mkv', 'b.mp4', 'b.avi'])
 def test_more_videos_are_copied_without_colors(tmp_path, pipe, name):
-    first, source = make_clip(tmp_path / 'a.mp4', change=in_groups_of(COUNT, 2)), tmp_path / 'a.mkv'
-    with av.open(str(first)) as film, av.open(str(source), 'w') as output:
-        streams = [output.add_stream_from_template(film.streams.video[0]) for _ in range(2)]
-        found = [packet for packet in film.demux() if packet.size]
-        for packet in found:
-            for stream in streams:
-                copy = av.Packet(bytes(packet))
-                copy.pts, copy.dts, copy.time_base = packet.pts, packet.dts, packet.time_base
-                copy.is_keyframe, copy.stream = packet.is_keyframe, stream
-                output.mux(copy)
+    first = make_clip(tmp_path / 'a.mp4', change=in_groups_of(COUNT, 2), crf='30')
+    source = join([first, first], tmp_path / 'a.mkv')
     result = colorize_film(pipe, source, tmp_path / name)
     if name == 'b.avi':
         assert result.remark == 'streams that .avi cannot hold: 1 (video h264)'
@@ -308,6 +356,13 @@ def test_more_videos_are_copied_without_colors(tmp_path, pipe, name):
     with av.open(str(tmp_path / name)) as film:
         frames = list(film.decode(video=1))
     assert [round(25 * frame.time) for frame in frames] == [*range(COUNT)]
+
+
+def test_more_videos_that_do_not_fit_are_reported(tmp_path, pipe):
+    films = make_clip(tmp_path / 'a.mp4'), make_clip(tmp_path / 'a.webm', 'libvpx', crf='30')
+    result = colorize_film(pipe, join(films, tmp_path / 'a.mkv'), tmp_path / 'b.mov')
+    assert result.remark.startswith('streams that .mov cannot hold: 1 (video vp8)')
+    assert len(read(tmp_path / 'b.mov')) == COUNT
 
 
 @pytest.mark.parametrize('name', ['b.mkv', 'b.mp4'])
