@@ -7,9 +7,10 @@ custom_imports = dict(
     imports=[*_base_.custom_imports.imports, 'projects.color_teacher.timm_colorizer'],
 )
 model = dict(
-    data_preprocessor=dict(size=192),  # the largest of train_sizes
+    # 192 is the largest of train_sizes.
+    data_preprocessor=dict(size=192, scale=(0.4, 1.0), ratio=(0.8, 1.25)),
     generator=dict(encoder=dict(drop_path_rate=0.0)),  # the targets have no noise to fit
-    color=dict(loss_weight=0.1),
+    color=None,
     distillation=None,
     color_distillation=dict(
         type='ColorDistillation',

@@ -4,6 +4,7 @@
 _base_ = 'student.py'
 
 model = dict(
+    data_preprocessor=dict(size=160, scale=(0.3, 1.0), ratio=(3 / 4, 4 / 3)),
     generator=dict(
         _delete_=True,
         type='TimmColorizer',
@@ -11,7 +12,7 @@ model = dict(
         weights='data/efficientnet-lite2-9656183e.pth',
         frozen_stages=2,
     ),
-    color=dict(loss_weight=1.0),
+    color=dict(_delete_=True, type='RebalancedColorLoss', delta=25.0, uniform=0.95),
     color_distillation=None,
     train_sizes=(128, 160),
 )
@@ -21,6 +22,7 @@ optim_wrapper = dict(
     optimizer=dict(lr=1e-3),
     paramwise_cfg=dict(custom_keys={'generator.encoder': dict(lr_mult=0.4)}),
 )
+param_scheduler = [dict(type='LinearLR', start_factor=0.01, by_epoch=False, end=100)]
 custom_hooks = [
     dict(type='PlainCheckpointHook'),
     dict(type='RepeatableHook'),

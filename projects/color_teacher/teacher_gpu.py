@@ -7,7 +7,7 @@ model = dict(
     generator=dict(
         _delete_=True, type='TimmColorizer', encoder='tf_efficientnet_lite2', frozen_stages=2
     ),
-    color=dict(loss_weight=1.0),
+    color=dict(_delete_=True, type='RebalancedColorLoss', delta=25.0, uniform=0.95),
     color_distillation=None,
 )
 # BatchedMuon would not find matrices of the same shape in a group: with lr_mult, each parameter is
