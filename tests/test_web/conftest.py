@@ -11,6 +11,12 @@ from dualattn_mm.utils.errors import UserError
 # What needs the extra is imported by the fixtures: the tests are skipped where it is missing.
 
 
+@pytest.fixture(autouse=True)
+def log_files_of_other_tests_stay_open(monkeypatch):
+    """uvicorn configures the logging of its process, which closes the files of all other logs."""
+    monkeypatch.setattr('logging.config.dictConfig', lambda config: None)
+
+
 class InProcess:
     """Colorizes as the process of a server does, or raises `refusal`."""
 
