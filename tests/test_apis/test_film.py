@@ -39,11 +39,6 @@ HDR = {
 }
 
 
-@pytest.fixture
-def pipe(uniform_color):
-    return ColorizationPipeline.from_generator(uniform_color(), size=32, batch_size=4)
-
-
 @pytest.mark.parametrize(
     ('pix_fmt', 'range_', 'matrix'),
     [

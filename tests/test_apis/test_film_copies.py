@@ -17,13 +17,7 @@ from film_clips import (
 )
 from PIL import Image
 
-from dualattn_mm.apis import ColorizationPipeline
 from dualattn_mm.apis.film import colorize_film
-
-
-@pytest.fixture
-def pipe(uniform_color):
-    return ColorizationPipeline.from_generator(uniform_color(), size=32, batch_size=4)
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,7 @@ import pytest
 from film_clips import COUNT, add_sound, av, luma, make_clip, read, write_sound
 from PIL import Image
 
-from dualattn_mm.apis import ColorizationPipeline
 from dualattn_mm.apis.film import colorize_film
-
-
-@pytest.fixture
-def pipe(uniform_color):
-    return ColorizationPipeline.from_generator(uniform_color(), size=32, batch_size=4)
 
 
 @pytest.mark.parametrize(

@@ -18,14 +18,8 @@ from film_clips import (
     write_sound,
 )
 
-from dualattn_mm.apis import ColorizationPipeline
 from dualattn_mm.apis.film import colorize_film
 from dualattn_mm.utils.film_order import AviOrder
-
-
-@pytest.fixture
-def pipe(uniform_color):
-    return ColorizationPipeline.from_generator(uniform_color(), size=32, batch_size=4)
 
 
 def test_variable_frame_rate_is_kept(tmp_path, pipe):
