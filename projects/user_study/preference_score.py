@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from rich.table import Table
 
 from dualattn_mm.utils.errors import UserError, first_line, summarize
-from dualattn_mm.utils.libraries import library
 
 from .preference_study import ANSWERS_FORMAT, CHOICES, KEY_FORMAT
+
+_DRAWS = 5000
 
 
 class Preference(NamedTuple):
@@ -20,7 +22,9 @@ class Preference(NamedTuple):
 
     chosen: number of comparisons in which it was chosen.
     share: `chosen` divided by the number of all comparisons.
-    interval: Wilson's confidence interval of the share. It assumes independent comparisons.
+    interval: confidence interval of the share for other participants and other images. Choices for
+        the same image are not independent, and neither are those of the same participant, so both
+        are drawn again (Owen 2007, "The pigeonhole bootstrap").
     by_participant: its share of the choices of each participant.
     """
 
@@ -57,11 +61,8 @@ def score(key: Path, answers: Sequence[Path], confidence: float = 0.95) -> Score
     """
     if not 0 < confidence < 1:
         raise UserError(f'confidence={confidence} is invalid: it must be between 0 and 1')
-    binomtest = library(
-        'scipy.stats', 'scoring a user study', '-r requirements/evaluation.txt'
-    ).binomtest
     study = _read_key(key)
-    found: dict[str, tuple[Path, Counter[str]]] = {}
+    found: dict[str, tuple[Path, list[str]]] = {}
     for path in _files(answers):
         participant, choices = _read_answers(path, study)
         if participant in found:
@@ -69,26 +70,33 @@ def score(key: Path, answers: Sequence[Path], confidence: float = 0.95) -> Score
                 f'{found[participant][0]} and {path} have the same participant: remove one of them'
             )
         found[participant] = path, choices
-    images = len(study['images'])
-    total = images * len(found)
+    choices = np.array([choices for _, choices in found.values()])
     methods = {}
     for name in study['methods']:
-        counts = [choices[name] for _, choices in found.values()]
-        interval = binomtest(sum(counts), total).proportion_ci(confidence, method='wilson')
+        chosen = choices == name
         methods[name] = Preference(
-            sum(counts),
-            sum(counts) / total,
-            (float(interval.low), float(interval.high)),
-            [count / images for count in counts],
+            int(chosen.sum()),
+            float(chosen.mean()),
+            _interval(chosen, confidence),
+            chosen.mean(1).tolist(),
         )
-    return Score(list(found), total, methods)
+    return Score(list(found), choices.size, methods)
+
+
+def _interval(chosen: np.ndarray, confidence: float) -> tuple[float, float]:
+    """Return the percentile interval of the mean over random participants (rows) and images."""
+    random = np.random.default_rng(0)
+    rows, columns = (random.multinomial(n, [1 / n] * n, _DRAWS) / n for n in chosen.shape)
+    shares = np.einsum('dp,pi,di->d', rows, chosen, columns, optimize=True)
+    low, high = np.quantile(shares, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
 
 
 def score_table(result: Score, confidence: float) -> Table:
     """Make a table with one row per method, the most preferred one first."""
     table = Table(title=f'{len(result.participants)} participants, {result.comparisons} choices')
     table.add_column('method', no_wrap=True)
-    for heading in ('chosen', 'share', f'{confidence:.0%} interval'):
+    for heading in ('chosen', 'share', f'{100 * confidence:g}% interval'):
         table.add_column(heading, justify='right', no_wrap=True)
     for name, method in sorted(result.methods.items(), key=lambda item: -item[1].chosen):
         low, high = method.interval
@@ -162,8 +170,8 @@ def _read_key(path: Path) -> dict[str, Any]:
     return key
 
 
-def _read_answers(path: Path, study: Mapping[str, Any]) -> tuple[str, Counter[str]]:
-    """Return the participant and how often each method was chosen."""
+def _read_answers(path: Path, study: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """Return the participant and the chosen methods in the order of the images of the study."""
     content = _read(path, ANSWERS_FORMAT, 'study answers')
     if content.get('study') != study['study']:
         raise UserError(
@@ -187,4 +195,5 @@ def _read_answers(path: Path, study: Mapping[str, Any]) -> tuple[str, Counter[st
     }
     if found := summarize(faults):
         raise UserError(f'{path} does not match the study: {found}')
-    return participant, Counter(orders[image][CHOICES.index(choice)] for image, choice in pairs)
+    choices = dict(pairs)
+    return participant, [order[CHOICES.index(choices[image])] for image, order in orders.items()]

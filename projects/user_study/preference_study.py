@@ -32,7 +32,7 @@ from dualattn_mm.utils.terminal import print_line
 KEY_FORMAT = 'dualattn_mm.preference_study.v1'
 ANSWERS_FORMAT = 'dualattn_mm.preference_answers.v1'
 QUESTION = 'Which picture has the best colors?'
-CHOICES = string.ascii_lowercase
+CHOICES = string.ascii_lowercase[:9]  # one key of the keyboard for each
 _PAGE = Path(__file__).with_name('preference_study.html')
 _PLACE = '{"the study": "goes here"}'  # in the page
 _ALIKE = 0.03  # smaller relative differences in shape are ignored, because networks round sizes
@@ -85,9 +85,10 @@ def make_study(
     chosen = _drawn(found, photos, images, draw)
     key: dict[str, Any] = dict(format=KEY_FORMAT, study='', question=question, seed=seed)
     key['methods'] = {name: str(folder) for name, folder in methods}
+    orders = _orders(names, images, draw)
     key['images'] = [
-        dict(image=f'{number:03}', picture=picture, order=draw.sample(names, len(names)))
-        for number, picture in enumerate(chosen, 1)
+        dict(image=f'{number:03}', picture=picture, order=order)
+        for number, (picture, order) in enumerate(zip(chosen, orders, strict=True), 1)
     ]
     # Written next to its final location and then renamed, so that it is complete.
     temporary = output.parent / f'.{uuid.uuid4().hex}.tmp'
@@ -111,6 +112,19 @@ def make_study(
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return key['study']
+
+
+def _orders(names: list[str], images: int, draw: random.Random) -> list[list[str]]:
+    """Return an order of the methods for each image.
+
+    Some participants prefer the first picture, so each method has each place equally often.
+    """
+    orders: list[list[str]] = []
+    while len(orders) < images:
+        order = draw.sample(names, len(names))
+        turns = draw.sample(range(len(names)), len(names))
+        orders += [order[turn:] + order[:turn] for turn in turns]
+    return orders[:images]
 
 
 def _drawn(
