@@ -1,5 +1,8 @@
 """PSNR and SSIM of every image, computed with torchmetrics."""
 
+from math import isnan, nan
+
+import torch
 from mmengine.registry import METRICS
 from torch import Tensor
 
@@ -37,13 +40,21 @@ class ColorizationPSNROverGray(ColorizationPSNR):
     """Improvement of the PSNR over the gray photo in dB, then the mean over images.
 
     The gray photo is the input of the network, which is the CIELAB lightness of the original.
+    Originals that are gray themselves are left out: any tinge in the prediction of one would cost
+    some 60 dB.
     """
 
     name = 'PSNR_over_gray'
 
     def of_image(self, prediction: Tensor, truth: Tensor) -> Tensor:
         gray = to_bytes(without_color(truth))
+        if torch.equal(gray, truth):
+            return torch.tensor(nan)
         return super().of_image(prediction, truth) - super().of_image(gray, truth)
+
+    def compute_metrics(self, results: list[float]) -> dict[str, float]:
+        found = [value for value in results if not isnan(value)]
+        return super().compute_metrics(found) if found else {self.name: nan}
 
 
 @METRICS.register_module()

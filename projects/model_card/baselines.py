@@ -95,7 +95,10 @@ def colorize_folder(
 
 
 def choose_saturation(
-    pipe: ColorizationPipeline, photos: Sequence[Path], candidates: Sequence[float]
+    pipe: ColorizationPipeline,
+    photos: Sequence[Path],
+    candidates: Sequence[float],
+    luma: bool = False,
 ) -> float:
     """Choose the largest factor on the colors that is not worse than gray.
 
@@ -106,11 +109,12 @@ def choose_saturation(
         pipe: a pipeline with the weights.
         photos: a few hundred image files.
         candidates: factors in increasing order.
+        luma: as in `colorize_folder`.
 
     Raises:
         UserError: if no candidate qualifies.
     """
-    found = measure_factors(pipe, photos, (0.0, *candidates))
+    found = measure_factors(pipe, photos, (0.0, *candidates), luma)
     fit = [
         factor
         for factor in candidates
@@ -123,7 +127,10 @@ def choose_saturation(
 
 
 def measure_factors(
-    pipe: ColorizationPipeline, photos: Sequence[Path], factors: Sequence[float]
+    pipe: ColorizationPipeline,
+    photos: Sequence[Path],
+    factors: Sequence[float],
+    luma: bool = False,
 ) -> dict[float, dict[str, float]]:
     """Compute PSNR, CF and CF of the ground truth at full size for each factor on the colors.
 
@@ -131,11 +138,12 @@ def measure_factors(
         pipe: a pipeline with the weights.
         photos: image files.
         factors: factors on the colors; 0 is gray.
+        luma: as in `colorize_folder`.
     """
     figures = {factor: (ColorizationPSNR(), ColorizationCF()) for factor in factors}
     for chunk in _chunks(photos):
         images = [to_picture(read_picture(path)) for path in chunk]  # upright
-        prepared = [pipe.prepare(image) for image in images]
+        prepared = [pipe.prepare(image.convert('L') if luma else image) for image in images]
         ab = pipe.predict(prepared)
         for factor, metrics in figures.items():
             samples = [

@@ -19,6 +19,7 @@ from dualattn_mm.utils.arguments import natural
 from dualattn_mm.utils.command import run_command
 from dualattn_mm.utils.folders import pictures_below
 from dualattn_mm.utils.report import methods_table, print_table, write_json
+from dualattn_mm.visualization.comparison import spread
 from projects.model_card import baselines
 
 CANDIDATES = [1 + step / 10 for step in range(21)]
@@ -61,8 +62,8 @@ def choose(args: argparse.Namespace, pipe: ColorizationPipeline) -> None:
     photos = []
     for folder in args.train:
         found = pictures_below(folder)
-        photos += found[:: max(1, len(found) // args.choose_saturation)][: args.choose_saturation]
-    factor = baselines.choose_saturation(pipe, photos, CANDIDATES)
+        photos += [found[i] for i in spread(args.choose_saturation, len(found))]
+    factor = baselines.choose_saturation(pipe, photos, CANDIDATES, args.luma)
     print(f'saturation {factor} ({len(photos)} photos)')
 
 

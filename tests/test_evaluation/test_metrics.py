@@ -54,6 +54,12 @@ def test_psnr_over_gray():
     value = figures('ColorizationPSNROverGray', predictions, truths)
     assert value == dict(PSNR_over_gray=pytest.approx(np.mean(gains), abs=0.01))
     assert abs(np.mean(gains)) > 0.5
+    # A gray original does not count, whatever its prediction looks like.
+    shape = truths[0].shape
+    grays, tinted = np.full(shape, 90, np.uint8), np.full(shape, (95, 90, 85), np.uint8)
+    more = figures('ColorizationPSNROverGray', [*predictions, tinted], [*truths, grays])
+    assert more == value
+    assert np.isnan(figures('ColorizationPSNROverGray', [tinted], [grays])['PSNR_over_gray'])
 
 
 def test_ssim():
