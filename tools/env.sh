@@ -11,6 +11,7 @@
 # its own settings and pip's PIP_{FIND_LINKS,INDEX_URL,EXTRA_INDEX_URL,NO_INDEX,CERT}. If a folder
 # in PIP_FIND_LINKS has a wheel of mmcv, its ops are not built.
 set -euo pipefail
+shopt -s extglob # bash 3.2 of macOS reads @(a|b) only with it
 
 say() { printf 'env.sh: %s\n' "$*" >&2; }
 die() { say "$@"; exit 1; }
@@ -31,7 +32,9 @@ unset PYTHONHOME PYTHONPATH PYTHONDONTWRITEBYTECODE UV_PYTHON UV_SYSTEM_PYTHON &
 # ---- which Python, which environment ----
 
 python='' tried='' child='' candidates=(${PYTHON:+"$PYTHON"})
-((${#candidates[@]})) || read -ra candidates <<<"python3 ${pythons//3./python3.}"
+# Only the first version has tested releases of all packages.
+names="python${pythons// / python}"
+((${#candidates[@]})) || read -ra candidates <<<"${names/ / python3 }"
 for candidate in "${candidates[@]}"; do
   # Each is run, because a name on PATH may be a shim of pyenv without a Python behind it.
   read -r version python < <("$candidate" -c \
@@ -61,6 +64,10 @@ finish_if_ready
 
 [[ ! -e $env || -z $(ls -A "$env") || -d $state ]] ||
   die "$env is not an environment of env.sh: set DUALATTN_ENV to a new or empty folder"
+for file in "$state"/{core,all}; do
+  [[ ! -f $file || $(<"$file") == "$prefix"py* ]] ||
+    die "$env is the environment of another set ($(<"$file")): set DUALATTN_ENV to another folder"
+done
 mkdir -p "$state" 2>/dev/null || die "cannot create the folder $env: set DUALATTN_ENV to another"
 # The lock belongs to the open file, so it lasts until this shell and all processes that it started
 # have ended. Python sets it, because not every system has flock(1).
@@ -75,7 +82,7 @@ fi
 stop() {
   trap '' HUP INT TERM
   [[ -z $child ]] || { kill -TERM -- "-$child" 2>/dev/null && wait "$child"; } || :
-  say 'interrupted: the next call repeats the step that was not finished' && exit 130
+  say 'interrupted: the next call goes on, or starts anew if packages were being replaced' && exit 130
 }
 trap stop HUP INT TERM
 
@@ -95,8 +102,9 @@ uv() { "$env/bin/uv" pip install --python "$venv" ${PIP_NO_INDEX:+--no-index} "$
 imports() { "$venv" -W ignore -c "import ${1// /, }"; }
 
 packages() { # packages FILE...: install the packages of these files in requirements/
-  local release
-  uv "${pins[@]}" "${@/#/-r$reqs/}" || return
+  local release file files=()
+  for file; do files+=(-r "$reqs/$file"); done
+  uv "${pins[@]}" "${files[@]}" || return
   # Without libGL, as in most containers, only the same files of opencv-python-headless work.
   ! imports cv2 2>/dev/null || return 0
   release="$("$venv" -c 'from importlib import metadata as m; print(m.version("opencv-python"))')" &&
@@ -109,7 +117,9 @@ packages() { # packages FILE...: install the packages of these files in requirem
 links="$(set -f && set -- ${PIP_FIND_LINKS:-} && IFS=, && printf '%s' "$*")"
 [[ -z $links ]] || export UV_FIND_LINKS="${UV_FIND_LINKS:-$links}"
 [[ -z ${PIP_INDEX_URL:-} ]] || export UV_DEFAULT_INDEX="${UV_DEFAULT_INDEX:-$PIP_INDEX_URL}"
-[[ -z ${PIP_EXTRA_INDEX_URL:-} ]] || export UV_INDEX="${UV_INDEX:-$PIP_EXTRA_INDEX_URL}"
+# Like pip, take the best version of all indexes; uv alone looks only in the first that has a package.
+[[ -z ${PIP_EXTRA_INDEX_URL:-} ]] || export UV_INDEX="${UV_INDEX:-$PIP_EXTRA_INDEX_URL}" \
+  UV_INDEX_STRATEGY="${UV_INDEX_STRATEGY:-unsafe-best-match}"
 [[ -z ${PIP_CERT:-} ]] || export SSL_CERT_FILE="${SSL_CERT_FILE:-$PIP_CERT}"
 
 pins=(--build-constraints "$reqs/core.txt") # old sdists need a setuptools with pkg_resources

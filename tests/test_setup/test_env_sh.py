@@ -53,7 +53,7 @@ class Clone:
 
     def __init__(self, folder: Path, links: str):
         self.folder = folder
-        self.root = folder / 'a clone'
+        self.root = folder / 'a clone of R&D'
         self.env = folder / 'an env'
         for name in ('tools', 'requirements'):
             shutil.copytree(ROOT / name, self.root / name)
@@ -178,6 +178,19 @@ def test_env_sh_leaves_a_folder_with_other_things_alone(clone):
     assert [path.name for path in clone.env.iterdir()] == ['thesis.tex']
 
 
+def test_env_sh_leaves_the_environment_of_another_set_alone(clone):
+    stamp = clone.env / '.setup' / 'all'
+    stamp.parent.mkdir(parents=True)
+    stamp.write_text(f'py{VERSION}-1\n')
+    done = clone.run('web')
+    assert (done.returncode, done.stdout) == (1, '')
+    assert done.stderr == (
+        f'env.sh: {clone.env} is the environment of another set (py{VERSION}-1): set DUALATTN_ENV '
+        'to another folder\n'
+    )
+    assert stamp.exists()
+
+
 def test_env_sh_without_home_names_the_remedy(clone):
     done = clone.run('core', HOME='', XDG_CACHE_HOME='', DUALATTN_ENV='')
     assert done.returncode == 1
@@ -245,6 +258,24 @@ def test_env_sh_core_then_full_then_nothing_to_do(clone):
     process = clone.start('core')
     wait_until(lambda: says(process, 'a new virtual environment'), 'a new environment')
     assert f'{clone.env} ' not in process.said[1].read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures('quick_venv')
+def test_env_sh_takes_the_best_version_of_all_indexes(clone, wheels):
+    """A company's or PyTorch's own index can have old versions of common packages."""
+    index, extra = (clone.folder / name for name in ('index', 'extra'))
+    for wheel in wheels.glob('*.whl'):
+        project = index / wheel.name.split('-')[0].lower().replace('_', '-')
+        project.mkdir(parents=True)
+        shutil.copy(wheel, project)
+    (extra / 'tqdm').mkdir(parents=True)
+    write_wheel(extra / 'tqdm', 'tqdm', '0.1', {'tqdm.py': ''})
+    environment = dict(PIP_NO_INDEX='', PIP_FIND_LINKS='')
+    with served(index) as (url, _), served(extra) as (more, state):
+        done = clone.run('core', PIP_INDEX_URL=url, PIP_EXTRA_INDEX_URL=more, **environment)
+    assert done.returncode == 0, done.stderr
+    assert 'tqdm-0.1-py3-none-any.whl' not in state.requested
 
 
 @pytest.mark.slow
