@@ -22,6 +22,7 @@ with required_imports():
     from dualattn_mm.apis.weights import save_generator
     from dualattn_mm.utils.colorfulness import colorfulness
     from dualattn_mm.utils.image_io import write_image
+    from dualattn_mm.utils.libraries import library
     from dualattn_mm.visualization import gallery
 
 CONFIG = 'mmagic/color_dualattn_mini_demo.py'
@@ -29,16 +30,15 @@ CONFIG = 'mmagic/color_dualattn_mini_demo.py'
 
 def packaged_photos() -> dict[str, np.ndarray]:
     """Return the color photos in scikit-image and scikit-learn, (H, W, 3) uint8, by name."""
-    from skimage import data
-    from sklearn.datasets import load_sample_image
-
+    data = library('skimage.data', 'the demo', "'dualattn_mm[demo]'")
+    samples = library('sklearn.datasets', 'the demo', "'dualattn_mm[demo]'")
     loaders: Mapping[str, Callable[[], np.ndarray]] = {
         'astronaut': data.astronaut,
         'chelsea': data.chelsea,
         'coffee': data.coffee,
         'rocket': data.rocket,
-        'china': lambda: load_sample_image('china.jpg'),
-        'flower': lambda: load_sample_image('flower.jpg'),
+        'china': lambda: samples.load_sample_image('china.jpg'),
+        'flower': lambda: samples.load_sample_image('flower.jpg'),
     }
     return {name: load() for name, load in loaders.items()}
 

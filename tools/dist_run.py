@@ -50,10 +50,12 @@ def main() -> None:
     gpus, script, config, *rest = sys.argv[1:]
     processes = number('GPUS', gpus, 1)
     nodes, node = setting('NNODES', 1, least=1), setting('NODE_RANK', 0)
-    port = setting('PORT', 29500)
+    port = setting('PORT', 29500, least=1)
     if port > 65535:
         die(f'PORT {port} is too large: ports end at 65535')
-    address = os.environ.get('MASTER_ADDR', '127.0.0.1')
+    if nodes > 1 and not os.environ.get('MASTER_ADDR'):
+        die('NNODES > 1 needs MASTER_ADDR: set it to the address of the machine with NODE_RANK=0')
+    address = os.environ.get('MASTER_ADDR') or '127.0.0.1'
     if not Path(config).is_file():
         die(f'config file {config} does not exist')
     if node >= nodes:
@@ -72,12 +74,13 @@ def main() -> None:
 
     try:
         import torch
-        from torch.distributed import DistError, run
+        from torch.distributed import run
         from torch.distributed.elastic.multiprocessing.api import SignalException
         from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     except ModuleNotFoundError as error:
         die(f'the module {error.name} is not installed for {sys.executable}: see docs/install.md')
 
+    connection_error = getattr(torch.distributed, 'DistError', RuntimeError)  # torch < 2.2
     there = torch.cuda.device_count()
     if 0 < there < processes:
         die(f'{processes} processes were requested, but this machine has {there} GPUs')
@@ -98,7 +101,7 @@ def main() -> None:
         rank, failure = min(error.failures.items(), key=lambda item: order(item[1]))
         how = failure.signal_name() if failure.exitcode < 0 else f'status {failure.exitcode}'
         die(f'process {rank} ended with {how}; the others were stopped', FAILED)
-    except DistError as error:
+    except connection_error as error:
         die(f'node {node} cannot reach the other nodes: {str(error).splitlines()[0]}', FAILED)
     except SignalException as error:
         die(f'stopped by {error.sigval.name}', 128 + error.sigval)

@@ -25,19 +25,23 @@ REMEDY = 'install it, or set PIP_FIND_LINKS to a folder with an mmcv wheel that 
 # The ops must load with this torch and compute a result.
 CHECK = """
 import sys, torch, mmcv.ops
-mmcv.ops.nms(torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.ones(1), 0.5)
-sys.exit(sys.argv[1] == 'cuda' and mmcv.ops.get_compiling_cuda_version() == 'not available')
+box, score = torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.ones(1)
+mmcv.ops.nms(box, score, 0.5)
+if sys.argv[1] == 'cuda':
+    mmcv.ops.nms(box.cuda(), score.cuda(), 0.5)
 """
 
 
 def cuda_home() -> str | None:
     """Return the CUDA toolkit for building mmcv, if there is a GPU and an nvcc that fits torch."""
-    home = os.environ.get('CUDA_HOME')
-    nvcc = shutil.which(f'{home}/bin/nvcc' if home else 'nvcc')
-    if not (nvcc and torch.version.cuda and torch.cuda.is_available()):
+    if not (torch.version.cuda and torch.cuda.is_available()):
         return None
+    home = os.environ.get('CUDA_HOME')
+    names = [f'{home}/bin/nvcc'] if home else ['nvcc', '/usr/local/cuda/bin/nvcc']
+    nvcc = next(filter(None, map(shutil.which, names)), None)
     release = f'release {torch.version.cuda.split(".")[0]}.'
-    if release not in subprocess.run([nvcc, '--version'], capture_output=True, text=True).stdout:
+    version = [nvcc, '--version']
+    if not nvcc or release not in subprocess.run(version, capture_output=True, text=True).stdout:
         say(f'torch needs nvcc of CUDA {torch.version.cuda}, which is missing: only CPU ops')
         return None
     # nvcc may be a link or a script. Only nvcc itself knows the location of its toolkit.
@@ -134,7 +138,8 @@ def main() -> int:
     args = parser.parse_args()
     cuda = cuda_home()
     version = sysconfig.get_python_version()
-    kind = 'cuda' if cuda else 'cpu'
+    # A wheel has code for the GPU that torch saw when it was built.
+    kind = 'cuda{}.{}'.format(*torch.cuda.get_device_capability()) if cuda else 'cpu'
     kept = args.keep / f'{args.requirement}-py{version}-torch{torch.__version__}-{kind}'
     if installs(kept, bool(cuda)):
         return 0

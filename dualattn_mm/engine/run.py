@@ -40,6 +40,13 @@ from .hooks.safe_checkpoint import last_checkpoint
 # Wrappers of a single optimizer that --amp replaces by the last one.
 _FOR_AMP = ('OptimWrapper', 'AmpOnGpuOptimWrapper', 'AmpOptimWrapper')
 
+# What starts the processes for each launcher.
+_STARTERS = dict(
+    pytorch='tools/dist_train.sh or tools/dist_test.sh',
+    slurm='tools/slurm_train.sh or tools/slurm_test.sh',
+    mpi='mpirun',
+)
+
 # The default hooks of mmengine that ours replace.
 _DEFAULT_HOOKS = dict(
     checkpoint=(dict(type='CheckpointHook', interval=1), 'SafeCheckpointHook'),
@@ -236,7 +243,7 @@ def _check_processes(launcher: str) -> None:
     if RANK_VARIABLES[launcher] not in os.environ:
         raise RunError(
             f'--launcher {launcher}: {RANK_VARIABLES[launcher]} is not set; start the processes '
-            'with tools/dist_train.sh'
+            f'with {_STARTERS[launcher]}'
         )
     if launcher == 'pytorch':
         end_with_parent()
@@ -436,7 +443,9 @@ def _hooks_in_debug_log(runner: Runner) -> str:
 
 def _is_of_other_process(error: Exception) -> bool:
     """Return whether communication with other processes failed; gloo raises RuntimeErrors."""
-    return isinstance(error, torch.distributed.DistError) or (
+    # torch 2.1 has no DistError.
+    kind = getattr(torch.distributed, 'DistError', torch.distributed.DistBackendError)
+    return isinstance(error, kind) or (
         isinstance(error, RuntimeError) and 'gloo/transport' in str(error)
     )
 

@@ -43,7 +43,8 @@ def environment() -> dict[str, str]:
 
 
 def _version(name: str, distributions: list[str]) -> str:
-    for distribution in distributions:
+    # Python 3.10 finds only distributions with a top_level.txt, which numpy does not have.
+    for distribution in distributions or [name]:
         try:
             number = version(distribution)
         except PackageNotFoundError:

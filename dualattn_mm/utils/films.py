@@ -1,9 +1,10 @@
 """Common code for reading and writing videos: suffixes, and the optional library PyAV."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
-from .errors import first_line
+from .errors import UserError, first_line
 from .libraries import library
 
 # The FFmpeg container for each suffix, and the codec to use if the original cannot be kept.
@@ -32,8 +33,10 @@ def require_av() -> Any:
     """Import PyAV.
 
     Raises:
-        UserError: if it is not installed.
+        UserError: if it is not installed, or does not exist for this version of Python.
     """
+    if sys.version_info < (3, 11):
+        raise UserError('films need Python 3.11 or later')
     return library('av', 'films', "'dualattn_mm[video]'")
 
 

@@ -41,7 +41,7 @@ def locked_folder(folder: str | os.PathLike) -> Iterator[None]:
                 file.seek(0)
                 raise RunError(
                     f'another training ({file.read().strip()}) writes to {folder}: '
-                    'choose another folder (--work-dir), or wait until it ends'
+                    'choose another folder (--work-dir of dualattn train), or wait until it ends'
                 ) from None
             warn(f'{path} cannot be locked ({error.strerror}): start no other training there')
         file.seek(0)

@@ -1,6 +1,7 @@
 import re
 import sys
 
+import numpy as np
 import pytest
 import torch
 
@@ -23,6 +24,7 @@ def test_environment(capsys):
     assert shown['Python'] == f'{sys.version.split()[0]} in {sys.prefix}'
     assert shown['torch'] == torch.__version__.split('+')[0]
     assert {'mmengine', 'mmdet', 'numpy', 'GPU'} <= set(shown)
+    assert shown['numpy'] == np.__version__
 
 
 def test_configs(capsys):

@@ -28,6 +28,8 @@ TOOLS = Path(__file__).parents[2] / 'tools'
         ('dist_train.sh tiny.py 1', {'NNODES': 'x'}, 'error: NNODES must be an integer'),
         ('dist_train.sh tiny.py 1', {'PORT': '70000'}, 'error: PORT 70000 is too large'),
         ('dist_train.sh tiny.py 1', {'NODE_RANK': '1'}, 'error: NODE_RANK 1 needs NNODES of at'),
+        ('dist_train.sh tiny.py 1', {'NNODES': '2'}, 'error: NNODES > 1 needs MASTER_ADDR'),
+        ('dist_train.sh tiny.py 1', {'PORT': '0'}, 'error: PORT must be an integer >= 1, got'),
         ('dist_train.sh tiny.py', {}, 'usage: bash tools/dist_train.sh CONFIG GPUS'),
         ('slurm_train.sh part job nix.py', {}, 'error: config file nix.py does not exist'),
         ('slurm_test.sh part job nix.py nix.pth', {}, 'error: config file nix.py does not exist'),

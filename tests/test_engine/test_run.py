@@ -119,8 +119,8 @@ def test_imports_may_come_by_option(config, tmp_path, monkeypatch):
         (dict(resume='.'), r'cannot resume: \. is a folder; --work-dir \. --resume continues'),
         (dict(cfg_options={'load_from': '.'}), r'load_from \. is a folder'),
         (dict(cfg_options={'load_from': 'nix.pth'}), 'load_from nix.pth does not exist'),
-        (dict(launcher='pytorch'), 'is not set; start the processes'),
-        (dict(launcher='slurm'), 'is not set; start the processes'),
+        (dict(launcher='pytorch'), 'is not set; start the processes with tools/dist_train.sh'),
+        (dict(launcher='slurm'), 'is not set; start the processes with tools/slurm_train.sh'),
     ],
 )
 def test_options_that_cannot_be_used(config, tmp_path, monkeypatch, built, options, message):
