@@ -47,8 +47,8 @@ test_dataloader = dict(
         ],
     ),
 )
-# Without what waits for the GPU in the middle of a step: the scaling of gradients, which bfloat16
-# does not need, and their norm, which Muon ignores.
+# Without the scaling of gradients, which bfloat16 does not need, and their norm, which Muon
+# ignores: both wait for the GPU between the backward pass and the update.
 optim_wrapper = dict(
     loss_scale=dict(enabled=False),
     optimizer=dict(type='dualattn_mm.engine.batched_muon.BatchedMuon', lr=1e-3),

@@ -168,14 +168,16 @@ def tested_size(cfg: Config) -> tuple[int, int] | None:
     pipeline = (cfg.get('test_dataloader') or {}).get('dataset', {}).get('pipeline', [])
     if cfg.get('default_scope') == 'mmdet':  # Resize keeps the aspect ratio, so sizes vary
         padded = [transform.get('size') for transform in pipeline if transform['type'] == 'Pad']
-        return next((tuple(size) for size in padded if size), _DETECTION)
+        return next((tuple(size[::-1]) for size in padded if size), _DETECTION)
     for transform in reversed(pipeline):
         for name in ('crop_size', 'scale', 'size'):
             size = transform.get(name)
             if isinstance(size, int):
                 return size, size
             if size is not None:
-                return tuple(size)
+                # mmcv states (W, H), and torchvision's transforms, which only have `size`, (H, W).
+                torchvision_s = name == 'size' and transform['type'] != 'Pad'
+                return tuple(size if torchvision_s else size[::-1])
     side = cfg.model.get('generator', {}).get('image_size')
     return None if side is None else (side, side)
 

@@ -1,13 +1,11 @@
 """A dataset of photos, in which every photo is its own ground truth."""
 
-import logging
 import os
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from mmengine.dataset import BaseDataset
-from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 from torch import Tensor
 
@@ -15,9 +13,9 @@ from ..utils.checks import require
 from ..utils.errors import ColorizeError, shortened
 from ..utils.image_io import FORMATS, IMAGE_SUFFIXES
 from ..utils.tensors import read_photo, squash
-from ..utils.terminal import printable
 from ..utils.walk import files_below
 from .photo_cache import PhotoCache
+from .reports import report
 
 # mmengine would give up after 1,000, without a reason.
 _LEFT_OUT = 500
@@ -117,7 +115,7 @@ class ColorizationDataset(BaseDataset):
                 raise ColorizeError(f'{path}: {error}') from None
             if not self._broken[idx]:
                 self._broken[idx] = True
-                print_log(printable(f'skipped {path}: {error}'), 'current', logging.WARNING)
+                report(f'skipped {path}: {error}')
         else:
             self._left_out = 0 if sample is not None else self._left_out + 1
             if self._left_out < _LEFT_OUT:
@@ -145,11 +143,9 @@ class ColorizationDataset(BaseDataset):
             fit = squash if self.cache_square else _shrunk
             image = fit(read_photo(path), self.cache_side)
             if not self._cache.put(idx, image):
-                print_log(
+                report(
                     f'the cache of {self.cache_gib:g} GiB (cache_gib) is full: the remaining '
-                    'photos are read from their files each time',
-                    'current',
-                    logging.WARNING,
+                    'photos are read from their files each time'
                 )
         return image
 
@@ -159,7 +155,7 @@ class ColorizationDataset(BaseDataset):
             raise FileNotFoundError(f'the list of photos {path} does not exist')
         # File names can contain any bytes, and some editors start a file with a byte order mark.
         text = path.read_text(encoding='utf-8-sig', errors='surrogateescape')
-        names = [line.strip() for line in text.splitlines() if line.strip()]
+        names = [name for line in text.split('\n') if (name := line.strip(' \t\r'))]
         if not names:
             raise FileNotFoundError(f'the list of photos {path} is empty')
         paths = [os.path.join(self.data_root or '', name) for name in names]

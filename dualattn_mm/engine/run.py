@@ -237,7 +237,9 @@ def _prepare_config(
 
 
 def _check_processes(launcher: str) -> None:
-    os.environ.setdefault('LOCAL_RANK', '0')
+    # mmengine wraps the model for the GPU of LOCAL_RANK, which mpirun does not set.
+    local_rank = os.environ.get('OMPI_COMM_WORLD_LOCAL_RANK') if launcher == 'mpi' else None
+    os.environ.setdefault('LOCAL_RANK', local_rank or '0')
     if launcher == 'none':
         return
     if RANK_VARIABLES[launcher] not in os.environ:
@@ -323,7 +325,7 @@ def _is_first_process(cfg: Config) -> bool:
 
 
 def _drop_initial_weights(part: Any) -> None:
-    """Remove every init_cfg. Their weights would replace those of `GeneratorFileHook`."""
+    """Remove every init_cfg, whose files are not needed beside those of `GeneratorFileHook`."""
     if isinstance(part, list | tuple):
         part = dict(enumerate(part))
     if isinstance(part, dict):
@@ -390,6 +392,8 @@ def _use_amp(cfg: Config) -> None:
         if wrapper.get('type', 'OptimWrapper') not in _FOR_AMP:
             raise RunError(f'--amp does not support optim_wrapper.type {wrapper.type}')
         wrapper.type = _FOR_AMP[-1]
+        for name in ('enabled', 'on_cpu'):  # of AmpOnGpuOptimWrapper
+            wrapper.pop(name, None)
         wrapper.setdefault('loss_scale', 'dynamic')
 
 

@@ -114,7 +114,8 @@ def check_writable(outdir: Path) -> None:
     if is_remote(outdir):
         check_place(outdir)
         return
-    probe = outdir / f'.colorize-{os.getpid()}.tmp'
+    # Processes on other machines can have the same number.
+    probe = outdir / f'.colorize-{uuid.uuid4().hex}.tmp'
     try:
         outdir.mkdir(parents=True, exist_ok=True)
         probe.touch()

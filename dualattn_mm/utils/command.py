@@ -14,8 +14,9 @@ from .terminal import accept_any_text, discard_output, print_line
 DONE, FAILED, WRONG_USE = 0, 1, 2
 INTERRUPTED, CLOSED_PIPE = 130, 141  # the statuses with which a shell reports SIGINT and SIGPIPE
 
-# The variable that each launcher sets to the rank of the process.
-RANK_VARIABLES = dict(pytorch='RANK', slurm='SLURM_PROCID', mpi='OMPI_COMM_WORLD_RANK')
+# The variable that each launcher sets to the rank of the process. In a Slurm job, processes of the
+# others have the variable of Slurm as well.
+RANK_VARIABLES = dict(pytorch='RANK', mpi='OMPI_COMM_WORLD_RANK', slurm='SLURM_PROCID')
 
 
 def run_command(call: Callable[[], object]) -> int:

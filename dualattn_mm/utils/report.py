@@ -68,7 +68,7 @@ def check_output(out: Path | str) -> None:
         UserError: if the file cannot be written there.
     """
     if Path(out).is_dir():
-        raise UserError(f'--out {out} is a folder: pass the path of a file')
+        raise UserError(f'{out} is a folder: pass the path of a file to write')
     check_writable(Path(out).parent)
 
 

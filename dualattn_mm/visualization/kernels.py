@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..apis.pipeline import ColorizationPipeline
 from ..models.heads.color_attention import ColorAttention
-from ..utils.color_space import join_lightness, rgb_to_lab
+from ..utils.color_space import AB_LIMITS, encoding_table, join_lightness_to_bytes, rgb_to_lab
 from ..utils.errors import ColorizeError
 from ..utils.folders import read_picture
 from ..utils.image_io import write_image
@@ -21,7 +21,7 @@ from ..utils.tensors import to_picture, to_tensor, without_color
 from .gallery import fit, gallery
 
 _FLAT = 65.0  # lightness of the images that show only color
-_STRONGEST = 60.0  # chroma of the strongest color in CIELAB units; it is inside sRGB
+_STRONGEST = 60.0  # chroma of the strongest color in CIELAB units
 
 
 class Kernels(NamedTuple):
@@ -151,9 +151,13 @@ def _heat(activation: Tensor, gray: Image.Image) -> Image.Image:
 
 
 def _flat(ab: Tensor, size: tuple[int, int]) -> Image.Image:
-    """Draw color (2, h, w), in CIELAB units, at a constant lightness."""
-    lightness = torch.full((1, *size), _FLAT)
-    return to_picture(255 * join_lightness(lightness, _resized(ab, size)))
+    """Draw color (2, h, w), in CIELAB units, at a constant lightness.
+
+    Colors outside sRGB are drawn with less chroma.
+    """
+    color = _resized(ab.float().cpu(), size).clamp(*AB_LIMITS)
+    joined = join_lightness_to_bytes(torch.full(size, _FLAT), color, encoding_table())
+    return Image.fromarray(joined.numpy())
 
 
 def _resized(maps: Tensor, size: tuple[int, int]) -> Tensor:

@@ -240,7 +240,7 @@ _COLORIZERS = (
         'MultiscalePyramidTransformer of 64 queries: lightness to ab',
         lambda case: MultiscalePyramidTransformer(num_queries=64),
     ),
-    Network('mpt_mini', '', 'mpt', 'the mini preset: the same for the CPU and the demo', _mini),
+    Network('mpt_mini', '', 'mpt', 'a smaller one for CPUs: the mini preset with 6 blocks', _mini),
     Network(
         'ddcolor_tiny',
         'modelscope',

@@ -1,7 +1,7 @@
 """ColorFormer's decoder, which looks up colors in a memory of semantic features.
 
 Ji et al., "ColorFormer: Image Colorization via Color Memory Assisted Hybrid-Attention Transformer",
-ECCV 2022. The code follows the paper; README.md lists our choices where the paper gives no details.
+ECCV 2022. The code follows a short description, not the paper; README.md lists our choices.
 """
 
 from pathlib import Path

@@ -1,8 +1,8 @@
 """ColorFormer's encoder, the GLH-Transformer: a Swin Transformer that also sees the whole map.
 
 Ji et al., "ColorFormer: Image Colorization via Color Memory Assisted Hybrid-Attention Transformer",
-ECCV 2022. The code follows the paper and extends mmpretrain's Swin; README.md lists our choices
-where the paper gives no details.
+ECCV 2022. The code follows a short description, not the paper, and extends mmpretrain's Swin;
+README.md lists our choices.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,1 +1,1 @@
-"""How steady and how right the colors of films are."""
+"""Measure how stable and how accurate the colors of films are."""

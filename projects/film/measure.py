@@ -25,9 +25,7 @@ from projects.film.clips import Frame, clip
 
 def main() -> int:
     """Run the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         '--photos', type=Path, required=True, help='folder of two or more color photos'
     )
@@ -42,11 +40,11 @@ def main() -> int:
         type=float,
         nargs='+',
         default=[0.0, 0.7, 0.85, 0.95],
-        help='values of --smooth',
+        help='values of --smooth (default: %(default)s)',
     )
-    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--seed', type=int, default=0, help='random seed (default: %(default)s)')
     parser.add_argument('--weights', help='safetensors file (default: the bundled weights)')
-    parser.add_argument('--device', default='auto', help='auto, cpu, cuda or cuda:N')
+    parser.add_argument('--device', default='auto', help='auto (default), cpu, cuda or cuda:N')
     parser.add_argument('--out', type=Path, help='folder for the figures and an image per clip')
     args = parser.parse_args()
     return run_command(lambda: run(args))

@@ -66,7 +66,7 @@ def run_cases(
             if outcome.failure:
                 process.kill()
                 process.join()
-                if not outcome.result and outcome.failure == _ENDED:
+                if outcome.failure == _ENDED:
                     outcome = outcome._replace(failure=f'{_ENDED} (status {process.exitcode})')
                 process = None
             yield outcome
@@ -126,7 +126,7 @@ def _start_measuring() -> float:
     try:
         _CLEAR_REFS.write_text('5')  # reset the peak to the current use
     except OSError:
-        return 0.0
+        return _peak()
     return _megabytes('VmRSS')
 
 

@@ -38,8 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     add('--commands', action='store_true', help='print the commands for figures that were not run')
     add('--markdown', type=Path, metavar='FILE', help='write the whole page to a file')
     args = parser.parse_args(argv)
-    if args.markdown and args.table != [*paper]:
-        parser.error('--markdown writes all tables and cannot be combined with --table')
+    if args.markdown and (args.commands or args.table != [*paper]):
+        parser.error('--markdown writes the whole page and cannot be combined with other choices')
     return run_command(lambda: _run(args, paper))
 
 

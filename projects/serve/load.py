@@ -41,7 +41,7 @@ class Request(NamedTuple):
 
 @dataclass
 class Health:
-    """The longest time of an answer about the health in seconds, and how many failed."""
+    """The time of the slowest health check in seconds, and how many failed."""
 
     slowest: float = 0.0
     failures: int = 0
@@ -104,9 +104,11 @@ def run(address: str, server: subprocess.Popen, folder: Path, args: argparse.Nam
     print(dict(outcomes))
     print(
         f'{sum(outcomes.values()) / (time.monotonic() - start):.1f} answers per second; memory '
-        f'{before / 1e6:.0f} -> {after / 1e6:.0f} MB ({after / before - 1:+.1%}); slowest answer '
-        f'about the health {health.slowest:.2f} s, {health.failures} failed'
+        f'{before / 1e6:.0f} -> {after / 1e6:.0f} MB ({after / before - 1:+.1%}); slowest health '
+        f'check {health.slowest:.2f} s, {health.failures} failed'
     )
+    if not outcomes['ok']:
+        sys.exit('error: no photo was colorized')
     wrong = sum(n for what, n in outcomes.items() if what.startswith('WRONG'))
     return wrong + health.failures
 
@@ -180,7 +182,7 @@ def send(client: httpx.Client, request: Request) -> str:
 
 
 def watch(address: str, stop: threading.Event, health: Health) -> None:
-    """Ask for the health several times a second, and count in `health`."""
+    """Check the health several times a second, and count in `health`."""
     with httpx.Client(base_url=address, timeout=None) as client:
         while not stop.wait(0.2):
             start = time.monotonic()

@@ -10,7 +10,7 @@ from PIL import Image
 from skimage import data
 from torch.utils.data import DataLoader
 
-from dualattn_mm.datasets import ColorizationDataset, SkipNearGray, photos
+from dualattn_mm.datasets import ColorizationDataset, SkipNearGray, reports
 from dualattn_mm.utils.colorfulness import colorfulness
 
 PIPELINE = [dict(type='LoadPhoto'), dict(type='PackColorization')]
@@ -34,7 +34,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def skipped(logged):
-    return logged(photos)
+    return logged(reports)
 
 
 def names(dataset):

@@ -63,6 +63,19 @@ def test_nothing_is_found_in_nothing_beside_a_good_frame(eager, good, kind, plac
     assert len(alone) > 0
 
 
+@pytest.mark.parametrize('kind', NOTHING)
+def test_mmcv_never_gets_a_cloud_of_no_points(eager, good, kind, monkeypatch):
+    """Its CUDA kernel cannot be started for one."""
+    layer, counts = eager.data_preprocessor.voxel_layer, []
+    forward = type(layer).forward
+    monkeypatch.setattr(
+        type(layer), 'forward', lambda self, x: counts.append(len(x)) or forward(self, x)
+    )
+    predict(eager, good, NOTHING[kind](good))
+    assert len(counts) >= 2
+    assert min(counts) > 0
+
+
 @pytest.mark.parametrize('kind', ['empty', 'outside'])
 def test_nothing_alone(eager, good, kind):
     [result] = predict(eager, NOTHING[kind](good))

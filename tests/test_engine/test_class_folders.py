@@ -12,8 +12,8 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from PIL import Image
 
+from dualattn_mm.datasets import reports
 from dualattn_mm.engine import ClassFolderRunner
-from dualattn_mm.engine.hooks import damaged_images
 from dualattn_mm.engine.run import evaluate, train
 from dualattn_mm.utils.command import run_command
 from dualattn_mm.utils.errors import RunError
@@ -103,7 +103,7 @@ def test_trained_tested_and_used(openmmlab, folders, tiny, tmp_path):
 def test_mixup_knows_the_number_of_classes_and_a_damaged_picture_is_replaced(
     openmmlab, folders, tiny, tmp_path, logged
 ):
-    damaged, lines = folders / 'train' / 'red' / 'deep' / '0.PNG', logged(damaged_images)
+    damaged, lines = folders / 'train' / 'red' / 'deep' / '0.PNG', logged(reports)
     damaged.write_bytes(b'')
     tiny.write_text(tiny.read_text().replace('    train_cfg=None,\n', ''))
     work = tmp_path / 'work'

@@ -5,10 +5,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmengine.dataset import BaseDataset, RepeatDataset
+from mmengine.runner import get_priority
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from dualattn_mm.engine.hooks import damaged_images
+from dualattn_mm.datasets import reports
 from dualattn_mm.engine.hooks.damaged_images import DamagedImagesHook
 from dualattn_mm.utils.command import error_line
 from dualattn_mm.utils.errors import RunError
@@ -44,7 +45,7 @@ def images(tmp_path, logged):
     def make(count=6, **kwargs):
         return Images(tmp_path, [(f'{i}.png', {}) for i in range(count)], **kwargs)
 
-    make.log = logged(damaged_images)
+    make.log = logged(reports)
     return make
 
 
@@ -70,6 +71,35 @@ def test_too_many_damaged_images_stop_training_in_one_line(images, tmp_path, wor
     assert line.startswith('3 of 6 images cannot be used (max_broken of DamagedImagesHook is 2)')
     assert line.rpartition('the last one: ')[2].startswith(str(tmp_path))
     assert '\n' not in line
+
+
+def test_a_pipeline_that_another_hook_replaces_is_watched(images):
+    """As mmdet's PipelineSwitchHook does; what was counted before still counts."""
+    dataset = images(5)
+    loop = SimpleNamespace(dataloader=SimpleNamespace(dataset=dataset))
+    runner, hook = SimpleNamespace(train_loop=loop), DamagedImagesHook(max_broken=2)
+    hook.before_train(runner)
+    hook.before_train_epoch(runner)
+    assert dataset.prepare_data(0) is dataset.prepare_data(1) is None
+    dataset.pipeline = type(dataset.pipeline)([loading.LoadImageFromFile()])
+    hook.before_train_epoch(runner)
+    assert dataset.prepare_data(1) is None
+    assert len(images.log()) == 2
+    with pytest.raises(RunError, match='3 of 5 images cannot be used'):
+        dataset.prepare_data(2)
+    switch = pytest.importorskip('mmdet.engine.hooks').PipelineSwitchHook
+    assert get_priority(hook.priority) > get_priority(switch.priority)
+
+
+@pytest.mark.parametrize('first', [True, False])
+def test_every_process_reports(monkeypatch, capfd, first):
+    """Of several processes, only the first one has a log of warnings."""
+    monkeypatch.setattr(reports, 'is_main_process', lambda: first)
+    logged = []
+    monkeypatch.setattr(reports, 'print_log', lambda text, *_: logged.append(text))
+    reports.report('skipped a\nb')
+    assert logged == [r'skipped a\nb'] * first
+    assert capfd.readouterr().err == 'skipped a\\nb\n' * (not first)
 
 
 def test_no_image_can_be_read(images):

@@ -1,5 +1,6 @@
 """Where training was interrupted, and how many processes load, must not be seen in its numbers."""
 
+import pickle
 import random
 from unittest.mock import patch
 
@@ -143,6 +144,55 @@ def test_resuming_with_other_data_is_a_warning(make_runner, monkeypatch, folder,
     )
 
 
+def test_resuming_with_another_batch_is_a_warning(make_runner, monkeypatch):
+    lines = []
+    monkeypatch.setattr(repeatable, 'print_log', lambda text, *_: lines.append(text))
+
+    def train(steps, samples, **kwargs):
+        data = Named(data_root='a', metainfo=dict(names=tuple('abcdef')))
+        loader = dict(
+            batch_size=samples,
+            sampler=dict(type='DefaultSampler', shuffle=True),
+            dataset=data,
+            collate_fn=lambda batch: dict(data=torch.stack(batch)),
+        )
+        make_runner(
+            HOOKS, steps, model=make_watcher(), train_dataloader=loader, param_scheduler=None,
+            **kwargs,
+        ).train()  # fmt: skip
+
+    train(2, 3)
+    train(3, 3, resume=True)
+    assert not lines
+    train(4, 2, resume=True)
+    assert [line.partition(':')[0] for line in lines] == [
+        'a step had 3 samples before the checkpoint and has 2 now'
+    ]
+
+
+def test_processes_must_start_at_the_same_step(run, monkeypatch):
+    """One machine has the checkpoint, and another one, with a folder of its own, does not."""
+
+    def reduce(tensor, op):
+        tensor.fill_(min(int(tensor), 0) if op == 'min' else max(int(tensor), 8))
+
+    monkeypatch.setattr(repeatable, 'all_reduce', reduce)
+    with pytest.raises(RunError, match=r'start at different steps \(0 to 8\)'):
+        run('one', 'iterations')
+
+
+def test_python_s_random_numbers_are_the_same_in_all_processes(run):
+    """So that the network can choose a size that all processes share."""
+    draws = []
+    for rank in range(2):
+        with patch.object(repeatable, 'get_dist_info', return_value=(rank, 2)):
+            draws.append([noise for _, noise in run(f'rank{rank}', 'iterations').seen])
+    for one, other in zip(*draws, strict=True):
+        assert one[0] == other[0]
+        assert not torch.isclose(one[1:], other[1:]).any()
+    assert len({float(noise[0]) for noise in draws[0]}) > 1
+
+
 @pytest.mark.parametrize(
     ('loop', 'workers', 'seed'),
     [*((loop, 0, 0) for loop in LOOPS), ('iterations', 0, None), ('iterations', 1, 0)],
@@ -206,6 +256,10 @@ def test_the_data_set_can_be_used_and_changed_as_before():
     assert inner.pipeline == seeded.pipeline == 'other'
     assert len(seeded) == 10
     assert seeded[3][0] == 3
+    assert isinstance(seeded, Noisy)  # mmdet3d's hooks ask
+    again = pickle.loads(pickle.dumps(seeded))  # as a worker gets it
+    assert type(again) is repeatable._SeededDataset
+    assert again.pipeline == 'other'
 
 
 @pytest.mark.parametrize('endless', [True, False])

@@ -8,9 +8,11 @@ from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS, MODELS
 from mmengine.runner import Runner
+from torch import nn
 
 from dualattn_mm.apis.weights import load_generator, save_generator
 from dualattn_mm.engine import run
+from dualattn_mm.models import MultiscalePyramidTransformer
 from dualattn_mm.utils.command import run_command
 from dualattn_mm.utils.errors import RunError, UserError
 
@@ -256,8 +258,11 @@ def test_a_process_that_stands_still_is_a_line(config, tmp_path, monkeypatch, bu
 
 def test_amp_for_one_and_for_several_optimizers(config, monkeypatch, built):
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
-    run.train(str(config), amp=True)
+    options = {'type': 'AmpOnGpuOptimWrapper', 'on_cpu': True, 'enabled': True}
+    options = {f'optim_wrapper.{name}': value for name, value in options.items()}
+    run.train(str(config), amp=True, cfg_options=options)
     assert built[0].optim_wrapper.type == 'AmpOptimWrapper'
+    assert not {'on_cpu', 'enabled'} & set(built[0].optim_wrapper)
     several = """
 optim_wrapper = dict(
     _delete_=True,
@@ -347,7 +352,12 @@ def test_training_and_test_start_from_a_state_dict(config, tmp_path, average):
     assert run.evaluate(str(config), start, work, cfg_options=unique())['count'] == 7
 
 
-def test_training_starts_from_published_weights(config, tmp_path):
+def test_training_starts_from_published_weights(config, tmp_path, monkeypatch):
+    def init_weights(network):  # as of a network that reads a pretrained encoder here
+        super(type(network), network).init_weights()
+        nn.init.ones_(network.head.queries)
+
+    monkeypatch.setattr(MultiscalePyramidTransformer, 'init_weights', init_weights, raising=False)
     state = published(config, tmp_path / 'start.safetensors')
     with config.open('a') as file:
         file.write("\ncustom_hooks = [dict(type='GeneratorEMAHook')]\n")

@@ -78,6 +78,13 @@ def test_errors_of_one_of_several_processes_name_it(capsys, monkeypatch, name):
     assert capsys.readouterr().err == 'error (process 3): late\n'
 
 
+def test_mpirun_in_a_slurm_job_tells_the_rank(monkeypatch):
+    """All processes that it starts on the first node have the rank of the job's script."""
+    monkeypatch.setenv('SLURM_PROCID', '0')
+    monkeypatch.setenv('OMPI_COMM_WORLD_RANK', '3')
+    assert process_rank() == '3'
+
+
 def test_error_line_of_a_data_loader_is_its_last():
     text = 'Caught RunError in DataLoader worker process 0.\nTraceback ...\nx.RunError: no photo'
     assert error_line(RunError(text)) == 'no photo'

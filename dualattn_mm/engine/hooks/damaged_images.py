@@ -1,6 +1,5 @@
 """Report and replace images that mmcv cannot read."""
 
-import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -8,15 +7,14 @@ from typing import Any
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.logging import print_log
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor
 
 from ...datasets.checks.coco import size_difference
 from ...datasets.leaves import iter_leaf_datasets
+from ...datasets.reports import report
 from ...utils.errors import RunError, first_line
-from ...utils.terminal import printable
 
 
 @HOOKS.register_module()
@@ -29,15 +27,22 @@ class DamagedImagesHook(Hook):
     without it. The same applies to an image that is rotated relative to its annotations.
 
     Args:
-        max_broken: training stops if more images of a dataset than this cannot be read.
+        max_broken: training stops if more images of a dataset than this cannot be read by one
+            process and its workers.
     """
 
-    priority = 'VERY_HIGH'  # before the workers of the data loader start
+    # After hooks that replace the pipeline, such as mmdet's PipelineSwitchHook. The workers of the
+    # data loader start later.
+    priority = 'LOW'
 
     def __init__(self, max_broken: int = 100) -> None:
         self.max_broken = max_broken
+        self._broken: dict[int, Tensor] = {}
 
     def before_train(self, runner: Runner) -> None:
+        self._watch(runner.train_loop, replace=True)
+
+    def before_train_epoch(self, runner: Runner) -> None:
         self._watch(runner.train_loop, replace=True)
 
     def before_val(self, runner: Runner) -> None:
@@ -55,8 +60,11 @@ class DamagedImagesHook(Hook):
                 steps = getattr(getattr(dataset, 'pipeline', None), 'transforms', ())
                 for i, step in enumerate(steps):
                     if isinstance(step, mmcv.LoadImageFromFile):
-                        # In memory that the workers share, so that they count together.
-                        broken = torch.zeros(len(dataset), dtype=torch.bool).share_memory_()
+                        broken = self._broken.get(id(dataset))
+                        if broken is None:
+                            # In memory that the workers share, so that they count together.
+                            broken = torch.zeros(len(dataset), dtype=torch.bool).share_memory_()
+                            self._broken[id(dataset)] = broken
                         limit = self.max_broken if replace else None
                         steps[i] = _NamingLoader(step, broken, limit)
 
@@ -89,12 +97,13 @@ class _NamingLoader:
             raise RunError(problem)
         if not self.broken[index]:
             self.broken[index] = True
-            print_log(printable(f'replaced: {problem}'), 'current', logging.WARNING)
+            report(f'replaced: {problem}')
         count = int(self.broken.sum())
         if count > self.limit or count == len(self.broken):
             raise RunError(
                 f'{count} of {len(self.broken)} images cannot be used (max_broken of '
-                f'DamagedImagesHook is {self.limit}); the log lists them; the last one: {problem}'
+                f'DamagedImagesHook is {self.limit}); lines with "replaced:" name them; the last '
+                f'one: {problem}'
             )
         return None
 

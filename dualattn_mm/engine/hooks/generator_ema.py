@@ -26,7 +26,9 @@ class BatchedEMA(MomentumAnnealingEMA):
         momentum = max(self.momentum, self.gamma / (self.gamma + self.steps.item()))
         sources = dict(model.named_parameters())
         averages = list(self.avg_parameters.values())
-        torch._foreach_lerp_(averages, [sources[k].data for k in self.avg_parameters], momentum)
+        # They are on another device if the argument `device` says so.
+        values = [sources[k].data.to(a.device) for k, a in self.avg_parameters.items()]
+        torch._foreach_lerp_(averages, values, momentum)
         for average, source in zip(self.module.buffers(), model.buffers(), strict=True):
             average.copy_(source)
         self.steps += 1

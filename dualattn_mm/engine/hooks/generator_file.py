@@ -50,6 +50,7 @@ class GeneratorFileHook(Hook):
             raise UserError(f'{self.path} does not fit the network of the config: {differences}')
         if self.keep_network:
             own.load_state_dict(self.generator.state_dict())
+            own.is_init = True  # mmengine would initialize it again after this hook
             return
         generator = self.generator.to(next(own.parameters()).device)
         if own is model.generator:

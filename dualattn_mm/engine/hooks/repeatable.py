@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from mmengine.dataset import InfiniteSampler
-from mmengine.dist import broadcast, get_dist_info, is_main_process
+from mmengine.dist import all_reduce, broadcast, get_dist_info, is_main_process
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.registry import HOOKS
@@ -112,10 +112,20 @@ class _NumberedDraws:
 
 
 class _SeededDataset(Dataset):
-    """A wrapper of a dataset that seeds the random number generators before each sample."""
+    """A wrapper of a dataset that seeds the random number generators before each sample.
+
+    It is an instance of the class of the dataset, which hooks check.
+    """
 
     def __init__(self, dataset: Dataset, seed: int) -> None:
         self.__dict__.update(_dataset=dataset, _seed=seed)
+
+    def __reduce__(self) -> tuple:
+        return _SeededDataset, (self._dataset, self._seed)
+
+    @property
+    def __class__(self) -> type:
+        return type(self._dataset)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith('__'):  # accessed while a worker unpickles this object
@@ -166,10 +176,14 @@ class RepeatableHook(Hook):
     """Make a resumed training equal to one that was never interrupted.
 
     Random numbers depend only on the seed and the position in training: on the number of the sample
-    in the data pipeline, and on the process and the iteration in the model. The samples therefore
-    do not depend on the number of workers or processes, and resuming skips batches without loading
-    them. Checkpoints store a fingerprint of the training data, and resuming with other data prints
-    a warning.
+    in the data pipeline, and on the process and the iteration in the model. Only Python's `random`
+    has the same state in the model in all processes. The samples therefore do not depend on the
+    number of workers or processes, and resuming skips batches without loading them. Checkpoints
+    store a fingerprint of the training data and the number of samples per step, and resuming with
+    others prints a warning.
+
+    Raises:
+        RunError: if processes resume at different steps.
     """
 
     # Before hooks that use the data loader.
@@ -177,25 +191,40 @@ class RepeatableHook(Hook):
 
     _data: dict | None = None
     _data_before: dict | None = None  # fingerprint of the data before resuming
+    _batch: int | None = None  # samples per step of all processes
+    _batch_before: int | None = None
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         if runner._resume:
-            self._data_before = checkpoint.get('meta', {}).get('training_data')
+            meta = checkpoint.get('meta', {})
+            self._data_before = meta.get('training_data')
+            self._batch_before = meta.get('samples_per_step')
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         if self._data is not None:
             checkpoint['meta']['training_data'] = self._data
+            checkpoint['meta']['samples_per_step'] = self._batch
 
     def before_train(self, runner: Runner) -> None:
         # The checkpoint stores the seed of rank 0; with diff_rank_seed, other ranks differ.
         seed = torch.tensor(runner.seed)
         broadcast(seed)
         self.seed = int(seed)
-        self.rank = get_dist_info()[0]
+        self.rank, world_size = get_dist_info()
+        # DDP copies the weights of rank 0 only before a checkpoint is loaded.
+        first, last = torch.tensor(runner.iter), torch.tensor(runner.iter)
+        all_reduce(first, 'min')
+        all_reduce(last, 'max')
+        if first != last:
+            raise RunError(
+                f'the processes start at different steps ({int(first)} to {int(last)}): each '
+                'machine needs the checkpoint and last_checkpoint, in a shared folder or as copies'
+            )
         loop = runner.train_loop
         if loop.dataloader.batch_sampler is None:
             return  # the samples of an iterable dataset cannot be numbered
         if is_main_process():
+            self._batch = world_size * loop.dataloader.batch_sampler.batch_size
             self._compare_data(loop.dataloader.dataset)
         by_iterations = isinstance(loop, IterBasedTrainLoop)
         done = runner.iter if by_iterations else 0
@@ -215,15 +244,27 @@ class RepeatableHook(Hook):
                 'current',
                 logging.WARNING,
             )
+        if self._batch_before not in (None, self._batch):
+            print_log(
+                f'a step had {self._batch_before} samples before the checkpoint and has '
+                f'{self._batch} now: training continues at another place in the data, and '
+                'schedules by epochs that were converted to steps keep their old length',
+                'current',
+                logging.WARNING,
+            )
 
     def before_train_epoch(self, runner: Runner) -> None:
         draws = runner.train_dataloader.batch_sampler
         if isinstance(draws, _NumberedDraws):
             draws.epoch = runner.epoch
-        _seed_all(self.seed, _MODEL, self.rank, runner.iter)
+        self._seed_model(runner.iter)
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch=None) -> None:
-        _seed_all(self.seed, _MODEL, self.rank, runner.iter)
+        self._seed_model(runner.iter)
+
+    def _seed_model(self, step: int) -> None:
+        _seed_all(self.seed, _MODEL, self.rank, step)
+        random.seed(f'{self.seed} {step}')
 
     def _repeatable(self, loader: DataLoader, endless: bool, skipped: int) -> DataLoader:
         """Build the loader again, because torch does not allow changes to an existing one."""

@@ -13,6 +13,8 @@ from mmengine.runner import IterBasedTrainLoop, Runner
 class TimeLimitHook(Hook):
     """Stop training after some time. CheckpointHook saves the last step of a training by steps.
 
+    A training by epochs ends with the epoch, because mmengine cannot stop in its middle.
+
     Args:
         seconds: time for one call of `Runner.train`, counted from its first iteration.
     """
@@ -30,8 +32,12 @@ class TimeLimitHook(Hook):
         loop = runner.train_loop
         if not over or loop.stop_training or runner.iter + 1 == runner.max_iters:
             return
+        end = ''
         if isinstance(loop, IterBasedTrainLoop):
             loop._max_iters = runner.iter + 1  # by which CheckpointHook knows the last step
         else:
             loop.stop_training = True
-        runner.logger.info(f'time limit of {self.seconds:.0f} s reached at step {runner.iter + 1}')
+            end = ', training ends with this epoch'
+        runner.logger.info(
+            f'time limit of {self.seconds:.0f} s reached at step {runner.iter + 1}{end}'
+        )

@@ -1,5 +1,6 @@
 """The colorizer as an OpenMMLab model, with sRGB images as input and output."""
 
+import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -250,7 +251,9 @@ class Colorizer(BaseModel):
         """Resize the images of a training step to one of `train_sizes`."""
         if not (self.training and self.train_sizes):
             return images
-        size = self.train_sizes[int(torch.randint(len(self.train_sizes), ()))]
+        # Python's generator, which RepeatableHook seeds equally in all processes: they would wait
+        # for the one with the largest size.
+        size = random.choice(self.train_sizes)
         return F.interpolate(images, (size, size), mode='bilinear', antialias=True)
 
     def _keep_maps(self, module: nn.Module, inputs: tuple, outputs: tuple[Tensor, ...]) -> None:

@@ -48,6 +48,12 @@ class CheckedDet3DDataPreprocessor(Det3DDataPreprocessor):
                     f'{self.num_features}'
                 )
         points = [cloud[cloud.isfinite().all(1)] for cloud in points]
+        limits = points[0].new_tensor(self.voxel_layer.point_cloud_range).view(2, 3)
+        middle = points[0].new_zeros(1, self.num_features)
+        middle[0, :3] = limits.mean(0)
+        # Outside the range. mmcv's CUDA kernel cannot start for a cloud of no points.
+        outside = middle + 2 * (limits[1] - limits[0]).max()
+        points = [cloud if len(cloud) else outside for cloud in points]
         voxels = super().voxelize(points, data_samples)
         frames = voxels['coors'][:, 0]
         if self.training and len(frames) < 2:
@@ -56,9 +62,6 @@ class CheckedDet3DDataPreprocessor(Det3DDataPreprocessor):
             )
         empty = sorted(set(range(len(points))) - set(frames.unique().tolist()))
         if empty:
-            limits = points[0].new_tensor(self.voxel_layer.point_cloud_range).view(2, 3)
-            middle = points[0].new_zeros(1, self.num_features)
-            middle[0, :3] = limits.mean(0)
             for i in empty:
                 points[i] = middle
             voxels = super().voxelize(points, data_samples)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from ...utils.checkpoint_file import load_frozen, read_weights
 from ...utils.checks import require, require_positive
+from .on_device import on_device
 
 
 class _Teacher:
@@ -37,11 +38,6 @@ class _Teacher:
             load_frozen(network, own or state, self.weights, self.name)
             self.network = network.to(memory_format=torch.channels_last)
         return self.network
-
-    def on(self, device: torch.device) -> nn.Module:
-        network = self.read()
-        # In each step, `to` would take milliseconds to find out that nothing has to be moved.
-        return network if next(network.parameters()).device == device else network.to(device)
 
 
 @MODELS.register_module()
@@ -102,7 +98,7 @@ class ColorDistillation(BaseModule):
         """
         total = sum(teacher.share for teacher in self.teachers)
         means = (
-            teacher.on(lightness.device)(lightness).float() * (teacher.share / total)
+            on_device(teacher.read(), lightness.device)(lightness).float() * (teacher.share / total)
             for teacher in self.teachers
         )
         return torch.stack(list(means)).sum(0)

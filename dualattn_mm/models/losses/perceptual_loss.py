@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ...utils.checkpoint_file import load_frozen, read_weights
 from ...utils.checks import require
+from .on_device import on_device
 
 TORCHVISION = 'torchvision://vgg19'
 # Factors of conv1_1, conv2_1, conv3_1, conv4_1 and conv5_1, by their index in torchvision's
@@ -61,7 +62,7 @@ class VGG19PerceptualLoss(BaseModule):
         Returns:
             The weighted loss, a scalar.
         """
-        vgg = self._read_vgg().to(images.device)
+        vgg = on_device(self._read_vgg(), images.device)
         with torch.autocast(images.device.type, enabled=False):
             with torch.no_grad():
                 expected = self._maps(vgg, targets)

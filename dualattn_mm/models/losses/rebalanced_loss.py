@@ -74,7 +74,10 @@ class RebalancedColorLoss(nn.Module):
         """
         cells = _cells(true_ab)
         if self.training:
-            counts = torch.bincount(cells.flatten(), minlength=_SIDE**2) / cells.numel()
+            # Unlike `bincount`, this does not wait for the GPU.
+            counts = cells.new_zeros(_SIDE**2)
+            counts.scatter_add_(0, cells.flatten(), torch.ones_like(cells).flatten())
+            counts = counts / cells.numel()
             all_reduce(counts, 'mean')
             self.frequency.lerp_(counts, self.momentum)
         weights = 1 / ((1 - self.uniform) * self.frequency + self.uniform / self.num_colors)

@@ -8,6 +8,7 @@ from torch import Tensor
 from ...utils.checkpoint_file import load_frozen, read_weights
 from ...utils.checks import require
 from ...utils.errors import UserError
+from .on_device import on_device
 
 
 class TimmTeacher:
@@ -61,11 +62,12 @@ class TimmTeacher:
 
     def last_map(self, images: Tensor) -> Tensor:
         """Compute the last map, (B, C, h, w), of images (B, 3, H, W), sRGB in [0, 1]."""
-        return self.read().to(images.device).forward_features(self._normalized(images))
+        network = on_device(self.read(), images.device)
+        return network.forward_features(self._normalized(images))
 
     def all_maps(self, images: Tensor) -> list[Tensor]:
         """Compute the last map of each stage, from high to low resolution, of such images."""
-        network = self.read().to(images.device)
+        network = on_device(self.read(), images.device)
         return network.forward_intermediates(self._normalized(images), intermediates_only=True)
 
     def _normalized(self, images: Tensor) -> Tensor:
