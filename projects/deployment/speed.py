@@ -12,7 +12,6 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,6 +20,8 @@ from dualattn_mm.utils.arguments import natural
 from dualattn_mm.utils.command import run_command
 from dualattn_mm.utils.libraries import library
 from projects.benchmark.machine import describe_machine
+from projects.benchmark.measure import turns
+from projects.benchmark.report import ratios
 
 Run = Callable[[], Any]
 
@@ -48,11 +49,10 @@ def openvino(path: Path, x: Tensor, threads: int) -> Run:
 def rounds(runs: dict[str, Run], count: int, clock: Callable[[], float]) -> dict[str, list[float]]:
     """Return the seconds of each call in each round; a round starts with another one each time."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}
-    names = list(runs)
     for run in runs.values():
         run()
-    for i in range(count):
-        for name in names[i % len(names) :] + names[: i % len(names)]:
+    for names in turns(list(runs), count):
+        for name in names:
             start = clock()
             runs[name]()
             seconds[name].append(clock() - start)
@@ -63,8 +63,7 @@ def report(seconds: dict[str, list[float]]) -> list[str]:
     """Return a line per runtime: its median, and its speed relative to torch with quartiles."""
     lines = []
     for name, times in seconds.items():
-        ratios = [one / other for one, other in zip(seconds['torch'], times, strict=True)]
-        low, middle, high = np.quantile(ratios, (0.25, 0.5, 0.75))
+        low, middle, high = ratios(seconds['torch'], times)
         lines.append(
             f'{name:12} {1e3 * statistics.median(times):7.1f} ms   {middle:.2f} times torch '
             f'({low:.2f} to {high:.2f})'

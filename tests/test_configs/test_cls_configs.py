@@ -7,7 +7,7 @@ import torch
 import yaml
 from mmengine.config import Config
 
-from dualattn_mm.apis.complexity import complexity, complexity_of_config
+from dualattn_mm.apis.complexity import complexity, complexity_of_config, tested_size
 from dualattn_mm.models import DualAttention
 from dualattn_mm.utils.errors import UserError
 
@@ -163,3 +163,21 @@ def test_weights_of_224_load_at_384():
     small = dict(embed_dims=(32, 32, 32, 32), depths=(1, 1, 1, 1), stem_channels=8)
     first, second = (DualAttention(small, window_size=g) for g in (7, 12))
     second.load_state_dict(first.state_dict(), strict=True)
+
+
+@pytest.mark.parametrize(
+    ('scope', 'transform', 'size'),
+    [
+        ('mmdet', dict(type='Pad', size=(1280, 800)), (800, 1280)),
+        ('mmdet', dict(type='Pad', size_divisor=32), (800, 1280)),
+        ('mmpretrain', dict(type='CenterCrop', crop_size=(64, 32)), (32, 64)),
+        ('mmpretrain', dict(type='Resize', scale=(64, 32)), (32, 64)),
+        ('mmpretrain', dict(type='torchvision/Resize', size=(32, 64)), (32, 64)),
+        ('mmpretrain', dict(type='CenterCrop', crop_size=64), (64, 64)),
+    ],
+)
+def test_size_of_test_images_is_height_and_width(scope, transform, size):
+    """mmcv states the width first."""
+    dataset = dict(pipeline=[dict(type='LoadImageFromFile'), transform])
+    cfg = Config(dict(default_scope=scope, test_dataloader=dict(dataset=dataset)))
+    assert tested_size(cfg) == size
