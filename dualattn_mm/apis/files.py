@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from ..utils.errors import ColorizeError
+from ..utils.errors import ColorizeError, UnsupportedError
 from ..utils.films import FILM_SUFFIXES, OTHER_FILM_SUFFIXES, is_film
 from ..utils.image_io import (
     OUTPUT_FORMATS,
@@ -202,6 +202,11 @@ class Plan:
                 # No other file can have this result, so the format in the header does not matter.
                 return [], None
             free = target
+        if source.suffix.lower() in OTHER_FILM_SUFFIXES:
+            known = ', '.join(FILM_SUFFIXES)
+            raise UnsupportedError(
+                f'films must be {known}: convert it, for example with ffmpeg -i old.mpg film.mkv'
+            )
         header = None if is_film(source) else read_header(source, self._max_pixels)
         if header and not self._file:
             stored_as = (not header.animated and self._format) or header.format

@@ -35,7 +35,6 @@ class Sources:
     by_number: bool = False
     names: dict[Path, list[tuple[str, list[str]]]] = field(default_factory=dict)
     count: int = 0
-    has_films: bool = False
     failed: list[tuple[Path, str]] = field(default_factory=list)
     passed_over: dict[str, None] = field(default_factory=dict)
 
@@ -43,7 +42,6 @@ class Sources:
         """Add files of the folder `parent`, whose results go into `folder`."""
         self.names.setdefault(folder, []).append((parent, sorted(names, key=self._order)))
         self.count += len(names)
-        self.has_films |= any(name.lower().endswith(FILM_SUFFIXES) for name in names)
 
     def clusters(self) -> Iterator[tuple[Path, list[Path]]]:
         """Yield the folder for the results, and files of which two could have the same result.

@@ -154,7 +154,6 @@ def run(args: argparse.Namespace) -> int:
     from ..apis.pipeline import check_saturation
     from ..apis.sources import find_sources
     from ..utils.atomic import check_writable
-    from ..utils.films import require_av
     from .colorize_steps import colorize, colorizer_options, make_pipeline, make_plan
 
     if args.saturation is not None:
@@ -162,8 +161,6 @@ def run(args: argparse.Namespace) -> int:
     options = colorizer_options(args)
     sources = find_sources(args.inputs, args.output, by_number=args.frames)
     todo = make_plan(args, sources)
-    if sources.has_films:
-        require_av()
     if args.ray is not None:
         from .colorize_ray import colorize_with_ray
 
@@ -194,11 +191,12 @@ def _summarize(args: argparse.Namespace, sources: 'Sources', tally: 'Tally') -> 
             f'{tally.had_pages} of the files had several pages or frames; the first was colorized '
             '(--pages all colorizes all pages of TIFF files)'
         )
-    counts = [f'{tally.done} done', f'{tally.skipped} skipped', f'{tally.failed} failed']
+    done = tally.done + tally.films
+    counts = [f'{done} done', f'{tally.skipped} skipped', f'{tally.failed} failed']
     if tally.in_color:
         counts.append(f'{tally.in_color} left in color')
     if others := list(sources.passed_over):
-        kind = 'ignored because they are not images of a known format'
+        kind = 'ignored because they are not images or films of a known format'
         counts.append(f'{len(others)} {kind} ({shortened(others)})')
     if tally.done:
         images = tally.done - tally.documents + tally.pages  # each page is one
@@ -206,7 +204,7 @@ def _summarize(args: argparse.Namespace, sources: 'Sources', tally: 'Tally') -> 
     if tally.pages:
         counts.append(f'{tally.pages} pages of TIFF files done')
     if tally.films:
-        counts.append(f'{tally.films} film{"s"[: tally.films != 1]} done')
-        counts.append(f'{tally.frames / tally.film_seconds:.1f} frames per second')
+        kind = '1 of them a film' if tally.films == 1 else f'{tally.films} of them films'
+        counts.append(f'{kind} at {tally.frames / tally.film_seconds:.1f} frames per second')
     print_line(f'{", ".join(counts)} -> {url_of(args.output)}')
     return FAILED if tally.failed else DONE

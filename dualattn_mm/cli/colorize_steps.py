@@ -102,7 +102,7 @@ def _colorize_films(
     from ..apis.animation import colorize_animation
     from ..apis.film import colorize_film
     from ..apis.pages import colorize_pages
-    from ..utils.errors import ColorizeError, InColorError
+    from ..utils.errors import InColorError, UserError
     from ..utils.film_writer import FilmOptions
     from ..utils.films import is_film
     from ..utils.image_io import SUFFIXES
@@ -124,7 +124,7 @@ def _colorize_films(
         except InColorError:
             files.in_color += 1
             continue
-        except ColorizeError as error:
+        except UserError as error:  # also if PyAV is not installed
             files.report(source, error)
             continue
         if film.remark:

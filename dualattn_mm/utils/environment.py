@@ -24,6 +24,12 @@ _LIBRARIES = (
     'cv2',
     'timm',
     'transformers',
+    'torchmetrics',
+    'av',
+    'pillow_heif',
+    'onnxruntime',
+    'gradio',
+    'ray',
 )
 
 

@@ -248,7 +248,7 @@ def _blocks(service: Service, files: PageFiles) -> Any:
                 0,
                 max(2, default),
                 default,
-                step=0.1,
+                step=0.05,
                 label='Saturation',
                 info='0 is gray; a higher value gives stronger colors and mistakes',
                 scale=2,

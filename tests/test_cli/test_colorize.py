@@ -265,7 +265,7 @@ def test_other_files_in_a_folder_are_counted_and_reported(photos, run):
     status, out, _ = run('in', '-o', 'out')
     assert status == 0
     named = 'in/a.psd, in/b.xcf, in/sub/c.pdf, ...'
-    ignored = f'4 ignored because they are not images of a known format ({named})'
+    ignored = f'4 ignored because they are not images or films of a known format ({named})'
     assert f' 0 failed, {ignored}, ' in out[0]
 
 

@@ -1,6 +1,7 @@
 """Films and photos on the command line."""
 
 import os
+import shutil
 import signal
 import sys
 
@@ -65,8 +66,8 @@ def frames(path):
 def test_folder_of_photos_and_films(here, run):
     status, out, err = run('in', '-o', 'out')
     assert (status, err) == (0, [])
-    assert out[0].startswith('1 done, 0 skipped, 0 failed, ')
-    assert ', 1 film done, ' in out[0]
+    assert out[0].startswith('2 done, 0 skipped, 0 failed, ')
+    assert ', 1 of them a film at ' in out[0]
     assert out[0].endswith(' frames per second -> out')
     assert (here / 'out/photo.png').exists()
     assert len(frames('out/sub/film.mp4')) == 5
@@ -98,8 +99,8 @@ def test_unreadable_film_costs_no_other_file(here, run):
     status, out, err = run('in', '-o', 'out')
     assert status == 1
     assert err == ['in/broken.mov: cannot be read: Invalid data found when processing input']
-    assert out[0].startswith('1 done, 0 skipped, 1 failed, ')
-    assert ', 1 film done, ' in out[0]
+    assert out[0].startswith('2 done, 0 skipped, 1 failed, ')
+    assert ', 1 of them a film at ' in out[0]
 
 
 @pytest.mark.parametrize(
@@ -147,10 +148,20 @@ def test_film_whose_run_is_stopped_leaves_no_result(here, run, rng, number, stat
 
 def test_missing_pyav_is_reported_with_the_extra_to_install(here, run, monkeypatch):
     monkeypatch.setitem(sys.modules, 'av', None)
-    status, out, err = run('in/sub/film.mp4')
-    assert (status, out, len(err)) == (2, [], 1)
-    assert err[0].startswith('error: av is needed for films')
+    status, out, err = run('in', '-o', 'out')
+    assert (status, len(err)) == (1, 1)
+    assert out[0].startswith('1 done, 0 skipped, 1 failed, ')
+    assert err[0].startswith('in/sub/film.mp4: av is needed for films')
     assert err[0].endswith("pip install 'dualattn_mm[video]'")
+    assert (here / 'out/photo.png').exists()
+
+
+@pytest.mark.parametrize('name', ['old.MPG', 'tape.vob'])
+def test_films_of_other_kinds_are_named_with_a_remedy(here, run, name):
+    shutil.copy('in/sub/film.mp4', name)
+    status, _, err = run(name, '-o', 'out')
+    assert (status, len(err)) == (1, 1)
+    assert err[0].startswith(f'{name}: films must be .mp4, .m4v, .mov, .mkv, .avi, .webm: convert')
 
 
 def test_all_frames_of_animated_images_are_colorized(here, run, rng):
@@ -159,8 +170,8 @@ def test_all_frames_of_animated_images_are_colorized(here, run, rng):
     stills[0].save('in/still.gif')
     status, out, err = run('in', '-o', 'out')
     assert (status, err) == (0, [])
-    assert out[0].startswith('2 done, 0 skipped, 0 failed, ')
-    assert ', 2 films done, ' in out[0]
+    assert out[0].startswith('4 done, 0 skipped, 0 failed, ')
+    assert ', 2 of them films at ' in out[0]
     assert Image.open('out/moves.gif').n_frames == 3
     assert Image.open('out/still.png').mode == 'RGB'
 
@@ -177,14 +188,14 @@ def test_films_in_color_are_left_alone_unless_asked(tmp_path, run, images, monke
     status, out, err = run('in', '-o', 'out')
     assert status == 0
     assert err == ['warning: photos and films in color that were left alone: 2 (see --recolor)']
-    assert '0 failed, 2 left in color, 2 films done' in out[0]
+    assert '0 failed, 2 left in color, 2 of them films at ' in out[0]
     assert sorted(path.name for path in (tmp_path / 'out').iterdir()) == ['logo.mkv', 'toned.mp4']
     status, out, err = run('in', '-o', 'out', '--recolor')
     assert (status, err) == (
         0,
         ['2 skipped: the result already exists (use --overwrite to replace it)'],
     )
-    assert ', 2 films done' in out[0]
+    assert ', 2 of them films at ' in out[0]
 
 
 def test_folder_of_frames_in_color_is_left_alone_as_a_whole(tmp_path, run, images, monkeypatch):
