@@ -11,6 +11,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from dualattn_mm.utils.configs_dir import find_config
+from dualattn_mm.utils.errors import UserError
+from dualattn_mm.utils.parent import LAUNCHER
+
 if TYPE_CHECKING:
     from torch.distributed.elastic.multiprocessing.errors import ProcessFailure
 
@@ -56,8 +62,10 @@ def main() -> None:
     if nodes > 1 and not os.environ.get('MASTER_ADDR'):
         die('NNODES > 1 needs MASTER_ADDR: set it to the address of the machine with NODE_RANK=0')
     address = os.environ.get('MASTER_ADDR') or '127.0.0.1'
-    if not Path(config).is_file():
-        die(f'config file {config} does not exist')
+    try:
+        config = str(find_config(config))
+    except UserError as error:
+        die(str(error))
     if node >= nodes:
         die(f'NODE_RANK {node} needs NNODES of at least {node + 1}, got {nodes}')
     if node == 0:
@@ -87,7 +95,7 @@ def main() -> None:
 
     # The failed process has printed the reason; torchrun would add a page of text.
     logging.getLogger('torch.distributed.elastic').setLevel(logging.CRITICAL)
-    os.environ['DUALATTN_LAUNCHER'] = str(os.getpid())  # the processes end with this one
+    os.environ[LAUNCHER] = str(os.getpid())  # the processes end with this one
     options = [
         f'--nnodes={nodes}',
         f'--node_rank={node}',

@@ -7,8 +7,8 @@
 set -euo pipefail
 
 (($# >= 4)) || { echo 'usage: bash tools/slurm_test.sh PARTITION JOB_NAME CONFIG CHECKPOINT [options]' >&2; exit 2; }
-[[ -f $3 ]] || { echo "error: config file $3 does not exist" >&2; exit 2; }
-tools="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+tools="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)" name="${3#configs/}"
+[[ -f $3 || -f $tools/../configs/${name%.py}.py ]] || { echo "error: config file $3 does not exist" >&2; exit 2; }
 # shellcheck disable=SC2086  # SRUN_ARGS is a list of words
 exec srun -p "$1" --job-name="$2" \
   --gres="gpu:${GPUS_PER_NODE:-8}" \

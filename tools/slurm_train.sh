@@ -8,8 +8,8 @@
 set -euo pipefail
 
 (($# >= 3)) || { echo 'usage: bash tools/slurm_train.sh PARTITION JOB_NAME CONFIG [WORK_DIR] [options]' >&2; exit 2; }
-[[ -f $3 ]] || { echo "error: config file $3 does not exist" >&2; exit 2; }
-tools="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+tools="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)" name="${3#configs/}"
+[[ -f $3 || -f $tools/../configs/${name%.py}.py ]] || { echo "error: config file $3 does not exist" >&2; exit 2; }
 options=("${@:4}")
 [[ $# -lt 4 || $4 == -* ]] || options=(--work-dir "$4" "${@:5}")
 # shellcheck disable=SC2086  # SRUN_ARGS is a list of words

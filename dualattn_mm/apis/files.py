@@ -19,7 +19,7 @@ from ..utils.image_io import (
     output_name,
     read_header,
 )
-from ..utils.pixels import MAX_PIXELS
+from ..utils.pixels import MAX_PIXELS, raise_limit
 from ..utils.remote import as_local, exists, is_remote, url_of
 from .overlap import MOST_THREADS, ahead
 from .sources import Sources
@@ -98,6 +98,7 @@ class Plan:
         format_: str | None = None,
         all_pages: bool = False,
     ):
+        raise_limit(max_pixels)
         self.sources, self._compare, self._overwrite = sources, compare, overwrite
         self._max_pixels, self._all_pages = max_pixels, all_pages
         format_of_file = _format_of_file(output)

@@ -52,8 +52,9 @@ def colorize_pages(
         recolor: replace the color of pages that have color.
 
     Raises:
-        ColorizeError: if a page cannot be read, has color, or the result cannot be written. The
-            message does not name the file.
+        ColorizeError: if a page cannot be read or the result cannot be written. The message does
+            not name the file.
+        InColorError: if a page has color and `recolor` is not set.
     """
     start = time.perf_counter()
     remarks: dict[int, str] = {}
@@ -68,6 +69,8 @@ def colorize_pages(
             photo = pipe.prepare(image)
             remarks[page.number] = photo.remark and f'page {page.number}: {photo.remark}'
             return _Loaded(photo, save_options('TIFF', source=same))
+        except InColorError:
+            raise
         except ColorizeError as error:
             raise ColorizeError(f'page {page.number}: {error}') from None
 

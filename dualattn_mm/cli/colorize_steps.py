@@ -47,11 +47,10 @@ class Tally:
 def make_plan(args: argparse.Namespace, sources: 'Sources') -> 'Plan':
     """Return the plan for all files, or for a part of them."""
     from ..apis.files import Plan
-    from ..utils.pixels import MAX_PIXELS, raise_limit
+    from ..utils.pixels import MAX_PIXELS
 
     format_ = args.format and args.format.upper()
     limit = args.max_pixels or MAX_PIXELS
-    raise_limit(limit)
     all_pages = args.pages == 'all'
     return Plan(sources, args.output, args.compare, args.overwrite, limit, format_, all_pages)
 

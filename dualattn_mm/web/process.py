@@ -99,6 +99,8 @@ class WorkerProcess:
             Refused: if it takes too long, if the process crashes or if no process can be started.
         """
         assert self._starting is not None
+        if self._starting.done() and self._process and self._process.returncode is not None:
+            self._replace()  # it ended between two tasks
         process = None
         if self.works:
             with anyio.move_on_after(seconds):

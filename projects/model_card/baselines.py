@@ -87,7 +87,8 @@ def colorize_folder(
     """
     pictures = pictures_by_name(source)
     images = (
-        read_image(path).convert('L') if luma else read_image(path) for path in pictures.values()
+        to_picture(read_picture(path)).convert('L') if luma else read_image(path)
+        for path in pictures.values()
     )
     results = pipe.stream(images, saturation)
     for name, result in zip(tqdm(pictures, unit='image', disable=None), results, strict=True):

@@ -22,8 +22,13 @@ TOOLS = Path(__file__).parents[2] / 'tools'
 @pytest.mark.parametrize(
     ('words', 'env', 'message'),
     [
-        ('dist_train.sh nix.py 2', {}, 'error: config file nix.py does not exist'),
-        ('dist_test.sh nix.py nix.pth 2', {}, 'error: config file nix.py does not exist'),
+        ('dist_train.sh nix.py 2', {}, 'error: nix.py is neither a config file nor the name'),
+        (
+            'dist_test.sh nix.py nix.pth 2',
+            {},
+            'error: nix.py is neither a config file nor the name',
+        ),
+        ('dist_train.sh mmdet/mask_rcnn_dualattn_t 1', {'NNODES': 'x'}, 'error: NNODES must'),
         ('dist_train.sh tiny.py x', {}, 'error: GPUS must be an integer >= 1'),
         ('dist_train.sh tiny.py 1', {'NNODES': 'x'}, 'error: NNODES must be an integer'),
         ('dist_train.sh tiny.py 1', {'PORT': '70000'}, 'error: PORT 70000 is too large'),

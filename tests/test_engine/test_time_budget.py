@@ -18,10 +18,11 @@ class Clock(Hook):
 
     priority = 'VERY_HIGH'
 
-    def __init__(self, stop_at=None):
+    def __init__(self, stop_at=None, long=None):
         self.now = 1000.0
         self.rates = []
         self.stop_at = stop_at
+        self.long = long  # the step that takes 6 s
 
     def before_train_iter(self, runner, batch_idx, data_batch=None):
         if runner.iter == self.stop_at:
@@ -29,7 +30,7 @@ class Clock(Hook):
         self.rates.append(runner.optim_wrapper.param_groups[0]['lr'])
 
     def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
-        self.now += 1
+        self.now += 6 if runner.iter == self.long else 1
 
 
 @pytest.fixture
@@ -71,6 +72,12 @@ def test_learning_rates_fall_with_the_time_and_training_ends_with_it(train, tmp_
     assert clock.rates == pytest.approx(expected_rates())
     assert runner.optim_wrapper.param_groups[0]['lr'] == pytest.approx(0.001)
     assert (tmp_path / 'run' / 'iter_10.pth').is_file()  # though 10 is no multiple of 4
+
+
+@pytest.mark.parametrize('long', [0, 1])
+def test_one_long_step_does_not_end_training(train, long):
+    """The first one compiles, and a later one follows a validation."""
+    assert train(Clock(long=long)).iter == 5
 
 
 @pytest.mark.parametrize(('until', 'steps'), [(7e8 + 1006, 6), (7e8 + 1100, 10), (7e8, 2)])

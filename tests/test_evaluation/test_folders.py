@@ -87,7 +87,7 @@ def test_another_size_needs_size(tool, folders):
             ['truth', 'x=far', '--lpips', '--lpips-weights', 'nix.pth'],
             'error: nix.pth does not exist',
         ),
-        (['truth', 'x=far', '--out', 'far'], 'error: --out far is a folder'),
+        (['truth', 'x=far', '--out', 'far'], 'error: far is a folder: pass the path of a file'),
         (['double', 'x=far'], 'double/a.bmp and double/a.png differ only in their suffix'),
         (['broken', 'x=broken'], 'error: broken/a.png: not a JPEG'),
     ],

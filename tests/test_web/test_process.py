@@ -96,6 +96,20 @@ def test_a_process_that_hangs_at_its_start_is_not_waited_for_without_end(
     asyncio.run(run())
 
 
+def test_a_process_that_ends_between_two_tasks_costs_none_of_them(fake, tmp_path):
+    worker = fake(ONCE.format(folder=tmp_path))
+
+    async def run():
+        async with started(worker):
+            assert await answer(worker, PATIENCE) == 'done'
+            worker._process.kill()
+            await worker._process.wait()
+            assert await answer(worker, PATIENCE) == 'done'
+            assert worker.works
+
+    asyncio.run(run())
+
+
 def test_the_log_says_why_no_process_starts(fake, tmp_path, capsys):
     worker = fake(ONCE.format(folder=tmp_path))
 

@@ -108,16 +108,10 @@ def test_a_server_outlives_its_worker_and_leaves_nothing(server):
     result = np.asarray(Image.open(io.BytesIO(answer)), int)
     expected = ColorizationPipeline(device='cpu', size=32)(PHOTO)
     assert np.abs(result - np.asarray(expected, int)).max() <= 1
-    # A file that ends the process is refused, and the next one is colorized by a new process.
+    # The next file is colorized by a new process, even if no task noticed that the old one ended.
     (worker,) = server.workers
     os.kill(worker, signal.SIGKILL)
-    wait_until(lambda: not Path(f'/proc/{worker}/fd').exists(), 'the process ends')
-    status, answer = post(server.address, png(PHOTO))
-    assert (status, json.loads(answer)) == (
-        500,
-        {'detail': 'The process that colorizes ended unexpectedly with this file.'},
-    )
-    assert post(server.address, png(PHOTO))[0] == 200
+    wait_until(lambda: post(server.address, png(PHOTO))[0] == 200, 'another process')
     server.end(signal.SIGTERM)
     assert server.process.returncode == 0
     assert not list(server.folder.iterdir())

@@ -76,6 +76,10 @@ class _NumberedDraws:
     def sampler(self) -> Sampler:
         return self.batches.sampler
 
+    @property
+    def batch_size(self) -> int | None:
+        return getattr(self.batches, 'batch_size', None)
+
     def __len__(self) -> int:
         return len(self.batches)
 
@@ -224,7 +228,8 @@ class RepeatableHook(Hook):
         if loop.dataloader.batch_sampler is None:
             return  # the samples of an iterable dataset cannot be numbered
         if is_main_process():
-            self._batch = world_size * loop.dataloader.batch_sampler.batch_size
+            samples = getattr(loop.dataloader.batch_sampler, 'batch_size', None)
+            self._batch = samples and world_size * samples
             self._compare_data(loop.dataloader.dataset)
         by_iterations = isinstance(loop, IterBasedTrainLoop)
         done = runner.iter if by_iterations else 0
@@ -244,7 +249,7 @@ class RepeatableHook(Hook):
                 'current',
                 logging.WARNING,
             )
-        if self._batch_before not in (None, self._batch):
+        if self._batch and self._batch_before not in (None, self._batch):
             print_log(
                 f'a step had {self._batch_before} samples before the checkpoint and has '
                 f'{self._batch} now: training continues at another place in the data, and '

@@ -52,19 +52,21 @@ class TimeBudgetHook(Hook):
     def before_train(self, runner: Runner) -> None:
         if not isinstance(runner.train_loop, IterBasedTrainLoop):
             raise RunError('TimeBudgetHook needs a training by steps: train_cfg.by_epoch=False')
-        seconds, self.factor = runner.message_hub.runtime_info.get(_INFO, (0.0, 1.0))
+        seconds, self.factor, *step = runner.message_hub.runtime_info.get(_INFO, (0.0, 1.0))
         self.start = time.monotonic() - seconds
         if self.until is not None:
             # Of the first process, because all must stop after the same step.
             left = torch.tensor(max(1e-3, self.until - time.time()), dtype=torch.float64)
             broadcast(left)
             self.seconds = min(self.seconds, seconds + float(left))
-        self.passed, self.step = seconds, 0.0
+        self.passed = seconds
+        # Seconds of the last two steps. The shorter one has no compiling and no validation.
+        self.steps = 0.0, *(step or [0.0])
 
     def before_train_iter(self, runner: Runner, batch_idx, data_batch=None) -> None:
         # Before the step, so that all hooks know that it is the last one. Not `stop_training`,
         # because CheckpointHook would not recognize the last iteration.
-        if self.passed + self.step >= self.seconds and runner.iter + 1 < runner.max_iters:
+        if self.passed + min(self.steps) >= self.seconds and runner.iter + 1 < runner.max_iters:
             runner.train_loop._max_iters = runner.iter + 1
             runner.logger.info(
                 f'the time of {self.seconds:.0f} s ends training after step {runner.iter + 1}'
@@ -75,13 +77,14 @@ class TimeBudgetHook(Hook):
         passed = torch.tensor(time.monotonic() - self.start, dtype=torch.float64)
         broadcast(passed)
         seconds = float(passed)
-        self.passed, self.step = seconds, seconds - self.passed
+        self.steps = self.steps[1], seconds - self.passed
+        self.passed = seconds
         factor = self._factor(seconds / self.seconds)
         for optimizer in _optimizers(runner.optim_wrapper):
             for group in optimizer.param_groups:
                 group['lr'] *= factor / self.factor
         self.factor = factor
-        runner.message_hub.update_info(_INFO, [seconds, factor])
+        runner.message_hub.update_info(_INFO, [seconds, factor, min(self.steps)])
 
     def _factor(self, share: float) -> float:
         """Return the factor on the learning rates after this share of the time."""

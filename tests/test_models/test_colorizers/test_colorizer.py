@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import random
 from pathlib import Path
 
 import numpy as np
@@ -230,6 +231,7 @@ def test_train_and_test_steps_of_mmengine():
 @pytest.mark.parametrize('critic', [None, dict(type='WassersteinCritic')])
 def test_training_draws_one_of_its_sizes_for_each_step(critic):
     model = Colorizer(GENERATOR, critic=critic, train_sizes=(32, 64))
+    random.seed(0)
     sides = []
     model.generator.register_forward_pre_hook(lambda _, args: sides.append(args[0].shape[2:]))
     wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), lr=0.0))
@@ -297,6 +299,7 @@ def test_a_compiled_generator_trains_the_same_in_one_graph_per_size():
         losses = []
         for model in (plain, compiled):
             torch.manual_seed(seed)
+            random.seed(seed)
             loss = model(images, mode='loss')['loss_l1']
             loss.backward()
             losses.append(loss.detach())

@@ -13,7 +13,7 @@ from skimage.data import astronaut, chelsea, coffee
 from torch import nn
 
 from dualattn_mm.apis.weights import save_generator
-from dualattn_mm.datasets import photos as dataset
+from dualattn_mm.datasets import reports
 from dualattn_mm.utils.color_space import join_lightness, rgb_to_lab
 from dualattn_mm.utils.errors import UserError
 from projects.colorformer import memory_builder
@@ -118,7 +118,7 @@ def test_damaged_photos_are_reported_and_skipped(photos, bright, tmp_path, monke
     (photos / 'aa_damaged.png').write_bytes((photos / '0.png').read_bytes()[:60])
     file = tmp_path / 'memory.safetensors'
     said = []
-    monkeypatch.setattr(dataset, 'print_log', lambda message, *_: said.append(message))
+    monkeypatch.setattr(reports, 'print_log', lambda message, *_: said.append(message))
     built = memory_builder.build_color_memory(photos, file, centers=3, colors=2, channels=1)
     assert built.photos == 6
     assert read_memory(file).colors.isfinite().all()

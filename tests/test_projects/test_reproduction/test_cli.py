@@ -79,7 +79,8 @@ def test_hours_follow_from_macs_or_seconds(paper, openmmlab):
     assert gpu_hours(lidar) == pytest.approx(3 * 0.185 * 123_580 * 20 / 3600)
 
 
-def test_markdown_of_some_tables_is_refused(capsys):
+@pytest.mark.parametrize('other', [['--table', 'V'], ['--commands']])
+def test_markdown_with_other_choices_is_refused(capsys, other):
     with pytest.raises(SystemExit, match='2'):
-        main(['--table', 'V', '--markdown', 'x.md'])
-    assert '--markdown writes all tables' in capsys.readouterr().err
+        main([*other, '--markdown', 'x.md'])
+    assert '--markdown writes the whole page' in capsys.readouterr().err
