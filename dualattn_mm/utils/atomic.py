@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from .errors import ColorizeError, first_line
+from .errors import ColorizeError, reason_of
 from .remote import check_place, exists, is_remote, upload
 
 _STALE = 3600  # seconds; a file that is being written changes more often
@@ -121,5 +121,4 @@ def check_writable(outdir: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        reason = error.strerror or first_line(error)
-        raise ColorizeError(f'cannot write to the folder {outdir}: {reason}') from None
+        raise ColorizeError(f'cannot write to the folder {outdir}: {reason_of(error)}') from None

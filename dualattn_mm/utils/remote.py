@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from .errors import ColorizeError, first_line
+from .errors import ColorizeError, reason_of
 from .libraries import library
 
 # A single letter is a drive of Windows. The last folder of a URL is the root of its service.
@@ -67,8 +67,7 @@ def _driver(path: Path, problem: str) -> Iterator[tuple[Any, str]]:
     try:
         yield core.url_to_fs(url)
     except Exception as error:  # drivers raise the errors of their libraries
-        reason = getattr(error, 'strerror', None) or first_line(error)
-        raise ColorizeError(f'{problem}: {reason}') from error
+        raise ColorizeError(f'{problem}: {reason_of(error)}') from error
 
 
 def kind_of(path: Path) -> str | None:

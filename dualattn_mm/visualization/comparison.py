@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from ..utils.errors import UserError, first_line, shortened
+from ..utils.errors import UserError, shortened, writing_to
 from ..utils.folders import pictures_by_name, read_picture
 from ..utils.image_io import IMAGE_SUFFIXES, SUFFIXES, write_image
 from ..utils.tensors import to_picture, to_tensor, without_color
@@ -72,11 +72,8 @@ def compare(
         for column, paths_ in zip(columns, paths, strict=True)
     }
     sheet = gallery(pictures, names, height)
-    try:
+    with writing_to(output, ValueError):
         write_image(sheet, output, format_, overwrite=True)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, 'strerror', None) or first_line(error)
-        raise UserError(f'cannot write {output}: {reason}') from None
     return len(names)
 
 

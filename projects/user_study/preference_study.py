@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from dualattn_mm.utils.atomic import atomic_write_bytes
 from dualattn_mm.utils.checks import require, require_natural
-from dualattn_mm.utils.errors import UserError, first_line, shortened
+from dualattn_mm.utils.errors import UserError, shortened, writing_to
 from dualattn_mm.utils.folders import pictures_by_name, read_picture
 from dualattn_mm.utils.image_io import write_image
 from dualattn_mm.utils.report import write_json
@@ -93,22 +93,20 @@ def make_study(
     # Written next to its final location and then renamed, so that it is complete.
     temporary = output.parent / f'.{uuid.uuid4().hex}.tmp'
     try:
-        digest = hashlib.sha256(json.dumps(key['images']).encode() + question.encode())
-        for image in tqdm(key['images'], unit='image', disable=None):
-            pictures = [found[method][image['picture']] for method in image['order']]
-            photo = None if photos is None else photos[image['picture']]
-            for name, picture in _shown(pictures, photo, height).items():
-                file = temporary / 'page' / 'images' / f'{image["image"]}-{name}.png'
-                write_image(picture, file, 'PNG', overwrite=False)
-                digest.update(file.read_bytes())
-        key['study'] = digest.hexdigest()[:12]
-        page = _page(key, has_gray=photos is not None)
-        atomic_write_bytes(temporary / 'page' / 'index.html', page.encode())
-        write_json(temporary / 'key.json', key)
-        os.rename(temporary, output)
-    except OSError as error:
-        reason = error.strerror or first_line(error)
-        raise UserError(f'cannot write {output}: {reason}') from None
+        with writing_to(output):
+            digest = hashlib.sha256(json.dumps(key['images']).encode() + question.encode())
+            for image in tqdm(key['images'], unit='image', disable=None):
+                pictures = [found[method][image['picture']] for method in image['order']]
+                photo = None if photos is None else photos[image['picture']]
+                for name, picture in _shown(pictures, photo, height).items():
+                    file = temporary / 'page' / 'images' / f'{image["image"]}-{name}.png'
+                    write_image(picture, file, 'PNG', overwrite=False)
+                    digest.update(file.read_bytes())
+            key['study'] = digest.hexdigest()[:12]
+            page = _page(key, has_gray=photos is not None)
+            atomic_write_bytes(temporary / 'page' / 'index.html', page.encode())
+            write_json(temporary / 'key.json', key)
+            os.rename(temporary, output)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return key['study']

@@ -13,7 +13,7 @@ from PIL import Image
 
 from ...evaluation.image_metric import to_bytes
 from ...utils.atomic import check_writable
-from ...utils.errors import UserError, first_line
+from ...utils.errors import UserError, writing_to
 from ...utils.image_io import write_image
 
 
@@ -65,11 +65,8 @@ class SavePicturesHook(Hook):
         for sample in outputs or ():
             pixels = to_bytes(sample.pred_img).permute(1, 2, 0).cpu().numpy()
             target = self.folder / self._names[sample.img_path]
-            try:
+            with writing_to(target):
                 write_image(Image.fromarray(pixels), target, 'PNG', overwrite=True)
-            except OSError as error:
-                reason = error.strerror or first_line(error)
-                raise UserError(f'cannot write {target}: {reason}') from None
 
 
 def picture_names(sources: Sequence[str], root: str) -> dict[str, Path]:
