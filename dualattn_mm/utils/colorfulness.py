@@ -5,6 +5,8 @@ from collections.abc import Iterable
 import numpy as np
 from PIL import Image
 
+from .checks import require
+
 VARIANTS = ('signed', 'absolute', 'colorformer')
 _LEAST_OF_COLORFORMER = 1.0
 
@@ -66,8 +68,7 @@ def mean_colorfulness(values: Iterable[float], variant: str = 'signed') -> float
 
 def check_variant(variant: str) -> None:
     """Raise ValueError unless the variant is one of `VARIANTS`."""
-    if variant not in VARIANTS:
-        raise ValueError(f'variant={variant!r} is invalid: it must be one of {VARIANTS}')
+    require(variant in VARIANTS, 'variant', variant, f'one of {VARIANTS}')
 
 
 _SAMPLED_FRAMES = 9
