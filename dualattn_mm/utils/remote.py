@@ -26,6 +26,15 @@ _BLOCK = 2**16  # bytes that are read at once, enough for most headers
 _UNREADABLE = 'cannot be read'
 
 
+def scratch_name(suffix: str = '') -> str:
+    """Return a new name for a temporary file beside the file that is being written.
+
+    It is hidden, so that other programs ignore it, and short, because the other name may be as long
+    as the system allows. It has no number of a process, which one on another machine can have, too.
+    """
+    return f'.colorize-{uuid.uuid4().hex}.tmp{suffix}'
+
+
 def local_name(text: str) -> str:
     """Return the path in a URL of the local file system, and any other text unchanged."""
     return re.sub('^(file|local)://', '', text)
@@ -98,7 +107,7 @@ def check_place(folder: Path) -> None:
             files.makedirs(name, exist_ok=True)
         if folder.parts[0] == 'hf:':
             return  # each file would be a commit
-        probe = f'{name.rstrip("/")}/.colorize-{uuid.uuid4().hex}.tmp'
+        probe = f'{name.rstrip("/")}/{scratch_name()}'
         files.pipe_file(probe, b'')
         with contextlib.suppress(Exception):  # some may write, but not remove
             files.rm_file(probe)
@@ -185,7 +194,7 @@ def upload(local: Path, path: Path) -> None:
         folder, slash, _ = name.rpartition('/')
         if folder:
             files.makedirs(folder, exist_ok=True)
-        temporary = f'{folder}{slash}.colorize-{uuid.uuid4().hex}.tmp'
+        temporary = f'{folder}{slash}{scratch_name()}'
         try:
             files.put_file(str(local), temporary)
             files.mv(temporary, name)
