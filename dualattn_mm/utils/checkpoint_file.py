@@ -252,17 +252,28 @@ def weights_file(given: str | None, url: str, digest: str, network: str, argumen
     """
     if given is not None:
         return Path(given).expanduser()
-    path = Path(torch.hub.get_dir(), 'checkpoints', url.rpartition('/')[2])
-    if path.is_file():
-        return path
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(
-            url, os.fspath(path), hash_prefix=digest, progress=sys.stderr.isatty()
-        )
+        return cached_download(url, digest)
     except (OSError, RuntimeError) as error:  # no network, no such page, or a wrong digest
         raise UserError(
             f'cannot download the weights of {network} ({first_line(error)}): '
             f'download {url} elsewhere and pass it as {argument}'
         ) from None
+
+
+def cached_download(url: str, digest: str | None = None) -> Path:
+    """Return the path of a published file in torch's cache, and download it on first use.
+
+    Args:
+        url: the URL of the file; its name is kept.
+        digest: the first letters of its SHA-256; None does not check it.
+
+    Raises:
+        OSError: if it cannot be downloaded.
+        RuntimeError: if it has another digest.
+    """
+    path = Path(torch.hub.get_dir(), 'checkpoints', url.rpartition('/')[2].partition('?')[0])
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, os.fspath(path), digest, sys.stderr.isatty())
     return path
