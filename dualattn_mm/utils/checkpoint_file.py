@@ -180,6 +180,13 @@ def read_weights(file: str | os.PathLike, network: str, user: str) -> dict[str, 
         raise UserError(f'the weights of {network} cannot be used: {error}') from None
 
 
+def part_of(state: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Return the values whose names start with a prefix, under the rest of their names."""
+    return {
+        name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
+    }
+
+
 def load_frozen(
     network: nn.Module, state: Mapping[str, Tensor], file: str | os.PathLike, name: str
 ) -> None:
