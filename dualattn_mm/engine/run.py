@@ -260,7 +260,7 @@ def _check_file(path: str, what: str, remedy: str = '') -> None:
 
 def _check_checkpoint(path: str, resume: bool = False) -> dict[str, Any]:
     """Check a checkpoint before the run is built, which can take minutes; return its `meta`."""
-    if '://' in path or path.endswith(generator_file.SUFFIX):
+    if '://' in path:
         return {}
     try:
         checkpoint = read_checkpoint(Path(path).expanduser())
