@@ -297,7 +297,7 @@ def test_hooks_are_added_once_and_keep_their_arguments(config, built):
 NEW_STYLE = """
 from mmengine.config import read_base
 from mmengine.hooks import CheckpointHook
-from dualattn_mm.engine import StrictLoadHook
+from dualattn_mm.engine.hooks import StrictLoadHook
 custom_hooks = [dict(type=StrictLoadHook, ignore=['x'])]
 default_hooks = dict(checkpoint=dict(type=CheckpointHook, interval=3))
 """
