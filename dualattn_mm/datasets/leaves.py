@@ -1,4 +1,4 @@
-"""Find the datasets and metrics of a config, where their files are, and select parts of them."""
+"""Find data loaders, datasets and metrics, where their files are, and select parts of them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
@@ -32,6 +32,14 @@ def named_leaf_datasets(dataset: Any, name: str) -> Iterator[tuple[str, Any]]:
         yield from named_leaf_datasets(get('dataset'), f'{name}.dataset')
     else:
         yield name, dataset
+
+
+def loaders_of(loop: Any) -> list[Any]:
+    """Return the data loaders of a loop of a runner, also before it has started.
+
+    mmagic's MultiTestLoop has several, of which none is its `dataloader` before it has started.
+    """
+    return getattr(loop, 'dataloaders', None) or [loop.dataloader]
 
 
 def named_metrics(cfg: Mapping[str, Any], loader: str) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -11,6 +11,7 @@ from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 from PIL import Image
 
+from ...datasets.leaves import loaders_of
 from ...evaluation.image_metric import to_bytes
 from ...utils.atomic import check_writable
 from ...utils.errors import UserError, writing_to
@@ -38,11 +39,8 @@ class SavePicturesHook(Hook):
             UserError: if two photos would have the same name, a photo would be overwritten, or the
                 folder cannot be written to.
         """
-        # mmagic's MultiTestLoop has several loaders, and none is the current one yet.
-        loop = runner.test_loop
-        loaders = getattr(loop, 'dataloaders', None) or [loop.dataloader]
         sources = []
-        for dataset in (loader.dataset for loader in loaders):
+        for dataset in (loader.dataset for loader in loaders_of(runner.test_loop)):
             own = [dataset.get_data_info(i)['img_path'] for i in range(len(dataset))]
             self._names |= picture_names(own, dataset.data_root or '')
             sources += own
