@@ -28,6 +28,7 @@ from dualattn_mm.utils.image_io import write_image
 from dualattn_mm.utils.report import write_json
 from dualattn_mm.utils.tensors import to_picture, to_tensor, without_color
 from dualattn_mm.utils.terminal import print_line
+from dualattn_mm.visualization.gallery import alike
 
 KEY_FORMAT = 'dualattn_mm.preference_study.v1'
 ANSWERS_FORMAT = 'dualattn_mm.preference_answers.v1'
@@ -35,7 +36,6 @@ QUESTION = 'Which picture has the best colors?'
 CHOICES = string.ascii_lowercase[:9]  # one key of the keyboard for each
 _PAGE = Path(__file__).with_name('preference_study.html')
 _PLACE = '{"the study": "goes here"}'  # in the page
-_ALIKE = 0.03  # smaller relative differences in shape are ignored, because networks round sizes
 
 
 def make_study(
@@ -154,8 +154,7 @@ def _shown(pictures: Sequence[Path], photo: Path | None, height: int) -> dict[st
     shape = results[0] if gray is None else gray
     aspect = shape.width / shape.height
     for path, result in zip(pictures, results, strict=True):
-        other = result.width / result.height
-        if gray is None and abs(other - aspect) > _ALIKE * aspect:
+        if gray is None and not alike(result.width / result.height, aspect):
             raise UserError(
                 f'{path} is {result.width}x{result.height}, but {pictures[0]} is '
                 f'{shape.width}x{shape.height}: pass --gray PHOTOS to set the shape'
