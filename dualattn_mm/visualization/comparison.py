@@ -11,6 +11,7 @@ from PIL import Image
 from ..utils.errors import UserError, shortened, writing_to
 from ..utils.folders import pictures_by_name, read_picture
 from ..utils.image_io import IMAGE_SUFFIXES, SUFFIXES, write_image
+from ..utils.sampling import spread
 from ..utils.tensors import to_picture, to_tensor, without_color
 from ..utils.terminal import print_line
 from .gallery import fit, gallery
@@ -75,12 +76,6 @@ def compare(
     with writing_to(output, ValueError):
         write_image(sheet, output, format_, overwrite=True)
     return len(names)
-
-
-def spread(count: int, total: int) -> list[int]:
-    """Return up to `count` indices below `total`, evenly spread and starting at 0."""
-    count = min(count, total)
-    return [i * total // count for i in range(count)]
 
 
 def _name(path: str) -> str:

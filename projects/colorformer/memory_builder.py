@@ -25,7 +25,7 @@ from dualattn_mm.utils.checks import require, require_natural
 from dualattn_mm.utils.color_space import rgb_to_lab
 from dualattn_mm.utils.errors import UserError
 from dualattn_mm.utils.libraries import library
-from dualattn_mm.visualization.comparison import spread
+from dualattn_mm.utils.sampling import spread
 
 from .color_memory import Memory, write_memory
 
