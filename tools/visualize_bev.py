@@ -23,7 +23,7 @@ with required_imports():
     from torch import nn
 
     from dualattn_mm.datasets.checks import lidar
-    from dualattn_mm.engine.run import load_config
+    from dualattn_mm.engine.configs import load_config
     from dualattn_mm.utils.atomic import atomic_write_bytes
     from dualattn_mm.utils.checkpoint_file import read_checkpoint
     from dualattn_mm.visualization.birds_eye import birds_eye_view

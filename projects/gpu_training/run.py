@@ -26,8 +26,8 @@ from mmengine.config import Config, DictAction
 
 from dualattn_mm.apis import ColorizationPipeline
 from dualattn_mm.apis.weights import publish
+from dualattn_mm.engine.configs import load_config
 from dualattn_mm.engine.hooks.safe_checkpoint import last_checkpoint
-from dualattn_mm.engine.run import load_config
 from dualattn_mm.utils.arguments import natural
 from dualattn_mm.utils.command import run_command
 from dualattn_mm.utils.errors import ColorizeError, UserError

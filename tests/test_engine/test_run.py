@@ -12,6 +12,7 @@ from torch import nn
 
 from dualattn_mm.apis.weights import load_generator, save_generator
 from dualattn_mm.engine import run
+from dualattn_mm.engine.configs import load_config
 from dualattn_mm.models import MultiscalePyramidTransformer
 from dualattn_mm.utils.command import run_command
 from dualattn_mm.utils.errors import RunError, UserError
@@ -105,10 +106,10 @@ def test_imports_may_come_by_option(config, tmp_path, monkeypatch):
     )
     monkeypatch.syspath_prepend(tmp_path)
     assert 'LatePart' not in METRICS.module_dict
-    run.load_config(str(config), {'custom_imports.imports': ['late_part']})
+    load_config(str(config), {'custom_imports.imports': ['late_part']})
     assert 'LatePart' in METRICS.module_dict
     with pytest.raises(RunError, match='not_there'):
-        run.load_config(str(config), {'custom_imports': dict(imports=['not_there'])})
+        load_config(str(config), {'custom_imports': dict(imports=['not_there'])})
 
 
 @pytest.mark.parametrize(
