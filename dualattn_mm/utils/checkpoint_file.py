@@ -190,7 +190,9 @@ def part_of(state: Mapping[str, Any], prefix: str) -> dict[str, Any]:
 def load_frozen(
     network: nn.Module, state: Mapping[str, Tensor], file: str | os.PathLike, name: str
 ) -> None:
-    """Load float32 weights into a network on the meta device, and freeze it.
+    """Load the weights of a network whose own values are not needed, and freeze it in float32.
+
+    It can be on the meta device: the tensors of `state` take the place of its own.
 
     Raises:
         UserError: if the names or shapes do not match exactly.
