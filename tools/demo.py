@@ -20,6 +20,7 @@ with required_imports():
 
     from dualattn_mm.apis.pipeline import ColorizationPipeline
     from dualattn_mm.apis.weights import save_generator
+    from dualattn_mm.engine.hooks.safe_checkpoint import last_checkpoint
     from dualattn_mm.utils.colorfulness import colorfulness
     from dualattn_mm.utils.image_io import write_image
     from dualattn_mm.utils.libraries import library
@@ -146,10 +147,10 @@ def after_interruption(outdir: Path, trains: bool) -> str:
     """Describe what happens when an interrupted demo is run again."""
     if not trains:
         return 'interrupted'
-    checkpoint = outdir / 'training' / 'last_checkpoint'
-    if not checkpoint.is_file():
+    checkpoint = last_checkpoint(outdir / 'training')
+    if checkpoint is None:
         return 'interrupted before the first checkpoint: run it again to start from the beginning'
-    return f'interrupted: run it again to continue from {Path(checkpoint.read_text()).name}'
+    return f'interrupted: run it again to continue from {Path(checkpoint).name}'
 
 
 def main() -> int:

@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from dualattn_mm.cli.options import CfgOptions
 from dualattn_mm.utils.command import required_imports, run_command
-from dualattn_mm.utils.errors import UserError, first_line
+from dualattn_mm.utils.errors import UserError, first_line, writing_to
 from dualattn_mm.utils.terminal import print_line
 
 with required_imports():
@@ -23,7 +23,7 @@ with required_imports():
     from torch import nn
 
     from dualattn_mm.datasets.checks import lidar
-    from dualattn_mm.engine.run import load_config
+    from dualattn_mm.engine.configs import load_config
     from dualattn_mm.utils.atomic import atomic_write_bytes
     from dualattn_mm.utils.checkpoint_file import read_checkpoint
     from dualattn_mm.visualization.birds_eye import birds_eye_view
@@ -87,10 +87,8 @@ def draw_detections(
         (x0, y0, x1, y1),
         Path(points or sample.lidar_path).name,
     )
-    try:
+    with writing_to(output):
         atomic_write_bytes(Path(output), picture)
-    except OSError as error:
-        raise UserError(f'cannot write {output}: {error.strerror}') from None
     return len(predicted), None if true is None else len(true)
 
 

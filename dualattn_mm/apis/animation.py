@@ -9,9 +9,9 @@ from torch import Tensor
 
 from ..utils.animation_io import animated_format, read_animation, write_animation
 from ..utils.atomic import check_free
-from ..utils.colorfulness import has_colors, sampled_frames
 from ..utils.encoding import left_out
 from ..utils.errors import InColorError, writing
+from ..utils.in_color import has_colors, sampled_frames
 from ..utils.pixels import quiet
 from .frames import FilmResult, colorize_frames
 from .pipeline import ColorizationPipeline, Photo

@@ -13,11 +13,11 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from ..utils.colorfulness import has_colors, sampled_frames
 from ..utils.deep_image import DEEP_FORMATS
 from ..utils.encoding import left_out, save_options
 from ..utils.errors import ColorizeError, InColorError, writing
 from ..utils.image_io import output_format, read_image, read_with_options, write_image
+from ..utils.in_color import has_colors, sampled_frames
 from ..utils.pixels import quiet
 from ..utils.remote import local_copy, url_of
 from ..utils.terminal import printable

@@ -21,7 +21,7 @@ from torch.fx.experimental import _config as fx_config
 
 from ..models import DualAttention
 from ..utils.atomic import atomic_file
-from ..utils.checkpoint_file import read_state_dict
+from ..utils.checkpoint_file import part_of, read_state_dict
 from ..utils.errors import UserError, first_line
 from ..utils.libraries import library
 from ..version import __version__
@@ -128,9 +128,7 @@ def backbone(
     network = build_network(part, source)
     assert isinstance(network, DualAttention)
     state = read_state_dict(weights)
-    prefix = 'backbone.'
-    inner = {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
-    load_strictly(network, inner or state, weights)
+    load_strictly(network, part_of(state, 'backbone.') or state, weights)
     if dynamic:  # with several windows per row and column in every map, and padding
         side = 64 * part.get('window_size', 7)
         size = side + 32, side + 96

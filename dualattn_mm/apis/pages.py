@@ -10,11 +10,11 @@ from typing import Any, BinaryIO, NamedTuple
 from torch import Tensor
 
 from ..utils.atomic import atomic_file
-from ..utils.colorfulness import has_colors
 from ..utils.deep_image import encode_deep
 from ..utils.encoding import encode, save_options
 from ..utils.errors import ColorizeError, InColorError, writing
 from ..utils.image_io import page_sizes, read_with_options
+from ..utils.in_color import has_colors
 from ..utils.pixels import quiet
 from ..utils.tiff_file import write_tiff
 from .frames import FilmResult, colorize_frames

@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Export the network and print a summary."""
     from ..apis.export import backbone, check_output, check_size, colorizer, export
-    from ..engine.run import read_config
+    from ..engine.configs import read_config
     from ..utils.configs_dir import find_config
     from ..utils.errors import UserError
 

@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _print_complexity(args: argparse.Namespace) -> None:
     from ..apis.complexity import complexity_of_config, complexity_table
-    from ..engine.run import load_config
+    from ..engine.configs import load_config
     from ..utils.report import print_table
 
     parts, shape = complexity_of_config(load_config(args.config), args.shape)

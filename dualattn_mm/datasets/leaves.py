@@ -1,4 +1,4 @@
-"""Find the datasets inside dataset wrappers, where their files are, and select parts of them."""
+"""Find data loaders, datasets and metrics, where their files are, and select parts of them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
@@ -32,6 +32,30 @@ def named_leaf_datasets(dataset: Any, name: str) -> Iterator[tuple[str, Any]]:
         yield from named_leaf_datasets(get('dataset'), f'{name}.dataset')
     else:
         yield name, dataset
+
+
+def loaders_of(loop: Any) -> list[Any]:
+    """Return the data loaders of a loop of a runner, also before it has started.
+
+    mmagic's MultiTestLoop has several, of which none is its `dataloader` before it has started.
+    """
+    return getattr(loop, 'dataloaders', None) or [loop.dataloader]
+
+
+def named_metrics(cfg: Mapping[str, Any], loader: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the configs of the metrics of an evaluator, each with its option in the config.
+
+    Args:
+        cfg: a config of any library; its evaluator is a metric or a list of metrics.
+        loader: 'train' (has none), 'val' or 'test'.
+    """
+    option = f'{loader}_evaluator'
+    evaluator = cfg.get(option)
+    found = {option: evaluator}
+    if isinstance(evaluator, list | tuple):
+        found = {f'{option}.{i}': metric for i, metric in enumerate(evaluator)}
+    # Others are None, or objects that a Python config has built.
+    yield from ((name, metric) for name, metric in found.items() if isinstance(metric, Mapping))
 
 
 def on_local_disk(described: Mapping[str, Any]) -> bool:

@@ -4,9 +4,7 @@ The default_scope of the config determines its library; without one, only mmengi
 """
 
 import contextlib
-import importlib.util
 import os
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,12 +15,9 @@ from mmengine.config import Config, ConfigDict
 from mmengine.hooks import Hook
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
-from mmengine.utils import import_modules_from_strings
 
 from ..datasets.checks import coco, lidar
 from ..datasets.checks.missing import missing_data_hint
-from ..models.backbones.pretrained import pretrained_cfgs
-from ..utils.checkpoint_file import read_checkpoint, require_checkpoint
 from ..utils.command import RANK_VARIABLES, error_line, process_rank
 from ..utils.configs_dir import find_config
 from ..utils.errors import RunError, UserError, first_line
@@ -30,12 +25,20 @@ from ..utils.folder_lock import locked_folder
 from ..utils.parent import end_with_parent
 from ..utils.report import check_output
 from ..utils.terminal import print_line
+from .checkpoints import (
+    check_checkpoint,
+    check_file,
+    check_initial_weights,
+    drop_initial_weights,
+    is_finished,
+    resume_from,
+)
+from .configs import load_config
 from .cpu_processes import start_cpu_processes
 from .hooks import generator_file
 from .hooks.pictures import SavePicturesHook
 from .hooks.plain_weights import PlainWeightsHook
 from .hooks.report import ReportHook
-from .hooks.safe_checkpoint import last_checkpoint
 
 # Wrappers of a single optimizer that --amp replaces by the last one.
 _FOR_AMP = ('OptimWrapper', 'AmpOnGpuOptimWrapper', 'AmpOptimWrapper')
@@ -95,9 +98,9 @@ def train(
             raise RunError(f'--auto-scale-lr: {config} has no auto_scale_lr.base_batch_size')
         cfg.auto_scale_lr.enable = True
     if resume is not None:
-        _resume(cfg, resume)
+        resume_from(cfg, resume)
     elif cfg.get('load_from'):
-        _check_file(
+        check_file(
             cfg.load_from,
             'load_from',
             'load_from=FILE sets another checkpoint, and load_from=None starts without one',
@@ -107,11 +110,11 @@ def train(
         _need_colorizer(cfg, config, cfg.load_from)
         hooks.append(generator_file.GeneratorFileHook(cfg.load_from, keep_network=True))
         cfg.load_from = None
-        _drop_initial_weights(cfg.model.generator)
+        drop_initial_weights(cfg.model.generator)
     elif not cfg.get('resume') and cfg.get('load_from'):
         hooks.append(PlainWeightsHook())
     if resume is None:
-        _check_initial_weights(cfg.get('model'))
+        check_initial_weights(cfg.get('model'))
     with locked_folder(cfg.work_dir) if _is_first_process(cfg) else contextlib.nullcontext():
         _run(cfg, 'train', hooks)
 
@@ -143,7 +146,7 @@ def evaluate(
     cfg = _prepare_config(config, work_dir, cfg_options, launcher)
     if not cfg.get('test_dataloader'):
         raise RunError(f'the config {config} has no test_dataloader')
-    _check_file(checkpoint, 'checkpoint')
+    check_file(checkpoint, 'checkpoint')
     hooks: list[Hook] = [ReportHook(config, checkpoint, out, cfg_options)]
     if out is not None:
         check_output(out)
@@ -164,64 +167,6 @@ def _need_colorizer(cfg: Config, config: str, what: str) -> None:
     kind = (cfg.get('model') or {}).get('type')
     if kind != 'Colorizer':
         raise RunError(f'{what} is for a Colorizer, but the model of {config} is {kind}')
-
-
-def load_config(config: str, cfg_options: Mapping[str, Any] | None = None) -> Config:
-    """Read a config file whose library is installed.
-
-    Args:
-        config, cfg_options: those of `read_config`.
-
-    Raises:
-        RunError: if it cannot be used.
-    """
-    cfg = read_config(config, cfg_options)
-    scope = cfg.get('default_scope')
-    if scope and importlib.util.find_spec(scope) is None:
-        raise _not_installed(config, scope)
-    return cfg
-
-
-def read_config(config: str, cfg_options: Mapping[str, Any] | None = None) -> Config:
-    """Read a config file.
-
-    Args:
-        config: a config file, which is Python code that is executed, or the name of a bundled
-            config; see `find_config`.
-        cfg_options: values of the config to override, by dotted names.
-
-    Raises:
-        RunError: if the config cannot be used.
-    """
-    file = find_config(config)
-    try:
-        cfg = Config.fromfile(file)
-        cfg.merge_from_dict(dict(cfg_options or {}))
-        if any(name.split('.')[0] == 'custom_imports' for name in cfg_options or ()):
-            # Those of the file are already imported.
-            import_modules_from_strings(**cfg.custom_imports)
-    except Exception as error:  # a config is a program, so any error is possible
-        if missing := _missing_module(error):
-            raise _not_installed(config, missing) from None
-        raise RunError(f'cannot use the config {config}: {error_line(error)}') from error
-    return cfg
-
-
-def _missing_module(error: BaseException | None) -> str | None:
-    """Return the missing package that caused an error; mmengine reports it only as text."""
-    while error is not None:
-        if isinstance(error, ModuleNotFoundError):
-            name = error.name or re.sub(r' is not installed.*', '', str(error))
-            return name.partition('.')[0]
-        error = error.__cause__ or error.__context__
-    return None
-
-
-def _not_installed(config: str, package: str) -> RunError:
-    return RunError(
-        f'{config} needs {package}, which is not installed: the documentation describes how on its '
-        'page Installation'
-    )
 
 
 def _prepare_config(
@@ -251,135 +196,9 @@ def _check_processes(launcher: str) -> None:
         end_with_parent()
 
 
-def _check_file(path: str, what: str, remedy: str = '') -> None:
-    file = Path(path).expanduser()
-    if '://' not in path and not file.is_file():
-        reason = 'is a folder' if file.is_dir() else 'does not exist'
-        raise RunError(f'{what} {path} {reason}' + (f'; --cfg-options {remedy}' if remedy else ''))
-
-
-def _check_checkpoint(path: str, resume: bool = False) -> dict[str, Any]:
-    """Check a checkpoint before the run is built, which can take minutes; return its `meta`."""
-    if '://' in path or path.endswith(generator_file.SUFFIX):
-        return {}
-    try:
-        checkpoint = read_checkpoint(Path(path).expanduser())
-        require_checkpoint(checkpoint, path, resume)
-    except UserError as error:
-        raise RunError(f'{error}{_name_previous(Path(path)) if resume else ""}') from None
-    return checkpoint.get('meta', {})
-
-
-def _is_finished(cfg: Config, meta: Mapping[str, Any]) -> bool:
-    """Return whether a checkpoint is at the end of the training."""
-    schedule = cfg.get('train_cfg') or {}
-    return any(
-        schedule.get(end) is not None and meta.get(done, 0) >= schedule[end]
-        for done, end in (('epoch', 'max_epochs'), ('iter', 'max_iters'))
-    )
-
-
-def _name_previous(before: Path) -> str:
-    """Name the last complete checkpoint before another, such as iter_200.pth for iter_300.pth."""
-    found = []
-    for path in before.parent.glob('*.pth'):
-        names = [re.fullmatch(r'(.*_)(\d+)\.pth', name) for name in (path.name, before.name)]
-        if all(names) and names[0][1] == names[1][1] and int(names[0][2]) < int(names[1][2]):
-            found.append((int(names[0][2]), path))
-    for _, path in sorted(found, reverse=True):
-        with contextlib.suppress(UserError):
-            require_checkpoint(read_checkpoint(path), path, resume=True)
-            return f'; the previous one is complete: --resume {path}'
-    return ''
-
-
-def _newest_checkpoint(folder: Path) -> Path | None:
-    """Return the checkpoint that was written last, such as iter_300.pth; None if there is none."""
-    found = [path for path in folder.glob('*.pth') if re.fullmatch(r'(iter|epoch)_\d+', path.stem)]
-    return max(found, key=lambda path: path.stat().st_mtime, default=None)
-
-
-def _check_initial_weights(part: Any, option: str = 'model') -> None:
-    """Check that the files of init_cfg exist, before the datasets are built, which is slow."""
-    if isinstance(part, list | tuple):
-        part = dict(enumerate(part))
-    if not isinstance(part, Mapping):
-        return
-    for name, inner in part.items():
-        inner_option = f'{option}.{name}'
-        if name != 'init_cfg':
-            _check_initial_weights(inner, inner_option)
-            continue
-        for cfg in pretrained_cfgs(inner, inner_option):
-            _check_file(
-                cfg['checkpoint'],
-                'initial weights file',
-                f'{inner_option}.checkpoint=FILE sets another file, and {inner_option}=None trains '
-                'from scratch',
-            )
-
-
 def _is_first_process(cfg: Config) -> bool:
     """Return whether no other process belongs to this training, or this is the first one."""
     return cfg.launcher == 'none' or process_rank() == '0'
-
-
-def _drop_initial_weights(part: Any) -> None:
-    """Remove every init_cfg, whose files are not needed beside those of `GeneratorFileHook`."""
-    if isinstance(part, list | tuple):
-        part = dict(enumerate(part))
-    if isinstance(part, dict):
-        part.pop('init_cfg', None)
-        for inner in part.values():
-            _drop_initial_weights(inner)
-
-
-def _resume(cfg: Config, resume: str) -> None:
-    cfg.resume = True
-    if resume != 'auto':
-        if Path(resume).expanduser().is_dir():
-            raise RunError(
-                f'cannot resume: {resume} is a folder; --work-dir {resume} --resume continues from '
-                'its last checkpoint'
-            )
-        _check_file(resume, 'checkpoint')
-        if resume.endswith(generator_file.SUFFIX):
-            raise RunError(
-                f'cannot resume: {resume} holds weights alone; --cfg-options load_from={resume} '
-                'starts a training from them'
-            )
-        cfg.load_from = resume
-        return
-    work_dir = Path(cfg.work_dir)
-    if not work_dir.is_dir():
-        raise RunError(f'cannot resume: the folder {work_dir} does not exist')
-    if not (work_dir / 'last_checkpoint').is_file():
-        if earlier := _newest_checkpoint(work_dir):
-            raise RunError(
-                f'cannot resume: {work_dir}/last_checkpoint does not exist; --resume {earlier} '
-                'continues from the newest checkpoint, and a start without --resume begins anew'
-            )
-        # An earlier run may have ended before its first checkpoint.
-        print_line(f'no checkpoint in {work_dir} yet: training starts from the beginning')
-        cfg.resume = False
-        return
-    try:
-        last = Path(last_checkpoint(work_dir) or '')
-    except UnicodeDecodeError:
-        last = Path()
-    if not last.name:
-        raise RunError(
-            f'cannot resume: {work_dir}/last_checkpoint is damaged; pass the checkpoint with '
-            '--resume FILE'
-        )
-    # The stored path can be outdated if the folder was moved, or relative to another folder.
-    found = next((path for path in (work_dir / last.name, last) if path.is_file()), None)
-    if found is None:
-        raise RunError(
-            f'cannot resume: {last}, which is in {work_dir}/last_checkpoint, does not exist'
-            f'{_name_previous(work_dir / last.name)}'
-        )
-    cfg.load_from = str(found)
 
 
 def _use_amp(cfg: Config) -> None:
@@ -420,8 +239,8 @@ def _checked_run(cfg: Config, task: str, hooks: Sequence[Hook]) -> Any:
         coco.check(cfg, task)
         lidar.check(cfg, task)
     if cfg.get('load_from'):
-        meta = _check_checkpoint(cfg.load_from, cfg.get('resume', False))
-        if cfg.get('resume') and _is_finished(cfg, meta) and _is_first_process(cfg):
+        meta = check_checkpoint(cfg.load_from, cfg.get('resume', False))
+        if cfg.get('resume') and is_finished(cfg, meta) and _is_first_process(cfg):
             print_line(f'the training has already ended: {cfg.load_from} is its last step')
     # torch < 2.6 would otherwise run the code inside a checkpoint.
     os.environ.setdefault('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')

@@ -119,17 +119,12 @@ class ColorizationTinge(_PixelShare):
     """Share of the truly neutral pixels of all images that get a visible color (`tinge`).
 
     Args:
-        neutral: pixels with a true chroma below this value are neutral, CIELAB units.
-        visible: a predicted chroma above this value is visible, CIELAB units.
         **kwargs: arguments of `ImageMetric`.
     """
 
     name = 'tinge'
-
-    def __init__(self, neutral: float = 6.0, visible: float = 12.0, **kwargs) -> None:
-        super().__init__(**kwargs)
-        self.neutral = neutral
-        self.visible = visible
+    neutral = 6.0  # pixels with a true chroma below are neutral, CIELAB units
+    visible = 12.0  # a predicted chroma above is visible
 
     def select(self, ab: Tensor, true_ab: Tensor) -> tuple[Tensor, Tensor]:
         return ab.norm(dim=0) > self.visible, true_ab.norm(dim=0) < self.neutral
@@ -140,17 +135,12 @@ class ColorizationDull(_PixelShare):
     """Share of the truly vivid pixels of all images that stay nearly gray (`dull`).
 
     Args:
-        vivid: pixels with a true chroma above this value are vivid, CIELAB units.
-        gray: a predicted chroma below this value is nearly gray, CIELAB units.
         **kwargs: arguments of `ImageMetric`.
     """
 
     name = 'dull'
-
-    def __init__(self, vivid: float = 25.0, gray: float = 8.0, **kwargs) -> None:
-        super().__init__(**kwargs)
-        self.vivid = vivid
-        self.gray = gray
+    vivid = 25.0  # pixels with a true chroma above are vivid, CIELAB units
+    gray = 8.0  # a predicted chroma below is nearly gray
 
     def select(self, ab: Tensor, true_ab: Tensor) -> tuple[Tensor, Tensor]:
         return ab.norm(dim=0) < self.gray, true_ab.norm(dim=0) > self.vivid

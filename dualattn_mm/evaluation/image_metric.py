@@ -13,7 +13,7 @@ from ..utils.errors import UserError
 
 
 def to_bytes(image: Tensor) -> Tensor:
-    """Convert an image to the values of a saved PNG; all metrics and saved images use this.
+    """Convert an image to bytes, which the metrics compare and `--show-dir` saves.
 
     Args:
         image: any shape, values in [0, 255], either floating-point (rounded and clamped) or uint8.

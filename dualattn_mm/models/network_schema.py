@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..utils.errors import UserError
+from ..utils.checks import require
 
 ATTENTION_KINDS = ('sda', 'fca', 'da', 'ca')
 FCA_SCALES = ('channel', 'group', 'tokens')
@@ -21,7 +21,7 @@ def whole(low: int, high: int) -> Check:
 
     def check(name: str, value: Any) -> None:
         ok = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-        _require(ok, name, value, f'an integer from {low} to {high}')
+        require(ok, name, value, f'an integer from {low} to {high}')
 
     return check
 
@@ -33,7 +33,7 @@ def real(low: float, high: float) -> Check:
         ok = isinstance(value, int | float) and not isinstance(value, bool)
         # In this order, a very long integer is not converted to a float, which would overflow.
         ok = ok and low <= value <= high and math.isfinite(value)
-        _require(ok, name, value, f'a number from {low} to {high}')
+        require(ok, name, value, f'a number from {low} to {high}')
 
     return check
 
@@ -43,7 +43,7 @@ def one_of(*allowed: Any) -> Check:
 
     def check(name: str, value: Any) -> None:
         ok = isinstance(value, str | bool) and value in allowed
-        _require(ok, name, value, f'one of {allowed}')
+        require(ok, name, value, f'one of {allowed}')
 
     return check
 
@@ -53,7 +53,7 @@ def several(item: Check, most: int) -> Check:
 
     def check(name: str, value: Any) -> None:
         ok = isinstance(value, list | tuple) and 1 <= len(value) <= most
-        _require(ok, name, value, f'a list of 1 to {most} values')
+        require(ok, name, value, f'a list of 1 to {most} values')
         for i, inner in enumerate(value):
             item(f'{name}[{i}]', inner)
 
@@ -75,27 +75,15 @@ def record(required: Mapping[str, Check], optional: Mapping[str, Check] | None =
     known = {**required, **(optional or {})}
 
     def check(name: str, value: Any) -> None:
-        _require(isinstance(value, dict), name, value, 'a dict')
+        require(isinstance(value, dict), name, value, 'a dict')
         for key in value:
-            _require(key in known, name, key, f'keys among {", ".join(sorted(known))}')
+            require(key in known, name, key, f'keys among {", ".join(sorted(known))}')
         for key in required:
-            _require(key in value, name, value, f'a dict with the key {key}')
+            require(key in value, name, value, f'a dict with the key {key}')
         for key, inner in value.items():
             known[key](f'{name}.{key}', inner)
 
     return check
-
-
-def _require(ok: bool, name: str, value: Any, allowed: str) -> None:
-    """Raise UserError unless `ok`; a long value is shortened to fit in one line."""
-    if ok:
-        return
-    try:
-        shown = repr(value)
-    except (ValueError, RecursionError):  # an integer with thousands of digits, or nested lists
-        shown = type(value).__name__
-    shown = shown if len(shown) <= 80 else f'{shown[:77]}...'
-    raise UserError(f'{name}={shown} is invalid: it must be {allowed}')
 
 
 _STAGES = 5
@@ -189,5 +177,5 @@ def check_generator_cfg(cfg: Any) -> None:
     """
     kind = cfg.get('type') if isinstance(cfg, dict) else None
     known = isinstance(kind, str) and kind in GENERATORS
-    _require(known, 'generator.type', kind, f'one of {", ".join(GENERATORS)}')
+    require(known, 'generator.type', kind, f'one of {", ".join(GENERATORS)}')
     GENERATORS[str(kind)]('generator', cfg)

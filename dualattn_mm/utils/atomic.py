@@ -5,13 +5,12 @@ import errno
 import os
 import tempfile
 import time
-import uuid
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 
-from .errors import ColorizeError, first_line
-from .remote import check_place, exists, is_remote, upload
+from .errors import ColorizeError, reason_of
+from .remote import check_place, exists, is_remote, scratch_name, upload
 
 _STALE = 3600  # seconds; a file that is being written changes more often
 
@@ -53,10 +52,7 @@ def atomic_file(path: Path, overwrite: bool = True, keep: bool = False) -> Itera
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_stale(path.parent, hour=int(time.monotonic() // _STALE))
-    # The name is short, because `path` may be as long as the system allows. It is hidden, so that
-    # other programs ignore it.
-    temporary = path.parent / f'.colorize-{uuid.uuid4().hex}.tmp'
-    try:
+    with scratch_file(path.parent) as temporary:
         temporary.touch(exist_ok=False)
         yield temporary
         with temporary.open('rb+') as file:
@@ -66,8 +62,6 @@ def atomic_file(path: Path, overwrite: bool = True, keep: bool = False) -> Itera
                 raise OSError(errno.EIO, 'only a part of the file was written')
         check_free(path, overwrite, 'was created by another program')
         os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def check_free(path: Path, overwrite: bool, what: str = 'already exists') -> None:
@@ -77,9 +71,9 @@ def check_free(path: Path, overwrite: bool, what: str = 'already exists') -> Non
 
 
 @contextlib.contextmanager
-def scratch_file(folder: Path, suffix: str) -> Iterator[Path]:
+def scratch_file(folder: Path, suffix: str = '') -> Iterator[Path]:
     """Give the name of a hidden file in a folder, which is removed at the end."""
-    scratch = folder / f'.colorize-{uuid.uuid4().hex}.tmp{suffix}'
+    scratch = folder / scratch_name(suffix)
     try:
         yield scratch
     finally:
@@ -114,12 +108,9 @@ def check_writable(outdir: Path) -> None:
     if is_remote(outdir):
         check_place(outdir)
         return
-    # Processes on other machines can have the same number.
-    probe = outdir / f'.colorize-{uuid.uuid4().hex}.tmp'
     try:
         outdir.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
+        with scratch_file(outdir) as probe:
+            probe.touch()
     except OSError as error:
-        reason = error.strerror or first_line(error)
-        raise ColorizeError(f'cannot write to the folder {outdir}: {reason}') from None
+        raise ColorizeError(f'cannot write to the folder {outdir}: {reason_of(error)}') from None

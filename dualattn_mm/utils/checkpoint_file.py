@@ -180,10 +180,19 @@ def read_weights(file: str | os.PathLike, network: str, user: str) -> dict[str, 
         raise UserError(f'the weights of {network} cannot be used: {error}') from None
 
 
+def part_of(state: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """Return the values whose names start with a prefix, under the rest of their names."""
+    return {
+        name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
+    }
+
+
 def load_frozen(
     network: nn.Module, state: Mapping[str, Tensor], file: str | os.PathLike, name: str
 ) -> None:
-    """Load float32 weights into a network on the meta device, and freeze it.
+    """Load the weights of a network whose own values are not needed, and freeze it in float32.
+
+    It can be on the meta device: the tensors of `state` take the place of its own.
 
     Raises:
         UserError: if the names or shapes do not match exactly.
@@ -252,17 +261,28 @@ def weights_file(given: str | None, url: str, digest: str, network: str, argumen
     """
     if given is not None:
         return Path(given).expanduser()
-    path = Path(torch.hub.get_dir(), 'checkpoints', url.rpartition('/')[2])
-    if path.is_file():
-        return path
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(
-            url, os.fspath(path), hash_prefix=digest, progress=sys.stderr.isatty()
-        )
+        return cached_download(url, digest)
     except (OSError, RuntimeError) as error:  # no network, no such page, or a wrong digest
         raise UserError(
             f'cannot download the weights of {network} ({first_line(error)}): '
             f'download {url} elsewhere and pass it as {argument}'
         ) from None
+
+
+def cached_download(url: str, digest: str | None = None) -> Path:
+    """Return the path of a published file in torch's cache, and download it on first use.
+
+    Args:
+        url: the URL of the file; its name is kept.
+        digest: the first letters of its SHA-256; None does not check it.
+
+    Raises:
+        OSError: if it cannot be downloaded.
+        RuntimeError: if it has another digest.
+    """
+    path = Path(torch.hub.get_dir(), 'checkpoints', url.rpartition('/')[2].partition('?')[0])
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, os.fspath(path), digest, sys.stderr.isatty())
     return path

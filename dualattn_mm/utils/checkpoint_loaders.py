@@ -4,11 +4,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.dist import barrier, get_dist_info
 from mmengine.runner.checkpoint import CheckpointLoader
 
-from .checkpoint_file import read_checkpoint
+from .checkpoint_file import cached_download, read_checkpoint
 from .errors import UserError, first_line
 
 
@@ -33,23 +32,15 @@ def load_from_http(filename: str, map_location: Any = None) -> Any:
     Raises:
         UserError: if it cannot be downloaded, is damaged, or holds objects that could run code.
     """
-    path = Path(torch.hub.get_dir(), 'checkpoints', filename.rpartition('/')[2].partition('?')[0])
     rank, _ = get_dist_info()
-    if rank == 0:
-        _download(filename, path)
-    barrier()
-    _download(filename, path)  # on other machines
-    return load_from_local(os.fspath(path), map_location)
-
-
-def _download(url: str, path: Path) -> None:
-    if path.is_file():
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        torch.hub.download_url_to_file(url, os.fspath(path))
+        if rank == 0:
+            cached_download(filename)
+        barrier()
+        path = cached_download(filename)  # on other machines
     except OSError as error:
-        raise UserError(f'cannot download {url}: {first_line(error)}') from None
+        raise UserError(f'cannot download {filename}: {first_line(error)}') from None
+    return load_from_local(os.fspath(path), map_location)
 
 
 def register() -> None:

@@ -5,15 +5,25 @@ from collections.abc import Sequence
 
 from .errors import UserError
 
+_LONGEST = 200  # letters of a value; the config of a part of a network has fewer
+
 
 def require(ok: bool, name: str, value: object, allowed: str) -> None:
-    """Raise UserError unless `ok`; it names the argument, its value and the allowed values."""
+    """Raise UserError unless `ok`; it names the argument, its value and the allowed values.
+
+    A long value is shortened, because it can come from anyone's file.
+    """
     if not ok:
         raise _refusal(name, value, allowed)
 
 
 def _refusal(name: str, value: object, allowed: str) -> UserError:
-    return UserError(f'{name}={value!r} is invalid: it must be {allowed}')
+    try:
+        shown = repr(value)
+    except (ValueError, RecursionError):  # an integer with thousands of digits, or nested lists
+        shown = type(value).__name__
+    shown = shown if len(shown) <= _LONGEST else f'{shown[:_LONGEST]}...'
+    return UserError(f'{name}={shown} is invalid: it must be {allowed}')
 
 
 def require_natural(**arguments: object) -> None:

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 # IEC 61966-2-1 primaries, with the constants of scikit-image so that results agree.
@@ -135,6 +136,14 @@ def join_lightness(lightness: Tensor, ab: Tensor) -> Tensor:
         (..., 3, H, W), sRGB in [0, 1], float32 (float64 for float64).
     """
     return lab_to_rgb(torch.cat((lightness, ab.clamp(*AB_LIMITS)), dim=-3))
+
+
+def gray_of_lightness(lightness: Tensor) -> Tensor:
+    """Convert lightness to gray sRGB in [0, 1]: (..., 1, H, W), L in [0, 100], to (..., 3, H, W).
+
+    The result is float32 (float64 for float64), also under autocast.
+    """
+    return lab_to_rgb(F.pad(lightness, (0, 0, 0, 0, 0, 2)))
 
 
 def luminance_weights() -> Tensor:

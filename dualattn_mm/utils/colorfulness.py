@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 
 import numpy as np
-from PIL import Image
+
+from .checks import require
 
 VARIANTS = ('signed', 'absolute', 'colorformer')
 _LEAST_OF_COLORFORMER = 1.0
@@ -66,47 +67,4 @@ def mean_colorfulness(values: Iterable[float], variant: str = 'signed') -> float
 
 def check_variant(variant: str) -> None:
     """Raise ValueError unless the variant is one of `VARIANTS`."""
-    if variant not in VARIANTS:
-        raise ValueError(f'variant={variant!r} is invalid: it must be one of {VARIANTS}')
-
-
-_SAMPLED_FRAMES = 9
-_SAMPLED, _AVERAGED = 256, 64  # pixels a side
-_LIGHTNESS_LEVELS = 16
-_LEAST_SPREAD = 9.0  # noisy toned prints reach 8; 98 of 100 color photos exceed 9
-
-
-def sampled_frames(length: int) -> list[int]:
-    """Return where to look whether a film has color: nine places, evenly over its length.
-
-    A single frame in color counts, since many frames of a film in color are almost gray. The first
-    and the last 1/18 are not looked at, so the colored logo of a gray film does not count.
-    """
-    middles = range(1, 2 * _SAMPLED_FRAMES, 2)
-    return sorted({length * middle // (2 * _SAMPLED_FRAMES) for middle in middles})
-
-
-def has_colors(image: Image.Image) -> bool:
-    """Return whether an image is a color photo and not gray or toned (for example sepia).
-
-    A toned print has one color per lightness, and a color photo has many. The test is therefore how
-    much the differences R - G and (R + G) / 2 - B vary among pixels of similar lightness.
-
-    Args:
-        image: an image of any mode that can be converted to RGB. The time does not depend on its
-            size.
-    """
-    if image.mode.startswith(('1', 'L', 'I', 'F')):
-        return False
-    if image.mode == 'RGBa':
-        image = image.convert('RGBA')
-    size = min(_SAMPLED, image.width), min(_SAMPLED, image.height)
-    sampled = image.resize(size, Image.Resampling.NEAREST).convert('RGB')
-    # Averaging a few pixels removes the noise of a scanner.
-    small = sampled.resize((_AVERAGED, _AVERAGED), Image.Resampling.BOX)
-    red, green, blue = np.asarray(small, np.float64).reshape(-1, 3).T
-    by_lightness = np.argsort(red + green + blue)
-    differences = np.stack([red - green, (red + green) / 2 - blue])[:, by_lightness]
-    groups = np.array_split(differences, _LIGHTNESS_LEVELS, axis=1)
-    spread = np.sqrt(np.mean([group.var(axis=1).sum() for group in groups]))
-    return bool(spread > _LEAST_SPREAD)
+    require(variant in VARIANTS, 'variant', variant, f'one of {VARIANTS}')

@@ -1,5 +1,6 @@
 """Errors that a user can fix, and helpers for their messages."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -33,6 +34,11 @@ def first_line(error: BaseException) -> str:
     return lines[0] if lines else type(error).__name__
 
 
+def reason_of(error: BaseException) -> str:
+    """Return why the system or a library failed in one line, without the name of the file."""
+    return getattr(error, 'strerror', None) or first_line(error)
+
+
 @contextmanager
 def writing(*others: type[Exception]) -> Iterator[None]:
     """Report an error of the system or a library, while a result is written, in one line.
@@ -49,8 +55,25 @@ def writing(*others: type[Exception]) -> Iterator[None]:
     except ColorizeError:
         raise
     except kinds as error:
-        reason = getattr(error, 'strerror', None) or first_line(error)
-        raise ColorizeError(f'the result cannot be written: {reason}') from error
+        raise ColorizeError(f'the result cannot be written: {reason_of(error)}') from error
+
+
+@contextmanager
+def writing_to(path: str | os.PathLike, *others: type[Exception]) -> Iterator[None]:
+    """Report an error of the system while a file is written in one line that names the file.
+
+    Args:
+        path: the file.
+        others: more classes of errors that a library raises.
+
+    Raises:
+        UserError: in place of such an error.
+    """
+    kinds: tuple[type[Exception], ...] = (OSError, *others)
+    try:
+        yield
+    except kinds as error:
+        raise UserError(f'cannot write {path}: {reason_of(error)}') from None
 
 
 class RunError(UserError):

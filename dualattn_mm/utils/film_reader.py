@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from .colorfulness import has_colors, sampled_frames
-from .errors import ColorizeError
+from .errors import ColorizeError, reason_of
 from .film_health import FilmHealth, seconds_of
 from .film_order import AviOrder
-from .films import reason_of, require_av
+from .films import require_av
+from .in_color import has_colors, sampled_frames
 from .pixels import check_size
 from .remote import check_regular
 

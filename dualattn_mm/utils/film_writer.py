@@ -7,12 +7,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from .errors import ColorizeError, shortened
+from .errors import ColorizeError, reason_of, shortened
 from .film_copies import StreamCopier
 from .film_losses import lost_parts
 from .film_reader import FilmReader
 from .film_tags import copy_description, lasting_tags, needs_other_tags
-from .films import CONTAINERS, reason_of, require_av
+from .films import CONTAINERS, require_av
 from .yuv import FULL_RANGE, LIMITED_RANGE, encoding_of, plane
 
 

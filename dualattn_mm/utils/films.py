@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .errors import UserError, first_line
+from .errors import UserError
 from .libraries import library
 
 # The FFmpeg container for each suffix, and the codec to use if the original cannot be kept.
@@ -38,8 +38,3 @@ def require_av() -> Any:
     if sys.version_info < (3, 11):
         raise UserError('films need Python 3.11 or later')
     return library('av', 'films', "'dualattn_mm[video]'")
-
-
-def reason_of(error: BaseException) -> str:
-    """Return the message of an error of PyAV or of the system in one line."""
-    return getattr(error, 'strerror', None) or first_line(error)

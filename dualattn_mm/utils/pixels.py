@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from . import icc
-from .errors import ColorizeError, TooLargeError, UnsupportedError, first_line
+from .errors import ColorizeError, TooLargeError, UnsupportedError, first_line, reason_of
 
 # Key in `info` for the pixels of a color image with more than 8 bits, which Pillow cannot hold:
 # (H, W, 3 or 4) uint16, RGB or RGBA; None if they could not be read.
@@ -201,8 +201,7 @@ def decoding() -> Iterator[None]:
     except ColorizeError:
         raise
     except Exception as error:  # anyone may have made the file, so any error is possible
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else None
-        raise ColorizeError(f'cannot be read: {reason or first_line(error)}') from error
+        raise ColorizeError(f'cannot be read: {reason_of(error)}') from error
 
 
 def _unsupported(mode: str) -> UnsupportedError:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from .errors import ColorizeError, first_line
+from .errors import ColorizeError, reason_of
 from .libraries import library
 
 # A single letter is a drive of Windows. The last folder of a URL is the root of its service.
@@ -24,6 +24,15 @@ _OBJECT_STORES = {'abfs', 'abfss', 'az', 'gcs', 'gs', 'hf', 'memory', 'oci', 'os
 _WITH_BUCKETS = {'gcs:', 'gs:', 's3:', 's3a:'}
 _BLOCK = 2**16  # bytes that are read at once, enough for most headers
 _UNREADABLE = 'cannot be read'
+
+
+def scratch_name(suffix: str = '') -> str:
+    """Return a new name for a temporary file beside the file that is being written.
+
+    It is hidden, so that other programs ignore it, and short, because the other name may be as long
+    as the system allows. It has no number of a process, which one on another machine can have, too.
+    """
+    return f'.colorize-{uuid.uuid4().hex}.tmp{suffix}'
 
 
 def local_name(text: str) -> str:
@@ -67,8 +76,7 @@ def _driver(path: Path, problem: str) -> Iterator[tuple[Any, str]]:
     try:
         yield core.url_to_fs(url)
     except Exception as error:  # drivers raise the errors of their libraries
-        reason = getattr(error, 'strerror', None) or first_line(error)
-        raise ColorizeError(f'{problem}: {reason}') from error
+        raise ColorizeError(f'{problem}: {reason_of(error)}') from error
 
 
 def kind_of(path: Path) -> str | None:
@@ -99,7 +107,7 @@ def check_place(folder: Path) -> None:
             files.makedirs(name, exist_ok=True)
         if folder.parts[0] == 'hf:':
             return  # each file would be a commit
-        probe = f'{name.rstrip("/")}/.colorize-{uuid.uuid4().hex}.tmp'
+        probe = f'{name.rstrip("/")}/{scratch_name()}'
         files.pipe_file(probe, b'')
         with contextlib.suppress(Exception):  # some may write, but not remove
             files.rm_file(probe)
@@ -186,7 +194,7 @@ def upload(local: Path, path: Path) -> None:
         folder, slash, _ = name.rpartition('/')
         if folder:
             files.makedirs(folder, exist_ok=True)
-        temporary = f'{folder}{slash}.colorize-{uuid.uuid4().hex}.tmp'
+        temporary = f'{folder}{slash}{scratch_name()}'
         try:
             files.put_file(str(local), temporary)
             files.mv(temporary, name)

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from .color_space import join_lightness, rgb_to_lab
+from .color_space import gray_of_lightness, rgb_to_lab
 from .image_io import read_image
 from .pixels import to_pixels
 from .remote import as_local
@@ -33,9 +33,7 @@ def without_color(image: Tensor) -> Tensor:
     Returns:
         (3, H, W) float32, gray in [0, 255].
     """
-    lightness = rgb_to_lab(image[None].float() / 255)[:, :1]
-    gray = join_lightness(lightness, lightness.new_zeros(1, 2, *lightness.shape[2:]))
-    return 255 * gray[0]
+    return 255 * gray_of_lightness(rgb_to_lab(image.float() / 255)[:1])
 
 
 def read_photo(path: Path) -> Tensor:

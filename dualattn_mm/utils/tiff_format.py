@@ -39,7 +39,7 @@ class TiffReader:
     """Read the directories of EXIF data, TIFF and BigTIFF, which share one format.
 
     Raises:
-        ValueError: if the file has another format or is cut off.
+        ValueError: if the data has another format or is cut off.
     """
 
     def __init__(self, file: BinaryIO):
@@ -47,7 +47,7 @@ class TiffReader:
         self._size = file.seek(0, 2)
         head = self._bytes(0, 8)
         if head[:2] not in (b'II', b'MM'):
-            raise ValueError('EXIF data must begin with II or MM')
+            raise ValueError('the data does not begin with II or MM')
         self.order = '<' if head[:2] == b'II' else '>'
         self._big = self._unpack('H', head[2:4]) == 43
         self._word = 'Q' if self._big else 'I'
@@ -124,12 +124,12 @@ class TiffReader:
         start = at + struct.calcsize(counts)
         count = self._unpack(counts, self._bytes(at, start - at))
         if at < 8 or start + step * count > self._size:
-            raise ValueError('a directory is outside the EXIF data')
+            raise ValueError('a directory is outside the data')
         return start, count, step, inline
 
     def _bytes(self, at: int, size: int) -> bytes:
         if at + size > self._size:
-            raise ValueError('the EXIF data is cut off')
+            raise ValueError('the data is cut off')
         self._file.seek(at)
         return self._file.read(size)
 

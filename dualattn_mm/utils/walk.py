@@ -40,11 +40,11 @@ def folders_below(
         yield parent, sorted(name for name in names if not name.startswith('.'))
 
 
-def files_below(
-    folder: str | os.PathLike[str],
-    follow_links: bool = True,
-    on_error: Callable[[OSError], None] | None = None,
-) -> Iterator[Path]:
-    """Yield all files in a folder and its subfolders; see `folders_below`."""
-    for parent, names in folders_below(folder, follow_links, on_error):
+def files_below(folder: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield all files in a folder and its subfolders; see `folders_below`.
+
+    Raises:
+        OSError: if a folder cannot be read.
+    """
+    for parent, names in folders_below(folder):
         yield from (Path(parent, name) for name in names)

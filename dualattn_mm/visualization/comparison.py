@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from ..utils.errors import UserError, first_line, shortened
+from ..utils.errors import UserError, shortened, writing_to
 from ..utils.folders import pictures_by_name, read_picture
 from ..utils.image_io import IMAGE_SUFFIXES, SUFFIXES, write_image
+from ..utils.sampling import spread
 from ..utils.tensors import to_picture, to_tensor, without_color
 from ..utils.terminal import print_line
 from .gallery import fit, gallery
@@ -72,18 +73,9 @@ def compare(
         for column, paths_ in zip(columns, paths, strict=True)
     }
     sheet = gallery(pictures, names, height)
-    try:
+    with writing_to(output, ValueError):
         write_image(sheet, output, format_, overwrite=True)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, 'strerror', None) or first_line(error)
-        raise UserError(f'cannot write {output}: {reason}') from None
     return len(names)
-
-
-def spread(count: int, total: int) -> list[int]:
-    """Return up to `count` indices below `total`, evenly spread and starting at 0."""
-    count = min(count, total)
-    return [i * total // count for i in range(count)]
 
 
 def _name(path: str) -> str:

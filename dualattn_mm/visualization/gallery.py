@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw, ImageFont
 _MARGIN = 8
 _LABEL_HEIGHT = 24
 _FONT_SIZE = 15
-_ALIKE = 0.03  # smaller relative differences in width are ignored, because networks round sizes
+_ALIKE = 0.03  # relative difference
 
 
 def gallery(
@@ -60,10 +60,15 @@ def fit(image: Image.Image, height: int) -> Image.Image:
     return _resized(image, _width(image, height), height)
 
 
+def alike(size: float, other: float) -> bool:
+    """Return whether two sizes or shapes differ by at most 3%: networks round the sizes."""
+    return abs(size - other) <= _ALIKE * other
+
+
 def _row(images: Sequence[Image.Image], height: int) -> list[Image.Image]:
     first = _width(images[0], height)
     widths = [_width(image, height) for image in images]
-    widths = [first if abs(width - first) <= _ALIKE * first else width for width in widths]
+    widths = [first if alike(width, first) else width for width in widths]
     return [_resized(image, width, height) for image, width in zip(images, widths, strict=True)]
 
 

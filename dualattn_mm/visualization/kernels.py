@@ -14,7 +14,7 @@ from torch import Tensor
 from ..apis.pipeline import ColorizationPipeline
 from ..models.heads.color_attention import ColorAttention
 from ..utils.color_space import AB_LIMITS, encoding_table, join_lightness_to_bytes, rgb_to_lab
-from ..utils.errors import ColorizeError
+from ..utils.errors import ColorizeError, writing_to
 from ..utils.folders import read_picture
 from ..utils.image_io import write_image
 from ..utils.tensors import to_picture, to_tensor, without_color
@@ -87,8 +87,8 @@ def visualize_kernels(
         The indices of the kernels in the drawing.
 
     Raises:
-        ColorizeError: if the image cannot be used, the network has another head, or an index is out
-            of range.
+        UserError: if the image cannot be used, the network has another head, an index is out of
+            range, or the output cannot be written.
     """
     if output.suffix.lower() != '.png':
         raise ColorizeError(f'{output} must end in .png')
@@ -135,10 +135,8 @@ def visualize_kernels(
         'activation: red is high',
         f'only color; the part that a kernel adds is multiplied by {factor:.2g}',
     ]
-    try:
+    with writing_to(output):
         write_image(gallery(columns, captions, height), output, 'PNG', overwrite=True)
-    except OSError as error:
-        raise ColorizeError(f'cannot write {output}: {error.strerror or error}') from None
     return list(kernels)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from ..utils.errors import UserError
+from ..utils.errors import UserError, reason_of
 from .app import create_app
 from .limits import Limits
 from .service import started_service
@@ -65,9 +65,9 @@ def _bound(host: str, port: int) -> socket.socket:
 
 
 def _unavailable(host: str, port: int, error: Exception) -> UserError:
-    reason = getattr(error, 'strerror', None) or error
     return UserError(
-        f'cannot listen on {host}, port {port} ({reason}): choose another --host or --port'
+        f'cannot listen on {host}, port {port} ({reason_of(error)}): '
+        'choose another --host or --port'
     )
 
 

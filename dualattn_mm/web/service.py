@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import anyio
 from starlette.datastructures import UploadFile
@@ -25,21 +25,6 @@ _PREFIX = 'dualattn-serve-'
 _STALE_SECONDS = 60
 
 
-class Worker(Protocol):
-    """What colorizes: `WorkerProcess`."""
-
-    @property
-    def about(self) -> dict[str, str]:
-        """What is known of the weights."""
-
-    @property
-    def works(self) -> bool:
-        """Whether it can colorize."""
-
-    async def call(self, task: dict[str, Any], seconds: float) -> dict[str, Any]:
-        """Return what `upload.colorize_upload` returns, or 'error' and 'status'."""
-
-
 class Service:
     """Colorizes uploads.
 
@@ -52,7 +37,7 @@ class Service:
         waiting: number of uploads that wait or are being colorized.
     """
 
-    def __init__(self, worker: Worker, limits: Limits, folder: Path):
+    def __init__(self, worker: WorkerProcess, limits: Limits, folder: Path):
         self.worker, self.limits, self.folder = worker, limits, folder
         self.waiting = 0
         self._turn = asyncio.Lock()

@@ -86,20 +86,13 @@ class Training:
                 )
         if done.is_file():
             return self._figures(metrics)
-        resume = ['--resume'] if self.folder.is_dir() else []
+        resume = self.folder.is_dir()
         self.folder.mkdir(parents=True, exist_ok=True)
         write_json(started, dict(config=config, options=self.options))
         options = [f'randomness.seed={self.seed}', *self.options]
-        command = [sys.executable, str(train_tool), str(self.config), '--work-dir']
-        command += [str(self.folder), *resume, '--cfg-options', *options]
         log = self.folder / 'output.log'
-        with log.open('wb') as file:
-            status = subprocess.run(
-                command, stdout=file, stderr=subprocess.STDOUT, check=False
-            ).returncode
-        if status:
-            last = log.read_text(errors='replace').strip().splitlines()[-1:]
-            raise UserError(f'training {self.config} failed, see {log}: {"".join(last)}')
+        if error := train_with(train_tool, self.config, self.folder, log, options, resume):
+            raise UserError(f'training {self.config} failed, see {log}: {error}')
         try:
             figures = self._figures(metrics)
         except UserError as error:
@@ -138,6 +131,35 @@ class Training:
             epochs=steps[-1].get('epoch'),
             seconds=statistics.median(line['time'] for line in steps),
         )
+
+
+def train_with(
+    train_tool: Path,
+    config: Path,
+    folder: Path,
+    log: Path,
+    options: Sequence[str] = (),
+    resume: bool = False,
+) -> str:
+    """Train in a separate process and write its output to a file.
+
+    Args:
+        train_tool: path of tools/train.py.
+        config: the config file.
+        folder: the folder for checkpoints and the results.
+        log: the file for the output.
+        options: values of the config to override, KEY=VALUE.
+        resume: whether to continue the training in the folder.
+
+    Returns:
+        An empty string, or the last line of the output if training failed.
+    """
+    command = [sys.executable, str(train_tool), str(config), '--work-dir', str(folder)]
+    command += ['--resume'] * resume + (['--cfg-options', *options] if options else [])
+    with log.open('wb') as file:
+        status = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False)
+    lines = log.read_text(errors='replace').strip().splitlines() or ['it printed nothing']
+    return lines[-1] if status.returncode else ''
 
 
 def compare_trainings(

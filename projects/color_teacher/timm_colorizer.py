@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from dualattn_mm.models.losses.timm_teacher import TimmTeacher
 from dualattn_mm.models.network_schema import GENERATORS, one_of, real, record, whole
-from dualattn_mm.utils.color_space import lab_to_rgb
+from dualattn_mm.utils.color_space import gray_of_lightness
 
 _UNIT = 10.0  # CIELAB units per unit of the last convolution
 # What published weights may describe. timm would download some other names.
@@ -107,8 +107,7 @@ class TimmColorizer(BaseModule):
 
     def forward(self, lightness: Tensor) -> Tensor:
         """Map lightness (B, 1, H, W), L in [0, 100], to ab (B, 2, H, W) in CIELAB units."""
-        gray = lab_to_rgb(F.pad(lightness, (0, 0, 0, 0, 0, 2)))
-        maps = self.encoder((gray - self.mean) / self.std)
+        maps = self.encoder((gray_of_lightness(lightness) - self.mean) / self.std)
         x = self.pooled(maps[-1].mean((2, 3)))[:, :, None, None]
         for map_, lateral, mixer in zip(
             reversed(maps), reversed(self.lateral), reversed(self.mixers), strict=True

@@ -18,14 +18,14 @@ from tqdm import tqdm
 from dualattn_mm.apis.complexity import tested_size
 from dualattn_mm.apis.weights import build_network, load_generator, load_strictly
 from dualattn_mm.datasets.photos import ColorizationDataset
-from dualattn_mm.engine.run import load_config
+from dualattn_mm.engine.configs import load_config
 from dualattn_mm.models.colorizers.gray_input import GrayInput
 from dualattn_mm.utils.checkpoint_file import read_state_dict
 from dualattn_mm.utils.checks import require, require_natural
 from dualattn_mm.utils.color_space import rgb_to_lab
 from dualattn_mm.utils.errors import UserError
 from dualattn_mm.utils.libraries import library
-from dualattn_mm.visualization.comparison import spread
+from dualattn_mm.utils.sampling import spread
 
 from .color_memory import Memory, write_memory
 

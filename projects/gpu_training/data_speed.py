@@ -16,7 +16,7 @@ from mmengine.config import DictAction
 from mmengine.dataset import default_collate
 from mmengine.registry import DATASETS, MODELS
 
-from dualattn_mm.engine.run import load_config
+from dualattn_mm.engine.configs import load_config
 from dualattn_mm.utils.arguments import natural
 from dualattn_mm.utils.command import run_command
 

@@ -26,18 +26,21 @@ from mmengine.config import Config, DictAction
 
 from dualattn_mm.apis import ColorizationPipeline
 from dualattn_mm.apis.weights import publish
-from dualattn_mm.engine.run import load_config
+from dualattn_mm.engine.configs import load_config
+from dualattn_mm.engine.hooks.safe_checkpoint import last_checkpoint
 from dualattn_mm.utils.arguments import natural
 from dualattn_mm.utils.command import run_command
 from dualattn_mm.utils.errors import ColorizeError, UserError
 from dualattn_mm.utils.folders import pictures_below, read_picture
 from dualattn_mm.utils.report import write_json
 from dualattn_mm.utils.terminal import printable
+from projects.benchmark.training import train_with
 from projects.gpu_training.loss_plot import plot_loss
 from projects.model_card.baselines import choose_saturation, measure_factors
 from projects.model_card.measure_weights import CANDIDATES
 
 ROOT = Path(__file__).resolve().parents[2]
+TOOL = ROOT / 'tools' / 'train.py'
 CONFIG = ROOT / 'configs' / 'mmagic' / 'color_dualattn_mini_gpu.py'
 SIZES = (128, 160, 192, 224, 256)
 CHECK_STEPS = 20
@@ -154,7 +157,7 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(f'nothing remains of --seconds {args.seconds:g} for training: increase it')
     index = [hook['type'] for hook in cfg.custom_hooks].index('TimeBudgetHook')
     options = [] if args.dry else [f'custom_hooks.{index}.until={end}']
-    error = train_with(config, work / 'train', args.output / 'train.log', options)
+    error = train_with(TOOL, config, work / 'train', args.output / 'train.log', options)
     checkpoint = last_checkpoint(work / 'train')
     if checkpoint is None:
         raise UserError(f'training failed before its first checkpoint: {error}')
@@ -163,7 +166,7 @@ def run(args: argparse.Namespace) -> None:
     lines = log_lines(work / 'train')
     plot_loss(lines, args.output / 'loss.png')
     summary |= speed(lines, cfg.train_dataloader.batch_size)
-    summary['steps'] = int(checkpoint.stem.rpartition('_')[2])
+    summary['steps'] = int(Path(checkpoint).stem.rpartition('_')[2])
     if error:
         write_json(args.output / 'summary.json', summary)
         raise UserError(f'training failed, its last checkpoint was saved as {weights}: {error}')
@@ -273,7 +276,7 @@ def check(cfg: Config, config: Path, work: Path) -> dict[str, Any]:
     runs = runs or {work / f'check_{"compiled" if compiled else "eager"}': options}
 
     def train_in(folder: Path) -> str:
-        return train_with(config, folder, folder.with_suffix('.log'), runs[folder])
+        return train_with(TOOL, config, folder, folder.with_suffix('.log'), runs[folder])
 
     with ThreadPoolExecutor(len(runs)) as pool:
         errors = dict(zip(runs, pool.map(train_in, runs), strict=True))
@@ -295,26 +298,6 @@ def check(cfg: Config, config: Path, work: Path) -> dict[str, Any]:
     )
     print(json.dumps(found), flush=True)
     return found
-
-
-def train_with(config: Path, folder: Path, log: Path, options: Sequence[str] = ()) -> str:
-    """Train in a separate process and write its output to a file.
-
-    Returns:
-        An empty string, or the last line of the output if training failed.
-    """
-    command = [sys.executable, str(ROOT / 'tools' / 'train.py'), str(config), '--work-dir']
-    command += [str(folder), *(['--cfg-options', *options] if options else [])]
-    with log.open('wb') as file:
-        status = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, check=False)
-    lines = log.read_text(errors='replace').strip().splitlines() or ['it printed nothing']
-    return lines[-1] if status.returncode else ''
-
-
-def last_checkpoint(folder: Path) -> Path | None:
-    """Return the last checkpoint of a training, or None if there is none."""
-    name = folder / 'last_checkpoint'
-    return Path(name.read_text()) if name.is_file() else None
 
 
 def log_lines(folder: Path) -> list[dict[str, Any]]:

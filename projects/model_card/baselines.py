@@ -5,7 +5,6 @@ from pathlib import Path
 
 import torch
 from mmengine.registry import MODELS
-from PIL import Image
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -16,7 +15,7 @@ from dualattn_mm.utils.color_space import rgb_to_lab
 from dualattn_mm.utils.errors import ColorizeError, UserError
 from dualattn_mm.utils.folders import pictures_below, pictures_by_name, read_picture
 from dualattn_mm.utils.image_io import read_image, write_image
-from dualattn_mm.utils.tensors import to_picture
+from dualattn_mm.utils.tensors import to_picture, to_tensor
 from dualattn_mm.utils.terminal import printable
 
 _AT_ONCE = 64
@@ -148,7 +147,7 @@ def measure_factors(
         ab = pipe.predict(prepared)
         for factor, metrics in figures.items():
             samples = [
-                dict(pred_img=_tensor(pipe.finish(photo, color, factor)), gt_img=_tensor(image))
+                dict(pred_img=to_tensor(pipe.finish(photo, color, factor)), gt_img=to_tensor(image))
                 for image, photo, color in zip(images, prepared, ab, strict=True)
             ]
             for metric in metrics:
@@ -162,9 +161,3 @@ def measure_factors(
 def _chunks(paths: Sequence[Path]) -> Iterator[Sequence[Path]]:
     for start in tqdm(range(0, len(paths), _AT_ONCE), disable=None):
         yield paths[start : start + _AT_ONCE]
-
-
-def _tensor(image: Image.Image) -> Tensor:
-    from torchvision.transforms.v2.functional import pil_to_tensor
-
-    return pil_to_tensor(image)

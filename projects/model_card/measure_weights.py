@@ -19,7 +19,7 @@ from dualattn_mm.utils.arguments import natural
 from dualattn_mm.utils.command import run_command
 from dualattn_mm.utils.folders import pictures_below
 from dualattn_mm.utils.report import methods_table, print_table, write_json
-from dualattn_mm.visualization.comparison import spread
+from dualattn_mm.utils.sampling import spread
 from projects.model_card import baselines
 
 CANDIDATES = [1 + step / 10 for step in range(21)]

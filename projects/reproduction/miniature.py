@@ -19,7 +19,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS
 from scipy.stats import spearmanr
 
-from dualattn_mm.engine.run import read_config
+from dualattn_mm.engine.configs import read_config
 from dualattn_mm.utils.arguments import natural
 from dualattn_mm.utils.color_space import lab_to_rgb, rgb_to_lab
 from dualattn_mm.utils.command import run_command

@@ -12,7 +12,7 @@ import yaml
 from mmengine.config import Config
 
 from dualattn_mm.apis.complexity import Complexity, complexity_of_config
-from dualattn_mm.engine.run import read_config
+from dualattn_mm.engine.configs import read_config
 from dualattn_mm.utils.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]

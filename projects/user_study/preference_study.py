@@ -22,12 +22,13 @@ from tqdm import tqdm
 
 from dualattn_mm.utils.atomic import atomic_write_bytes
 from dualattn_mm.utils.checks import require, require_natural
-from dualattn_mm.utils.errors import UserError, first_line, shortened
+from dualattn_mm.utils.errors import UserError, shortened, writing_to
 from dualattn_mm.utils.folders import pictures_by_name, read_picture
 from dualattn_mm.utils.image_io import write_image
 from dualattn_mm.utils.report import write_json
 from dualattn_mm.utils.tensors import to_picture, to_tensor, without_color
 from dualattn_mm.utils.terminal import print_line
+from dualattn_mm.visualization.gallery import alike
 
 KEY_FORMAT = 'dualattn_mm.preference_study.v1'
 ANSWERS_FORMAT = 'dualattn_mm.preference_answers.v1'
@@ -35,7 +36,6 @@ QUESTION = 'Which picture has the best colors?'
 CHOICES = string.ascii_lowercase[:9]  # one key of the keyboard for each
 _PAGE = Path(__file__).with_name('preference_study.html')
 _PLACE = '{"the study": "goes here"}'  # in the page
-_ALIKE = 0.03  # smaller relative differences in shape are ignored, because networks round sizes
 
 
 def make_study(
@@ -93,22 +93,20 @@ def make_study(
     # Written next to its final location and then renamed, so that it is complete.
     temporary = output.parent / f'.{uuid.uuid4().hex}.tmp'
     try:
-        digest = hashlib.sha256(json.dumps(key['images']).encode() + question.encode())
-        for image in tqdm(key['images'], unit='image', disable=None):
-            pictures = [found[method][image['picture']] for method in image['order']]
-            photo = None if photos is None else photos[image['picture']]
-            for name, picture in _shown(pictures, photo, height).items():
-                file = temporary / 'page' / 'images' / f'{image["image"]}-{name}.png'
-                write_image(picture, file, 'PNG', overwrite=False)
-                digest.update(file.read_bytes())
-        key['study'] = digest.hexdigest()[:12]
-        page = _page(key, has_gray=photos is not None)
-        atomic_write_bytes(temporary / 'page' / 'index.html', page.encode())
-        write_json(temporary / 'key.json', key)
-        os.rename(temporary, output)
-    except OSError as error:
-        reason = error.strerror or first_line(error)
-        raise UserError(f'cannot write {output}: {reason}') from None
+        with writing_to(output):
+            digest = hashlib.sha256(json.dumps(key['images']).encode() + question.encode())
+            for image in tqdm(key['images'], unit='image', disable=None):
+                pictures = [found[method][image['picture']] for method in image['order']]
+                photo = None if photos is None else photos[image['picture']]
+                for name, picture in _shown(pictures, photo, height).items():
+                    file = temporary / 'page' / 'images' / f'{image["image"]}-{name}.png'
+                    write_image(picture, file, 'PNG', overwrite=False)
+                    digest.update(file.read_bytes())
+            key['study'] = digest.hexdigest()[:12]
+            page = _page(key, has_gray=photos is not None)
+            atomic_write_bytes(temporary / 'page' / 'index.html', page.encode())
+            write_json(temporary / 'key.json', key)
+            os.rename(temporary, output)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return key['study']
@@ -156,8 +154,7 @@ def _shown(pictures: Sequence[Path], photo: Path | None, height: int) -> dict[st
     shape = results[0] if gray is None else gray
     aspect = shape.width / shape.height
     for path, result in zip(pictures, results, strict=True):
-        other = result.width / result.height
-        if gray is None and abs(other - aspect) > _ALIKE * aspect:
+        if gray is None and not alike(result.width / result.height, aspect):
             raise UserError(
                 f'{path} is {result.width}x{result.height}, but {pictures[0]} is '
                 f'{shape.width}x{shape.height}: pass --gray PHOTOS to set the shape'

@@ -75,6 +75,14 @@ def test_missing_data_hint_names_the_samplers_of_objects_and_the_folders_of_eval
     assert hint.partition('--cfg-options ')[2].split() == [f'{name}=...' for name in options]
 
 
+def test_missing_data_hint_names_the_metric_in_a_list_of_several():
+    metrics = [dict(type='CocoMetric', ann_file=name) for name in ('tests', 'no.json')]
+    cfg = Config(dict(val_evaluator=metrics, test_evaluator=tuple(metrics)))
+    hint = missing_data_hint(cfg, 'annotation file no.json does not exist')
+    options = 'val_evaluator.1.ann_file=... test_evaluator.1.ann_file=...'
+    assert hint == f'; set its location with --cfg-options {options}'
+
+
 def test_missing_data_hint_is_empty_for_other_files(cfg, tmp_path):
     for path in ('elsewhere.txt', 'coco2/x.jpg', 'the/coco'):
         assert missing_data_hint(cfg, f'no file {tmp_path}/{path}') == ''

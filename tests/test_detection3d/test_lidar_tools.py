@@ -11,7 +11,8 @@ from lidar import CONFIGS, WITHOUT_VAL, kitti_options
 from PIL import Image
 
 from dualattn_mm.datasets.checks import lidar as lidar_data
-from dualattn_mm.engine.run import evaluate, load_config, train
+from dualattn_mm.engine.configs import load_config
+from dualattn_mm.engine.run import evaluate, train
 from dualattn_mm.utils.command import run_command
 from dualattn_mm.utils.errors import UserError
 from tools.visualize_bev import draw_detections

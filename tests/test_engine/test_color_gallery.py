@@ -12,7 +12,8 @@ from mmengine.registry import MODELS
 from mmengine.runner import Runner
 from PIL import Image
 
-from dualattn_mm.engine import ColorGalleryHook, run
+from dualattn_mm.engine import run
+from dualattn_mm.engine.hooks import ColorGalleryHook
 from dualattn_mm.engine.hooks.repeatable import unchanged_randomness
 from dualattn_mm.utils.command import run_command
 from dualattn_mm.utils.configs_dir import configs_dir

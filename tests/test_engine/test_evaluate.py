@@ -177,7 +177,7 @@ def test_safetensors_of_another_network(tool, testing, tmp_path):
     status, _, stderr = tool(path)
     assert status == 2
     (line,) = stderr.strip().splitlines()
-    assert line.startswith(f'error: {path} does not fit the network of the config: ')
+    assert line.startswith(f'error: {path} does not fit the network: ')
     assert 'queries' in line
 
 

@@ -13,7 +13,7 @@ from mmengine.registry import MODEL_WRAPPERS
 from mmengine.runner import load_checkpoint
 from torch import distributed, nn
 
-from dualattn_mm.engine import PlainCheckpointHook, TimeLimitHook
+from dualattn_mm.engine.hooks import PlainCheckpointHook, TimeLimitHook
 from dualattn_mm.utils.checkpoint_file import READS_TRAINING_LOGS
 
 PLAIN = dict(type='PlainCheckpointHook')

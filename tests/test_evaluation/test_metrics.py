@@ -101,26 +101,6 @@ def test_tinge_and_dull_on_photos():
         assert value == {name: pytest.approx(share, abs=2e-3)}
 
 
-@pytest.mark.parametrize(
-    ('name', 'kwargs', 'changed'),
-    [
-        ('tinge', dict(visible=12), dict(visible=200)),
-        ('tinge', dict(neutral=6), dict(neutral=0)),
-        ('dull', dict(gray=8), dict(gray=0)),
-        ('dull', dict(vivid=25), dict(vivid=200)),
-    ],
-)
-def test_tinge_and_dull_thresholds_count(name, kwargs, changed):
-    truths = [data.coffee()[100:300:4, 120:300:4]]
-    predictions = [np.roll(truths[0], 30, axis=0)]
-    metric = f'Colorization{name.title()}'
-    plain = figures(metric, predictions, truths)
-    assert figures(metric, predictions, truths, **kwargs) == plain
-    assert plain[name] > 0.01
-    value = figures(metric, predictions, truths, **changed)[name]
-    assert value == 0 or np.isnan(value)  # nothing found, or nothing to look at
-
-
 def test_tinge_and_dull_of_the_truth_are_zero():
     truths, _ = photos()
     for name in ('tinge', 'dull'):

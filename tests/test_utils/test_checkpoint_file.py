@@ -137,7 +137,7 @@ def test_mmengine_downloads_once_and_reads_checkpoints_of_its_hooks(tmp_path, mo
     monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path))
     fetched = []
 
-    def download(url, path):
+    def download(url, path, digest, progress):
         fetched.append(url)
         torch.save(dict(state_dict=STATE, log=HistoryBuffer([2.0], [1])), path)
 

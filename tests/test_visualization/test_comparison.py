@@ -10,7 +10,7 @@ from skimage.color import rgb2lab
 
 from dualattn_mm.utils.errors import UserError
 from dualattn_mm.visualization import comparison
-from dualattn_mm.visualization.comparison import Column, compare, spread
+from dualattn_mm.visualization.comparison import Column, compare
 
 TOOL = Path(__file__).parents[2] / 'tools' / 'gallery.py'
 LACKS = r'^a \(.*/a\) has no class0/x; b \(.*/b\) has no class0/photo\.2, class0/x$'
@@ -151,14 +151,6 @@ def test_photos_are_made_small_as_they_are_read(columns, monkeypatch, tmp_path):
     monkeypatch.setattr(comparison, 'gallery', record)
     compare(columns, tmp_path / 'out.png', height=10)
     assert set(sizes) == {(15, 10)}
-
-
-@pytest.mark.parametrize(
-    ('count', 'total', 'expected'),
-    [(3, 9, [0, 3, 6]), (6, 2, [0, 1]), (2, 5, [0, 2]), (1, 7, [0]), (3, 0, [])],
-)
-def test_spread(count, total, expected):
-    assert spread(count, total) == expected
 
 
 def test_the_tool(columns, tmp_path, run_script, monkeypatch):

@@ -22,7 +22,7 @@ from dualattn_mm.models.backbones.dual_attention import DualAttention
 from dualattn_mm.utils.atomic import atomic_write_bytes
 from dualattn_mm.utils.checkpoint_file import read_state_dict
 from dualattn_mm.utils.command import run_command
-from dualattn_mm.utils.errors import UserError, shortened, summarize
+from dualattn_mm.utils.errors import UserError, shortened, summarize, writing_to
 from dualattn_mm.version import __version__
 
 # Pairs per stage. If DualAttention has fewer pairs, the last ones are dropped.
@@ -315,10 +315,8 @@ def convert_davit_file(source: str | os.PathLike, output: str | os.PathLike) -> 
     )
     buffer = io.BytesIO()
     torch.save(dict(meta=meta, state_dict=converted.state_dict), buffer)
-    try:
+    with writing_to(output):
         atomic_write_bytes(output, buffer.getbuffer())
-    except OSError as error:
-        raise UserError(f'cannot write {output}: {error.strerror}') from None
     return converted
 
 

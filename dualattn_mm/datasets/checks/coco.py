@@ -18,7 +18,7 @@ from PIL import Image
 
 from ...utils.errors import RunError, first_line, shortened
 from ...utils.terminal import print_line
-from ..leaves import iter_leaf_datasets, on_local_disk, selected
+from ..leaves import iter_leaf_datasets, named_metrics, on_local_disk, selected
 
 LOADERS = dict(train=('train', 'val'), test=('test',))  # the data loaders of each task
 _OPENED = 8  # number of images whose size is compared with the annotation file
@@ -72,7 +72,7 @@ def check(cfg: Config, task: str) -> None:
         described = (cfg.get(f'{loader}_dataloader') or {}).get('dataset')
         files = [_checked_file(cfg, part, loader) for part in iter_leaf_datasets(described)]
         if loader != 'train' and files and None not in files:
-            for metric in _coco_metrics(cfg, loader):
+            for _, metric in named_metrics(cfg, loader):
                 _check_metric(metric, files, loader)
 
 
@@ -81,7 +81,7 @@ def _checked_file(cfg: Config, described: Mapping[str, Any], loader: str) -> '_C
     from mmdet.datasets import CocoDataset
     from mmdet.registry import DATASETS
 
-    if _class_of(described, DATASETS) is not CocoDataset:
+    if class_of(described, DATASETS) is not CocoDataset:
         return None
     dataset = DATASETS.build(dict(described, **_UNREAD))
     if not on_local_disk(described) or '://' in dataset.ann_file:
@@ -106,27 +106,23 @@ def _checked_file(cfg: Config, described: Mapping[str, Any], loader: str) -> '_C
     return file
 
 
-def _class_of(described: Mapping[str, Any], registry: Registry) -> type | None:
+def class_of(described: Mapping[str, Any], registry: Registry) -> type | None:
+    """Return the class that the `type` of a config names or is; None if it is unknown."""
     kind = described.get('type')
     return registry.get(kind) if isinstance(kind, str) else kind
 
 
-def _coco_metrics(cfg: Config, loader: str) -> Iterator[Mapping[str, Any]]:
-    from mmdet.evaluation import CocoMetric
-    from mmdet.registry import METRICS
-
-    evaluator = cfg.get(f'{loader}_evaluator') or []
-    for metric in evaluator if isinstance(evaluator, list | tuple) else [evaluator]:
-        if _class_of(metric, METRICS) is CocoMetric:
-            yield metric
-
-
 def _check_metric(metric: Mapping[str, Any], files: Sequence['_CocoFile'], loader: str) -> None:
-    """Check the annotation file of a metric before the run.
+    """Check the annotation file of a CocoMetric before the run.
 
     With a wrong file, mmdet fails after the first epoch with an AssertionError or a KeyError, or it
     counts the objects in images that it never saw as missed.
     """
+    from mmdet.evaluation import CocoMetric
+    from mmdet.registry import METRICS
+
+    if class_of(metric, METRICS) is not CocoMetric:
+        return
     path = metric.get('ann_file')
     if path is None:
         for file in files:
@@ -288,7 +284,7 @@ class _CocoFile:
         from mmdet.datasets.transforms import PackDetInputs
         from mmdet.registry import TRANSFORMS
 
-        packs = [step for step in self.pipeline if _class_of(step, TRANSFORMS) is PackDetInputs]
+        packs = [step for step in self.pipeline if class_of(step, TRANSFORMS) is PackDetInputs]
         if packs and not any('instances' in step.get('meta_keys', ()) for step in packs):
             raise RunError(
                 f'{loader}_evaluator has no ann_file: set {loader}_evaluator.ann_file={self.path}, '
@@ -391,7 +387,7 @@ def _image_loader(pipeline: Sequence[Mapping[str, Any]]) -> Callable[[dict], dic
     from mmdet.registry import TRANSFORMS
 
     for step in pipeline:
-        kind = _class_of(step, TRANSFORMS)
+        kind = class_of(step, TRANSFORMS)
         if isinstance(kind, type) and issubclass(kind, LoadImageFromFile):
             return TRANSFORMS.build(step)
     return None

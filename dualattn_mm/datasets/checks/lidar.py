@@ -17,8 +17,8 @@ from mmengine.fileio import load
 from mmengine.registry import DefaultScope
 
 from ...utils.errors import RunError
-from ..leaves import iter_leaf_datasets, on_local_disk, selected
-from .coco import LOADERS
+from ..leaves import iter_leaf_datasets, named_metrics, on_local_disk, selected
+from .coco import LOADERS, class_of
 
 if TYPE_CHECKING:
     from mmdet3d.datasets import Det3DDataset
@@ -52,8 +52,7 @@ def check(cfg: Config, task: str) -> None:
     for loader in LOADERS[task]:
         read: list[dict] = []
         for described in iter_leaf_datasets((cfg.get(f'{loader}_dataloader') or {}).get('dataset')):
-            kind = described.get('type')
-            kind = DATASETS.get(kind) if isinstance(kind, str) else kind
+            kind = class_of(described, DATASETS)
             if kind is None or not issubclass(kind, Det3DDataset):
                 continue
             if on_local_disk(described):
@@ -61,8 +60,7 @@ def check(cfg: Config, task: str) -> None:
                 frames = _check_files(dataset, described['pipeline'])
                 read += selected(frames, described.get('indices'))
         if loader != 'train':
-            evaluator = cfg.get(f'{loader}_evaluator') or []
-            for metric in evaluator if isinstance(evaluator, list) else [evaluator]:
+            for _, metric in named_metrics(cfg, loader):
                 if not on_local_disk(metric):
                     continue
                 _check_file(metric.get('ann_file'), 'info file')

@@ -7,7 +7,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ..leaves import named_leaf_datasets
+from ..leaves import named_leaf_datasets, named_metrics
 
 # Their files are given by their full paths; those of datasets are below data_root.
 _FULL_PATHS = re.compile(r'_evaluator\.|\.db_sampler\.')
@@ -65,10 +65,9 @@ def _paths(cfg: Config) -> Iterator[tuple[str, str]]:
                 for name in ('data_root', 'info_path'):
                     inner = f'{option}.pipeline.{i}.db_sampler.{name}'
                     yield from _named(inner, sampler.get(name))
-        evaluator = cfg.get(f'{loader}_evaluator')
-        if isinstance(evaluator, Mapping):
+        for option, metric in named_metrics(cfg, loader):
             for name in ('data_root', 'ann_file'):
-                yield from _named(f'{loader}_evaluator.{name}', evaluator.get(name))
+                yield from _named(f'{option}.{name}', metric.get(name))
 
 
 def _datasets(loaders: Any, option: str) -> Iterator[tuple[str, Any]]:

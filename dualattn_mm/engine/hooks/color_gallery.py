@@ -17,10 +17,10 @@ from torch import nn
 
 from ...apis.eval_mode import evaluating
 from ...utils.errors import RunError, UserError
+from ...utils.sampling import spread
 from ...utils.tensors import to_picture, without_color
 from ...utils.wrappers import unwrapped
 from ...visualization import gallery
-from ...visualization.comparison import spread
 from .repeatable import unchanged_randomness
 
 

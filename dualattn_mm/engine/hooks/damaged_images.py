@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 from torch import Tensor
 
 from ...datasets.checks.coco import size_difference
-from ...datasets.leaves import iter_leaf_datasets
+from ...datasets.leaves import iter_leaf_datasets, loaders_of
 from ...datasets.reports import report
 from ...utils.errors import RunError, first_line
 
@@ -55,7 +55,7 @@ class DamagedImagesHook(Hook):
         mmcv = sys.modules.get('mmcv.transforms')
         if mmcv is None:
             return
-        for loader in getattr(loop, 'dataloaders', None) or [loop.dataloader]:
+        for loader in loaders_of(loop):
             for dataset in iter_leaf_datasets(loader.dataset):
                 steps = getattr(getattr(dataset, 'pipeline', None), 'transforms', ())
                 for i, step in enumerate(steps):

@@ -7,6 +7,7 @@ from mmengine.registry import HOOKS, MODELS
 from mmengine.runner import Runner
 from torch import nn
 
+from ...utils.checkpoint_file import part_of
 from ...utils.wrappers import unwrapped
 
 _GENERATOR = 'generator.'
@@ -49,9 +50,8 @@ class GeneratorEMAHook(EMAHook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         if not (runner._resume and 'ema_state_dict' in checkpoint):
-            state = checkpoint.get('state_dict', checkpoint).items()
-            own = {k.removeprefix(_GENERATOR): v for k, v in state if k.startswith(_GENERATOR)}
-            checkpoint = dict(state_dict=own)
+            state = checkpoint.get('state_dict', checkpoint)
+            checkpoint = dict(state_dict=part_of(state, _GENERATOR))
         super().after_load_checkpoint(runner, checkpoint)
 
     def _swap_ema_state_dict(self, checkpoint: dict) -> None:

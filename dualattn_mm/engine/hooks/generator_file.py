@@ -5,9 +5,7 @@ from pathlib import Path
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from ...apis.weights import load_generator
-from ...utils.checkpoint_file import state_differences
-from ...utils.errors import UserError, summarize
+from ...apis.weights import load_generator, require_fit
 from ...utils.wrappers import unwrapped
 
 SUFFIX = '.safetensors'
@@ -41,13 +39,11 @@ class GeneratorFileHook(Hook):
         """Replace the generator or its weights.
 
         Raises:
-            UserError: if a name or shape differs.
+            ColorizeError: if a name or shape differs.
         """
         model = unwrapped(runner.model)
         own = unwrapped(model.generator)
-        differences = summarize(state_differences(own.state_dict(), self.generator.state_dict()))
-        if differences:
-            raise UserError(f'{self.path} does not fit the network of the config: {differences}')
+        require_fit(own, self.generator.state_dict(), self.path)
         if self.keep_network:
             own.load_state_dict(self.generator.state_dict())
             own.is_init = True  # mmengine would initialize it again after this hook

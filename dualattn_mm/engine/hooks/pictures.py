@@ -11,9 +11,10 @@ from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement
 from PIL import Image
 
+from ...datasets.leaves import loaders_of
 from ...evaluation.image_metric import to_bytes
 from ...utils.atomic import check_writable
-from ...utils.errors import UserError, first_line
+from ...utils.errors import UserError, writing_to
 from ...utils.image_io import write_image
 
 
@@ -38,11 +39,8 @@ class SavePicturesHook(Hook):
             UserError: if two photos would have the same name, a photo would be overwritten, or the
                 folder cannot be written to.
         """
-        # mmagic's MultiTestLoop has several loaders, and none is the current one yet.
-        loop = runner.test_loop
-        loaders = getattr(loop, 'dataloaders', None) or [loop.dataloader]
         sources = []
-        for dataset in (loader.dataset for loader in loaders):
+        for dataset in (loader.dataset for loader in loaders_of(runner.test_loop)):
             own = [dataset.get_data_info(i)['img_path'] for i in range(len(dataset))]
             self._names |= picture_names(own, dataset.data_root or '')
             sources += own
@@ -65,11 +63,8 @@ class SavePicturesHook(Hook):
         for sample in outputs or ():
             pixels = to_bytes(sample.pred_img).permute(1, 2, 0).cpu().numpy()
             target = self.folder / self._names[sample.img_path]
-            try:
+            with writing_to(target):
                 write_image(Image.fromarray(pixels), target, 'PNG', overwrite=True)
-            except OSError as error:
-                reason = error.strerror or first_line(error)
-                raise UserError(f'cannot write {target}: {reason}') from None
 
 
 def picture_names(sources: Sequence[str], root: str) -> dict[str, Path]:

@@ -7,6 +7,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from ...datasets.leaves import loaders_of
 from ...utils.report import figures_table, print_table, write_json
 from ...utils.terminal import print_line
 from ...utils.wrappers import unwrapped
@@ -38,10 +39,7 @@ class ReportHook(Hook):
     def after_test_epoch(self, runner: Runner, metrics: dict[str, Any] | None = None) -> None:
         if not is_main_process():
             return
-        loop = runner.test_loop
-        # mmagic's loop has several datasets.
-        loaders = getattr(loop, 'dataloaders', None) or [loop.dataloader]
-        images = sum(len(loader.dataset) for loader in loaders)
+        images = sum(len(loader.dataset) for loader in loaders_of(runner.test_loop))
         print_line(f'{self.config}, {self.checkpoint}: {images} images{_saturation(runner)}')
         if metrics:
             print_table(figures_table(metrics))

@@ -12,6 +12,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
 from ...utils.atomic import atomic_write_bytes
+from ...utils.errors import reason_of
 
 
 @register_backend('AtomicLocalBackend')
@@ -25,7 +26,7 @@ class AtomicLocalBackend(LocalBackend):
         except OSError as error:
             last = last_checkpoint(path.parent)
             kept = f'--resume continues from {last}' if last else 'there is no earlier checkpoint'
-            reason = f'{error.strerror or error}; training stops, and {kept}'
+            reason = f'{reason_of(error)}; training stops, and {kept}'
             raise OSError(error.errno or errno.EIO, reason, os.fspath(path)) from None
 
     def put_text(self, obj: str, filepath: str | os.PathLike, encoding: str = 'utf-8') -> None:

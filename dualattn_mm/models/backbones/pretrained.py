@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ...utils.checkpoint_file import state_differences
+from ...utils.checkpoint_file import part_of, state_differences
 from ...utils.errors import UserError, summarize
 
 _TYPES = ('Pretrained', 'PretrainedInit')
@@ -87,4 +87,4 @@ def _weights(file: str, prefix: str) -> dict[str, Tensor]:
     tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
     if not prefix:
         return {name.removeprefix('module.'): value for name, value in tensors.items()}
-    return {n[len(prefix) :]: value for n, value in tensors.items() if n.startswith(prefix)}
+    return part_of(tensors, prefix)

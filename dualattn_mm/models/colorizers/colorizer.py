@@ -177,8 +177,7 @@ class Colorizer(BaseModel):
             if self.distillation is not None:
                 losses['loss_distillation'] = self.distillation(maps, targets)
             return losses
-        if mode not in ('tensor', 'predict'):
-            raise ValueError(f"mode={mode!r} is invalid: it must be 'tensor', 'loss' or 'predict'")
+        require(mode in ('tensor', 'predict'), 'mode', mode, "'tensor', 'loss' or 'predict'")
         images = join_lightness(lab[:, :1], self.generator(lab[:, :1]))
         if mode == 'tensor':
             return images

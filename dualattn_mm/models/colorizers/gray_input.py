@@ -1,10 +1,9 @@
 """Convert lightness to the input of an encoder."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...utils.color_space import lab_to_rgb
+from ...utils.color_space import gray_of_lightness
 
 
 class GrayInput(nn.Module):
@@ -40,6 +39,5 @@ class GrayInput(nn.Module):
         """Map (B, 1, H, W), CIELAB L in [0, 100], to (B, 1 or 3, H, W)."""
         if not self.takes_rgb:
             return (lightness - 50) / 50
-        gray = lab_to_rgb(F.pad(lightness, (0, 0, 0, 0, 0, 2)))
-        # The conversion to sRGB is always float32.
+        gray = gray_of_lightness(lightness)  # always float32
         return ((gray - self.mean[:, None, None]) / self.std[:, None, None]).to(lightness.dtype)

@@ -9,7 +9,7 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from ...utils.checkpoint_file import load_frozen, read_weights
+from ...utils.checkpoint_file import load_frozen, part_of, read_weights
 from ...utils.checks import require, require_positive
 from .on_device import on_device
 
@@ -29,13 +29,9 @@ class _Teacher:
         if self.network is None:
             state = read_weights(self.weights, self.name, 'the distillation')
             # A checkpoint of a Colorizer has more than its generator.
-            own = {
-                key.removeprefix('generator.'): value
-                for key, value in state.items()
-                if key.startswith('generator.')
-            }
+            state = part_of(state, 'generator.') or state
             network = MODELS.build(dict(self.generator))
-            load_frozen(network, own or state, self.weights, self.name)
+            load_frozen(network, state, self.weights, self.name)
             self.network = network.to(memory_format=torch.channels_last)
         return self.network
 

@@ -6,7 +6,7 @@ from mmengine.model import BaseModule
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from ...utils.checkpoint_file import load_frozen, read_weights
+from ...utils.checkpoint_file import load_frozen, part_of, read_weights
 from ...utils.checks import require
 from .on_device import on_device
 
@@ -95,9 +95,7 @@ def _features(weights: str) -> nn.Sequential:
     state = _read(weights)
     with torch.device('meta'):  # no memory and no initialization; the file has all values
         features = vgg19().features
-    prefix = 'features.'
-    state = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-    load_frozen(features, state, weights, 'VGG19')
+    load_frozen(features, part_of(state, 'features.'), weights, 'VGG19')
     features = features[: max(LAYER_WEIGHTS) + 1]
     for layer in features:
         if isinstance(layer, nn.ReLU):

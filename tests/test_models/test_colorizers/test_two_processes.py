@@ -11,7 +11,7 @@ from tiny import GENERATOR
 from torch import distributed, nn
 
 from dualattn_mm import Colorizer
-from dualattn_mm.engine import GeneratorEMAHook
+from dualattn_mm.engine.hooks import GeneratorEMAHook
 
 pytestmark = pytest.mark.slow
 

@@ -16,6 +16,7 @@ from skimage.data import astronaut, coffee
 from skimage.transform import resize
 
 from dualattn_mm.apis import ColorizationPipeline
+from projects.benchmark import training
 from projects.gpu_training import run
 
 # Muon orthogonalizes in bfloat16, which most CPUs emulate.
@@ -38,7 +39,8 @@ def photos(tmp_path):
 @pytest.mark.slow
 def test_dry_run_from_photos_to_measured_weights(photos, tmp_path, monkeypatch):
     monkeypatch.setattr(run, 'CHECK_STEPS', 2)
-    monkeypatch.setattr(run, 'subprocess', FORKED)
+    for module in (run, training):
+        monkeypatch.setattr(module, 'subprocess', FORKED)
     torch.manual_seed(0)
     teacher = tmp_path / 'teacher.pth'
     torch.save(timm.create_model('lcnet_035').state_dict(), teacher)
@@ -77,7 +79,8 @@ def test_dry_run_from_photos_to_measured_weights(photos, tmp_path, monkeypatch):
 def test_dry_run_of_a_color_teacher_and_of_its_student(photos, tmp_path, monkeypatch):
     monkeypatch.chdir(run.ROOT)  # where the configs find the other weights
     monkeypatch.setattr(run, 'CHECK_STEPS', 1)
-    monkeypatch.setattr(run, 'subprocess', FORKED)
+    for module in (run, training):
+        monkeypatch.setattr(module, 'subprocess', FORKED)
 
     def train(name, *options):
         folder, out = Path('projects/color_teacher'), tmp_path / name
@@ -133,7 +136,7 @@ def test_a_folder_of_an_earlier_training_is_not_used(photos, tmp_path, capsys):
 def test_all_sizes_are_compiled_before_giving_up(tmp_path, monkeypatch, failing, compiled):
     calls = Counter()
 
-    def train(config, folder, log, options=()):
+    def train(tool, config, folder, log, options):
         calls[folder.name] += 1
         if calls[folder.name] <= failing.get(folder.name, 0):
             return 'out of memory'

@@ -10,7 +10,7 @@ from mmengine.registry import MODELS
 from PIL import Image
 from processes import FORKED
 
-from dualattn_mm.engine.run import read_config
+from dualattn_mm.engine.configs import read_config
 from projects.benchmark import training
 from projects.reproduction import miniature
 
