@@ -7,11 +7,9 @@ from skimage.data import astronaut
 
 from dualattn_mm.utils.colorfulness import colorfulness, has_colors
 
-RNG = np.random.default_rng(0)
 
-
-def test_gray_has_none():
-    gray = RNG.integers(0, 256, (20, 30, 1), dtype=np.uint8)
+def test_gray_has_none(rng):
+    gray = rng.integers(0, 256, (20, 30, 1), dtype=np.uint8)
     assert colorfulness(np.repeat(gray, 3, axis=2)) == 0
 
 
