@@ -247,15 +247,17 @@ def test_attention_in_bands(height, width, kind, separable, perturb, monkeypatch
     whole = perturb(attn)(x).detach()
     monkeypatch.setattr(attention, 'LARGE_MAP', 100)
     monkeypatch.setattr(attention, 'BAND_TOKENS_PER_THREAD', 2 * width)
-    tokens = []
-    attn.qkv.register_forward_hook(lambda module, args, output: tokens.append(output[..., 0]))
+    heights = []
+    attn.qkv.register_forward_hook(lambda module, args, output: heights.append(output.shape[1]))
     with torch.no_grad():
         torch.testing.assert_close(attn(x), whole)
-    assert len(tokens) > 1
-    assert max(t.numel() for t in tokens) < x[..., 0].numel()
-    tokens.clear()
+    # A row of all windows of both images, or two rows of one image.
+    rows, images = (-(-height // 4), 1) if kind == 'dilated' else (2, 2)
+    assert len(heights) == images * -(-height // rows)
+    assert max(heights) <= rows + 2 * separable  # the convolution reads a row on each side
+    heights.clear()
     torch.testing.assert_close(attn(x), whole)
-    assert len(tokens) == 1
+    assert len(heights) == 1
 
 
 @pytest.mark.usefixtures('one_thread')
