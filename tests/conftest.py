@@ -4,6 +4,7 @@ import gc
 import importlib
 import importlib.util
 import os
+import random
 import runpy
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import chain, islice
 from unittest.mock import patch
+from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -79,7 +81,23 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.fixture(autouse=True)
 def _seed():
+    random.seed(0)
+    np.random.seed(0)
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left_behind():
+    """Restore the environment variables, and empty the file system in memory."""
+    before = dict(os.environ)
+    yield
+    # Not all at once: the threads of some libraries read variables meanwhile.
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update({k: v for k, v in before.items() if os.environ.get(k) != v})
+    if memory := sys.modules.get('fsspec.implementations.memory'):
+        memory.MemoryFileSystem.store.clear()
+        memory.MemoryFileSystem.pseudo_dirs[:] = ['']
 
 
 @pytest.fixture(autouse=True, scope='module')
@@ -276,6 +294,18 @@ def logged(tmp_path_factory, monkeypatch):
         return lambda: log.read_text().splitlines()
 
     return logged_
+
+
+@pytest.fixture
+def offline(tmp_path, monkeypatch):
+    """No network, and torch's cache is empty; gives its folder."""
+
+    def fail(*args, **kwargs):
+        raise URLError('no route')
+
+    monkeypatch.setattr(torch.hub, 'download_url_to_file', fail)
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'cache'))
+    return tmp_path / 'cache' / 'hub' / 'checkpoints'
 
 
 @pytest.fixture

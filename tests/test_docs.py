@@ -6,6 +6,7 @@ and a command is parsed by its own tool, which knows every option, config and fi
 """
 
 import argparse
+import inspect
 import re
 import runpy
 import shlex
@@ -17,8 +18,18 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from mmengine.config import Config
-from mmengine.registry import MODELS, DefaultScope
+from mmengine.config import Config, ConfigDict
+from mmengine.model import PretrainedInit
+from mmengine.registry import (
+    DATASETS,
+    HOOKS,
+    METRICS,
+    MODELS,
+    OPTIM_WRAPPERS,
+    OPTIMIZERS,
+    DefaultScope,
+)
+from mmengine.runner import Runner
 from PIL import Image
 
 from dualattn_mm.cli.main import main
@@ -35,6 +46,10 @@ BLOCK = re.compile(r'(?:<!-- needs: (.*?) -->\n)?```(python|bash)\n(.*?)```', re
 # Launchers, by the tool that they start and the place of the number of processes.
 LAUNCHERS = {'dist_train.sh': ('train', 1), 'dist_test.sh': ('test', 2)}
 SLURM = {'slurm_train.sh': 'train', 'slurm_test.sh': 'test'}
+
+
+# Of the parts of a config to which an option can add an argument.
+REGISTRIES = (DATASETS, HOOKS, METRICS, MODELS, OPTIM_WRAPPERS, OPTIMIZERS)
 
 
 class Block(NamedTuple):
@@ -85,7 +100,7 @@ def tool_call(words: list[str]) -> tuple[str, list[str]] | None:
     name, *rest = words
     if name == 'dualattn':
         return rest[0], rest[1:]
-    if name == 'python' and rest and rest[0].startswith(('tools/', 'projects/')):
+    if name in ('python', 'python3') and rest and rest[0].startswith(('tools/', 'projects/')):
         return rest[0], [text for word in rest[1:] for text in expanded(word)]
     if name != 'bash' or not rest:
         return None
@@ -207,25 +222,70 @@ def test_command_is_accepted_by_its_tool(tool, arguments, parse):
             continue
         cfg = Config.fromfile(path)
         for option in args.get('cfg_options') or ():
-            check_option(cfg, option.partition('=')[0])
+            name = option.partition('=')[0]
+            assert takes_option(cfg, name), f'{config} has no option {name}'
     if missing:
         pytest.skip(f'not installed: {", ".join(sorted(missing))}')
 
 
-def check_option(cfg: Config, option: str) -> None:
-    """An option replaces a value of the config, or adds one to a part that the config has."""
+def takes_option(cfg: Config, option: str) -> bool:
+    """Whether an option replaces a value of the config, or adds an argument to one of its parts."""
+    *parents, last = option.split('.')
     part = cfg
-    for name in option.split('.')[:-1]:
-        if name == 'init_cfg' or (name == 'encoder' and name not in part):
-            break  # networks complete these parts
-        part = part[int(name) if name.isdecimal() else name]
+    for name in parents:
+        # Networks complete these two.
+        if name == 'init_cfg':
+            return last in {'type', *arguments_of(PretrainedInit)}
+        if name == 'encoder' and name not in part:
+            part = ConfigDict(type='DualAttention')
+        elif isinstance(part, list | tuple):
+            part = part[int(name)]
+        elif name in part:
+            part = part[name]
+        else:
+            return False
+    if isinstance(part, list | tuple):
+        return int(last) < len(part)
+    if last in part:
+        return True
+    if part is cfg:
+        return last in {'classes', *arguments_of(Runner)}  # `engine.run` reads the first
+    kinds = [registry.get(part['type']) for registry in REGISTRIES] if 'type' in part else []
+    return any(last in arguments_of(kind) for kind in kinds if kind)
+
+
+def arguments_of(kind: type) -> set[str]:
+    """The names of the arguments of a class and of those to which it passes others."""
+    names = set()
+    for part in kind.__mro__:
+        if '__init__' in vars(part):
+            own = inspect.signature(part.__init__).parameters
+            names |= own.keys()
+            if all(value.kind != inspect.Parameter.VAR_KEYWORD for value in own.values()):
+                break
+    return names
+
+
+def test_options_that_no_config_has_are_found():
+    cfg = Config.fromfile(find_config('mmagic/color_dualattn_mini'))
+    assert takes_option(cfg, 'train_dataloader.dataset.ann_file')
+    assert takes_option(cfg, 'model.generator.encoder.init_cfg.checkpoint')
+    for option in (
+        'max_iter',
+        'train_cfg.max_iter',
+        'train_dataloader.dataset.folder',
+        'train_loader.batch_size',
+        'model.generator.encoder.init_cfg.file',
+        'custom_hooks.9',
+    ):
+        assert not takes_option(cfg, option), option
 
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_files_that_a_page_names_exist(page):
     text = page.read_text(encoding='utf-8')
     named = re.findall(
-        r'(?<![\w/])(?:tools|docs|configs|projects|requirements|tests)/[\w/]+\.\w+\b', text
+        r'(?<![\w/])(?:tools|docs|configs|projects|requirements|tests)/[\w/-]+\.\w+\b', text
     )
     linked = re.findall(r'\]\((?!https?:|#)([^)#]+)(?:#[^)]*)?\)', text)
     paths = [ROOT / name for name in named] + [page.parent / name for name in linked]

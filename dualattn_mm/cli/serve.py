@@ -99,11 +99,11 @@ def run(args: argparse.Namespace) -> int:
     from ..web.run import serve
 
     limits = Limits(
-        args.max_megabytes * 2**20,
-        args.max_pixels,
-        args.max_frames,
-        args.max_requests,
-        args.timeout,
+        bytes=args.max_megabytes * 2**20,
+        pixels=args.max_pixels,
+        frames=args.max_frames,
+        requests=args.max_requests,
+        seconds=args.timeout,
     )
     config = None if args.config is None else os.path.abspath(find_config(args.config))
     weights = None if args.weights is None else os.path.abspath(args.weights)

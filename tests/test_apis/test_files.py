@@ -315,7 +315,7 @@ def nobody():
         shutil.rmtree(folder)
 
 
-def test_closed_folders_are_reported(nobody, monkeypatch):
+def test_closed_folders_are_reported(monkeypatch, nobody):  # the chdir back is done as root
     monkeypatch.chdir(nobody)
     make('in/a.jpg', 'in/closed/b.jpg', 'shut/c.jpg')
     Path('in/closed').chmod(0o600)  # its names can be listed, and no file opened

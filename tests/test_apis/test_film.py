@@ -32,6 +32,9 @@ from dualattn_mm.utils.film_reader import FilmReader
 from dualattn_mm.utils.film_writer import FilmOptions, FilmWriter
 from dualattn_mm.utils.yuv import encoding_of
 
+# ITU-T H.273: the matrix and the primaries of BT.2020, and the transfer characteristics of HDR.
+BT2020, PQ, HLG = 9, 16, 18
+UNSPECIFIED = 2
 ROOT = Path(__file__).resolve().parents[2]
 HDR = {
     'x265-params': 'log-level=none:max-cll=1000,400:master-display='
@@ -69,6 +72,40 @@ def test_luma_stays_and_colors_are_right(tmp_path, pipe, pix_fmt, range_, matrix
     lab = rgb2lab(rgb)
     np.testing.assert_allclose(lab[..., 1:].mean((0, 1)), (12, -20), atol=1.5)
     np.testing.assert_allclose(lab[..., 1:].std((0, 1)), 0, atol=1.5)
+
+
+@pytest.mark.parametrize(('height', 'matrix'), [(718, BT601), (720, BT709)])
+def test_film_that_states_no_matrix_gets_the_usual_one(tmp_path, pipe, height, matrix):
+    with av.open(str(tmp_path / 'a.mp4'), 'w') as output:
+        stream = output.add_stream('libx264', rate=25, width=64, height=height)
+        gray = np.linspace(60, 190, height * 64).reshape(height, 64).astype(np.uint8)
+        output.mux(stream.encode(av.VideoFrame.from_ndarray(gray, 'gray')))
+        output.mux(stream.encode(None))
+    assert read(tmp_path / 'a.mp4')[0].colorspace == UNSPECIFIED
+    colorize_film(pipe, tmp_path / 'a.mp4', tmp_path / 'b.mp4', options=EXACT)
+    (frame,) = read(tmp_path / 'b.mp4')
+    assert frame.colorspace == matrix
+    rgb = frame.to_ndarray(format='rgb24', src_colorspace=matrix, src_color_range=LIMITED)
+    np.testing.assert_allclose(rgb2lab(rgb)[..., 1:].mean((0, 1)), (12, -20), atol=1)
+
+
+@pytest.mark.parametrize('transfer', [PQ, HLG])
+@pytest.mark.parametrize('name', ['b.mp4', 'b.mkv'])
+def test_hdr_films_keep_the_tags_of_their_colors(tmp_path, pipe, name, transfer):
+    def tags(frame):
+        return frame.color_primaries, frame.color_trc, frame.colorspace
+
+    def change(output, stream):
+        stream.codec_context.options = {'x265-params': 'log-level=none'}
+        stream.codec_context.color_primaries = BT2020
+        stream.codec_context.color_trc = transfer
+
+    source = make_clip(
+        tmp_path / 'a.mkv', 'libx265', 'yuv420p10le', color=(LIMITED, BT2020), change=change
+    )
+    assert tags(read(source)[0]) == (BT2020, transfer, BT2020)  # or this test shows nothing
+    colorize_film(pipe, source, tmp_path / name)
+    assert {tags(frame) for frame in read(tmp_path / name)} == {(BT2020, transfer, BT2020)}
 
 
 @pytest.mark.parametrize(
@@ -199,6 +236,26 @@ def test_quality_is_higher_for_an_input_with_many_bits(tmp_path, pipe, codec, cr
     colorize_film(pipe, source, tmp_path / 'b.mkv')
     # x264 states its options in the first packet. The others differ from run to run.
     assert f' crf={crf}.0 '.encode() in packets(tmp_path / 'b.mkv', 'video')[0][0]
+
+
+@pytest.mark.parametrize(
+    ('codec', 'crf', 'preset'),
+    [('libx265', 20, 'medium'), ('libvpx-vp9', 24, '4'), ('libsvtav1', 24, '8')],
+)
+def test_default_quality_and_speed_of_other_codecs(tmp_path, pipe, codec, crf, preset):
+    source = make_clip(tmp_path / 'a.mkv', codec, crf='30')
+    found = {}
+    for options in (
+        FilmOptions(),
+        FilmOptions(crf, preset),
+        FilmOptions(crf + 1, preset),
+        FilmOptions(crf - 1, preset),
+    ):
+        colorize_film(pipe, source, tmp_path / 'b.mkv', options=options, overwrite=True)
+        found[options] = packets(tmp_path / 'b.mkv', 'video')
+    default, same, *others = found.values()
+    assert default == same
+    assert default not in others
 
 
 @pytest.mark.parametrize(

@@ -211,8 +211,12 @@ def test_folder_of_frames_in_color_is_left_alone_as_a_whole(tmp_path, run, image
     assert not (tmp_path / 'out' / 'color').exists()
 
 
-def test_folder_of_frames_is_smoothed_in_the_order_of_numbers(tmp_path, run, monkeypatch):
-    """For a still image, each result has the mean color of all previous frames."""
+@pytest.fixture
+def redness(tmp_path, run, monkeypatch):
+    """Return a function that colorizes three frames of a still image, and returns their mean a.
+
+    The predictions of each call of the command are 12 + 1, 12 + 2 and so on.
+    """
     (tmp_path / 'in').mkdir()
     monkeypatch.chdir(tmp_path)
     x, y = np.meshgrid(np.arange(64), np.arange(64))
@@ -226,7 +230,24 @@ def test_folder_of_frames_is_smoothed_in_the_order_of_numbers(tmp_path, run, mon
         '__call__',
         lambda *a: seen.append(a[0]) or call(a[0], a[1], a[2] + len(seen)),
     )
-    assert run('in', '-o', 'out', '--frames', '--smooth', '0.5', '--saturation', 1)[0] == 0
-    results = [rgb2lab(Image.open(f'out/frame{n}.png'))[..., 1].mean() for n in (1, 2, 10)]
+
+    def redness_():
+        seen.clear()
+        assert run('in', '-o', 'out', '--frames', '--smooth', '0.5', '--saturation', 1)[0] == 0
+        return [rgb2lab(Image.open(f'out/frame{n}.png'))[..., 1].mean() for n in (1, 2, 10)]
+
+    return redness_
+
+
+def test_folder_of_frames_is_smoothed_in_the_order_of_numbers(redness):
+    """For a still image, each result has the mean color of all previous frames."""
     # 12 + 1; the mean of that and 12 + 2; the mean of that and 12 + 3
-    np.testing.assert_allclose(results, [13, 13.5, 14.25], atol=0.25)
+    np.testing.assert_allclose(redness(), [13, 13.5, 14.25], atol=0.25)
+
+
+def test_smoothing_starts_anew_at_the_first_missing_frame(redness):
+    redness()
+    for number in (2, 10):
+        os.remove(f'out/frame{number}.png')
+    # The first result stays; then 12 + 1; the mean of that and 12 + 2
+    np.testing.assert_allclose(redness(), [13, 13, 13.5], atol=0.25)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from mmengine.registry import MODELS
 from PIL import Image
+from processes import PATIENCE
 from skimage.data import camera
 
 from dualattn_mm.apis import save_generator
@@ -102,19 +103,49 @@ def test_workers_see_one_gpu_each(cluster, tmp_path):
     class Devices:
         def run(self, batch):
             Path(tmp_path, *batch).touch()
-            limit = time.monotonic() + 60
+            limit = time.monotonic() + PATIENCE
             while len(list(tmp_path.iterdir())) < 2 and time.monotonic() < limit:
                 time.sleep(0.01)  # until the other worker has the other batch
             return os.environ.get('CUDA_VISIBLE_DEVICES')
 
-    before = len(cluster.worker_nodes)
     cluster.add_node(num_cpus=3, num_gpus=2, object_store_memory=2**27)  # Ray believes it
     with ray_cluster(cluster.address):
         with_gpus = [options for options in worker_options() if options['num_gpus']]
         assert with_gpus == [dict(num_cpus=1, num_gpus=1)] * 2
-        assert len(worker_options(use_gpus=False)) == before + 1
         seen = run_batches(Devices, (), [['a'], ['b']], with_gpus)
         assert sorted(devices for _, devices in seen) == ['0', '1']
+
+
+@pytest.mark.slow
+def test_an_item_whose_workers_die_again_and_again_fails_alone(cluster):
+    class Dies:
+        def run(self, batch):
+            if 'bad' in batch:
+                os._exit(1)
+            return [item.upper() for item in batch]
+
+    cluster.add_node(num_cpus=1, object_store_memory=2**27)
+    batches = [['a', 'bad', 'b'], ['c', 'd']]
+    with ray_cluster(cluster.address):
+        found = list(run_batches(Dies, (), batches, [dict(num_cpus=1, num_gpus=0)]))
+    assert sorted(found) == [
+        (['a'], ['A']),
+        (['b'], ['B']),
+        (['bad'], None),
+        (['c', 'd'], ['C', 'D']),
+    ]
+
+
+def test_workers_have_a_gpu_or_four_cores_each(monkeypatch):
+    ray = pytest.importorskip('ray')
+    nodes = {'twelve': dict(CPU=12.0), 'seven': dict(CPU=7.0), 'gpus': dict(CPU=3.0, GPU=2.0)}
+    nodes |= {'two': dict(CPU=2.0), 'head': {}, 'dead': dict(CPU=8.0)}
+    listed = [dict(Alive=name != 'dead', Resources=value) for name, value in nodes.items()]
+    monkeypatch.setattr(ray, 'nodes', lambda: listed)
+    four, seven, two = [dict(num_cpus=cores, num_gpus=0) for cores in (4, 7, 2)]
+    gpu, three = dict(num_cpus=1, num_gpus=1), dict(num_cpus=3, num_gpus=0)
+    assert worker_options() == [four] * 3 + [seven] + [gpu] * 2 + [two]
+    assert worker_options(use_gpus=False) == [four] * 3 + [seven, three, two]
 
 
 def test_ray_that_does_not_start_is_one_line(tmp_path, monkeypatch, capsys):

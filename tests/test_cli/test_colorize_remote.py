@@ -36,9 +36,6 @@ def place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Share.root = tmp_path / 'share'
     fsspec.register_implementation('share', Share, clobber=True)
-    yield
-    MemoryFileSystem.store.clear()
-    MemoryFileSystem.pseudo_dirs[:] = ['']
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from dualattn_mm.datasets import (
     PackColorization,
 )
 
-RNG = np.random.default_rng(0)
 PIPELINE = [
     dict(type='LoadPhoto'),
     dict(type='ColorizationCrop', size=16),
@@ -22,7 +21,7 @@ PIPELINE = [
 
 
 @pytest.fixture
-def photos(tmp_path):
+def photos(tmp_path, rng):
     """A folder with photos of several sizes and formats, and with other files."""
     for name, size in {
         'b.png': (30, 20),
@@ -31,7 +30,7 @@ def photos(tmp_path):
     }.items():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        pixels = RNG.integers(0, 256, (*size, 3), dtype=np.uint8)
+        pixels = rng.integers(0, 256, (*size, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(path, 'JPEG' if name.endswith('JPG') else None)
     (tmp_path / 'notes.txt').write_text('no photo')
     (tmp_path / '.hidden.png').write_bytes(b'')
@@ -94,8 +93,8 @@ def test_squash_resizes_the_whole_photo_to_a_square():
     assert squashed[:, :, 9:].min() == 200
 
 
-def test_load_keeps_the_pixels(tmp_path):
-    pixels = RNG.integers(0, 256, (7, 5, 3), dtype=np.uint8)
+def test_load_keeps_the_pixels(tmp_path, rng):
+    pixels = rng.integers(0, 256, (7, 5, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / 'x.png')
     results = LoadPhoto()(dict(img_path=str(tmp_path / 'x.png')))
     assert np.array_equal(results['img'].numpy(), pixels.transpose(2, 0, 1))
@@ -103,8 +102,8 @@ def test_load_keeps_the_pixels(tmp_path):
 
 
 @pytest.mark.parametrize('dtype', [np.uint8, np.uint16])
-def test_load_gives_gray_files_three_equal_channels(tmp_path, dtype):
-    gray = RNG.integers(0, np.iinfo(dtype).max + 1, (6, 4)).astype(dtype)
+def test_load_gives_gray_files_three_equal_channels(tmp_path, rng, dtype):
+    gray = rng.integers(0, np.iinfo(dtype).max + 1, (6, 4)).astype(dtype)
     Image.fromarray(gray).save(tmp_path / 'gray.png')
     image = LoadPhoto()(dict(img_path=str(tmp_path / 'gray.png')))['img'].numpy()
     expected = np.floor(gray / np.iinfo(dtype).max * 255) if dtype == np.uint16 else gray

@@ -44,6 +44,7 @@ def built(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     seen = []
     monkeypatch.setattr(Runner, 'from_cfg', classmethod(lambda cls, cfg: seen.append(cfg) or Idle))
+    monkeypatch.setattr(run, 'end_with_parent', lambda: None)  # it would end pytest
     return seen
 
 
@@ -235,6 +236,17 @@ def test_one_process_locks_the_folder_of_its_training(
     lock = tmp_path / 'work' / '.lock'
     assert lock.exists() == locks
     assert not locks or lock.read_text().startswith(f'process {os.getpid()} on ')
+
+
+@pytest.mark.parametrize(('launcher', 'place'), [('mpi', '2'), ('none', '0')])
+def test_mpirun_tells_which_gpu_a_process_has(config, monkeypatch, built, launcher, place):
+    monkeypatch.setattr(run, 'start_cpu_processes', lambda cfg: None)
+    monkeypatch.delenv('LOCAL_RANK', raising=False)
+    monkeypatch.setenv('OMPI_COMM_WORLD_RANK', '5')
+    monkeypatch.setenv('OMPI_COMM_WORLD_LOCAL_RANK', '2')
+    run.train(str(config), launcher=launcher)
+    assert os.environ['LOCAL_RANK'] == place
+    assert len(built) == 1
 
 
 @pytest.mark.parametrize(

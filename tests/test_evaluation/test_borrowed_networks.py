@@ -3,7 +3,6 @@
 import re
 import sys
 from pathlib import Path
-from urllib.error import URLError
 
 import lpips
 import numpy as np
@@ -141,18 +140,6 @@ METRICS = {
     ColorizationFID: 'weights-inception-2015-12-05-6726825d.pth',
     ColorizationLPIPS: 'alexnet-owt-7be5be79.pth',
 }
-
-
-@pytest.fixture
-def offline(tmp_path, monkeypatch):
-    """No network, and torch's cache is empty; gives its folder."""
-
-    def fail(*args, **kwargs):
-        raise URLError('no route')
-
-    monkeypatch.setattr(torch.hub, 'download_url_to_file', fail)
-    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'cache'))
-    return tmp_path / 'cache' / 'hub' / 'checkpoints'
 
 
 @pytest.mark.parametrize('metric', METRICS)

@@ -12,17 +12,16 @@ from skimage import data
 from skimage.metrics import peak_signal_noise_ratio
 
 TOOLS = Path(__file__).parents[2] / 'tools'
-RNG = np.random.default_rng(0)
 
 
 @pytest.fixture
-def folders(tmp_path):
+def folders(tmp_path, rng):
     """Two originals, and two methods' results of them, one in another format."""
     photo = data.astronaut()
     (tmp_path / 'truth' / 'sub').mkdir(parents=True)
     for name, crop in {'a.png': photo[:40, 100:160], 'sub/b.png': photo[50:90, :50]}.items():
         for folder, sigma in {'truth': 0, 'near': 5, 'far': 40}.items():
-            noisy = (crop + RNG.normal(0, sigma, crop.shape)).round().clip(0, 255).astype(np.uint8)
+            noisy = (crop + rng.normal(0, sigma, crop.shape)).round().clip(0, 255).astype(np.uint8)
             path = tmp_path / folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(noisy).save(path)

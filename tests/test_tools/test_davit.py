@@ -129,7 +129,6 @@ def difference(a, b, x):
     a, b = a(x), b(x)
     assert a.shape == b.shape
     assert b.std() > 0.1
-    print('DIFF', (a - b).abs().max().item(), b.std().item())
     return (a - b).abs().max().item()
 
 

@@ -5,11 +5,9 @@ import pytest
 
 from dualattn_mm.utils.colorfulness import colorfulness
 
-RNG = np.random.default_rng(0)
 
-
-def test_gray_has_none():
-    gray = RNG.integers(0, 256, (20, 30, 1), dtype=np.uint8)
+def test_gray_has_none(rng):
+    gray = rng.integers(0, 256, (20, 30, 1), dtype=np.uint8)
     assert colorfulness(np.repeat(gray, 3, axis=2)) == 0
 
 

@@ -1,7 +1,7 @@
 import errno
-import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from processes import PATIENCE
@@ -9,6 +9,7 @@ from processes import PATIENCE
 from dualattn_mm.utils.command import error_line, process_rank, required_imports, run_command
 from dualattn_mm.utils.errors import ColorizeError, RunError
 
+ROOT = Path(__file__).resolve().parents[2]
 RANKS = ('RANK', 'SLURM_PROCID', 'OMPI_COMM_WORLD_RANK')
 
 
@@ -101,7 +102,7 @@ def test_a_closed_pipe_ends_the_command_in_silence():
         [sys.executable, '-c', LONG],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=dict(os.environ, PYTHONPATH=os.getcwd()),
+        cwd=ROOT,
     )
     process.stdout.readline()
     process.stdout.close()

@@ -10,7 +10,7 @@ from skimage.data import astronaut
 from tiny import Gray
 
 from dualattn_mm.apis import ColorizationPipeline
-from dualattn_mm.utils.encoding import left_out, metadata_options, save_options
+from dualattn_mm.utils.encoding import encode, left_out, metadata_options, save_options
 from dualattn_mm.utils.image_io import output_format, read_with_options, write_image
 from dualattn_mm.utils.metadata import photoshop_resource
 from dualattn_mm.utils.tiff_file import write_tiff
@@ -81,6 +81,16 @@ def test_tiff_keeps_a_lossless_compression(tmp_path, photo, given, expected):
     original, result = Image.open(tmp_path / 'a.tif'), colorized(tmp_path / 'a.tif')
     assert result.info['compression'] == expected
     np.testing.assert_array_equal(np.asarray(result)[..., 1], original.convert('L'))
+
+
+@pytest.mark.parametrize(('format_', 'quality'), [('JPEG', 95), ('WEBP', 95), ('AVIF', 90)])
+def test_default_quality_of_lossy_formats(photo, format_, quality):
+    if format_ == 'AVIF' and not features.check('avif'):
+        pytest.skip('this Pillow has no avif')
+    ours, plain = io.BytesIO(), io.BytesIO()
+    encode(photo.convert('RGB'), ours, format_)
+    photo.convert('RGB').save(plain, format_, **dict(save_options(format_), quality=quality))
+    assert np.array_equal(*(np.asarray(Image.open(file)) for file in (ours, plain)))
 
 
 def test_quality_sets_that_of_lossy_formats_alone():

@@ -1,5 +1,6 @@
 """Two processes cannot write to one folder, and a killed process releases it."""
 
+import multiprocessing
 import os
 import signal
 
@@ -12,35 +13,39 @@ from dualattn_mm.utils.folder_lock import locked_folder
 pytestmark = pytest.mark.skipif(folder_lock.fcntl is None, reason='needs locks of POSIX')
 
 
+def hold(folder, said):
+    with locked_folder(folder):
+        said.send('locked')
+        signal.pause()
+
+
 @pytest.fixture
 def holder(tmp_path):
-    """Return the id of a process that locks the folder until it is killed."""
-    reader, writer = os.pipe()
-    pid = os.fork()
-    if not pid:
-        with locked_folder(tmp_path / 'work'):
-            os.write(writer, b'1')
-            signal.pause()
-    os.read(reader, 1)
-    yield pid
-    os.close(reader)
-    os.close(writer)
-
-
-def kill(pid):
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+    """A process that locks the folder until it is killed."""
+    context = multiprocessing.get_context('fork')
+    told, said = context.Pipe(duplex=False)
+    process = context.Process(target=hold, args=(tmp_path / 'work', said))
+    process.start()
+    said.close()  # or the end of a process that fails would not be noticed
+    try:
+        assert told.recv() == 'locked'
+        yield process
+    finally:
+        process.kill()
+        process.join()
+        told.close()
 
 
 def test_second_process_is_refused_until_the_first_is_killed(tmp_path, holder):
     folder = tmp_path / 'work'
     with pytest.raises(RunError) as caught, locked_folder(folder):
         pass
-    assert str(caught.value).startswith(f'another training (process {holder} on ')
+    assert str(caught.value).startswith(f'another training (process {holder.pid} on ')
     assert f'writes to {folder}: choose another folder' in str(caught.value)
     with locked_folder(tmp_path / 'other'):
         pass
-    kill(holder)
+    holder.kill()
+    holder.join()
     for _ in range(2):  # and again, in turn
         with locked_folder(folder):
             assert (folder / '.lock').read_text().startswith(f'process {os.getpid()} on ')

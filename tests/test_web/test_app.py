@@ -106,6 +106,19 @@ def test_a_remark_is_a_header(client):
     assert response.headers['remark'] == 'only the first page was colorized'
 
 
+def test_other_characters_of_a_remark_are_percent_encoded(client, worker):
+    call, remark = worker.call, 'not kept: “Ä”, 5 % of a_b (c-d~e.f;\r\n)'
+
+    async def call_with_remark(task, seconds):
+        return await call(task, seconds) | {'remark': remark}
+
+    worker.call = call_with_remark
+    response = colorize(client, photo())
+    assert response.headers['remark'] == (
+        'not kept: %E2%80%9C%C3%84%E2%80%9D, 5 %25 of a_b (c-d~e.f;%0D%0A)'
+    )
+
+
 def animation(frames):
     first, *rest = (Image.new('L', (9, 9), 40 * index) for index in range(frames))
     buffer = io.BytesIO()
@@ -191,6 +204,7 @@ def test_the_refusal_of_the_process_is_the_answer(client, worker, status, reason
     worker.refusal = Refused(status, reason)
     response = colorize(client, photo())
     assert (response.status_code, response.json()) == (status, {'detail': reason})
+    assert 'retry-after' not in response.headers
 
 
 def test_a_body_of_unknown_length_is_limited(client):
@@ -227,6 +241,7 @@ def test_a_server_that_cannot_colorize_is_not_healthy(client, worker):
         503,
         {'detail': 'The server cannot colorize; its log says why.'},
     )
+    assert int(response.headers['retry-after']) > 0
 
 
 def test_only_known_hosts_are_answered(service):
@@ -308,6 +323,8 @@ async def call(app, body=b'', headers=(), receive=None):
         'headers': [(b'host', b'x'), *headers],
     }
     await app(scope, receive or given, send)
+    retry = dict(sent[0]['headers']).get(b'retry-after', b'')
+    assert retry.isdigit() == (sent[0]['status'] == 503)
     return sent[0]['status'], b''.join(m.get('body', b'') for m in sent[1:])
 
 

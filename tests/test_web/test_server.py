@@ -33,6 +33,8 @@ from dualattn_mm.web import run as web_run
 from dualattn_mm.web.worker import _load
 
 ROOT = Path(__file__).resolve().parents[2]
+# A proxy of the environment does not reach the server on this machine.
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 PHOTO = Image.fromarray(chelsea()[::3, ::3]).convert('L')
 
 
@@ -46,7 +48,7 @@ def post(address, data):
     kind = {'Content-Type': 'multipart/form-data; boundary=x'}
     request = urllib.request.Request(f'{address}/api/colorize', body, kind)
     try:
-        with urllib.request.urlopen(request, timeout=PATIENCE) as response:
+        with DIRECT.open(request, timeout=PATIENCE) as response:
             return response.status, response.read()
     except urllib.error.HTTPError as error:
         with error:
@@ -229,6 +231,19 @@ def test_names_of_a_reverse_proxy_can_be_allowed(monkeypatch, host, allowed, kno
     if known:
         assert known in hosts
         assert unknown not in hosts
+
+
+def test_limits_are_those_of_the_options(monkeypatch):
+    found = []
+
+    async def serve(settings, limits, listener, page, hosts, ready):
+        found.append(limits)
+
+    monkeypatch.setattr(web_run, '_serve', serve)
+    options = '--max-megabytes 2 --max-pixels 3 --max-frames 4 --max-requests 5 --timeout 6'
+    assert main(['serve', '--no-page', '--port', '0', *options.split()]) == 0
+    expected = dict(bytes=2 * 1024**2, pixels=3, frames=4, requests=5, seconds=6)
+    assert list(map(vars, found)) == [expected]
 
 
 def test_an_address_is_no_name_to_allow(capsys):

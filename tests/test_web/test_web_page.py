@@ -89,6 +89,21 @@ def run(client, *paths, **options):
     return json.dumps(last['output'])
 
 
+def test_the_browser_may_load_and_send_nothing_elsewhere(client):
+    path = upload(client, b'<script>alert(1)</script>', 'a.png')
+    for answer in (client.get('/'), client.get(f'/gradio_api/file={path}')):
+        assert answer.status_code == 200
+        directives = answer.headers['content-security-policy'].split(';')
+        policy = {name: set(sources) for name, *sources in map(str.split, directives)}
+        assert policy['default-src'] == policy['form-action'] == policy['base-uri'] == {"'self'"}
+        assert policy['frame-ancestors'] == {"'none'"}
+        # Parts of a page may come from itself, or be in it; no source is an address or a pattern.
+        inside = {"'self'", "'none'", "'unsafe-inline'", "'unsafe-eval'", 'data:', 'blob:'}
+        assert set().union(*policy.values()) <= inside
+        assert answer.headers['x-content-type-options'] == 'nosniff'
+        assert answer.headers['referrer-policy'] == 'no-referrer'
+
+
 def test_uploads_have_names_of_ours_and_can_be_fetched(client, service):
     for name in ('../../x.png', 'a.PNG', 'x' * 300 + '.exe', '.mp4'):
         path = Path(upload(client, b'content', name))
@@ -364,7 +379,7 @@ def test_a_closed_page_ends_its_run(app, address, worker):
     gradio = next(route.app for route in app.routes if hasattr(route, 'app') and route.path == '')
     queue = gradio.get_blocks()._queue
     try:
-        with httpx.Client(base_url=address, timeout=None) as client:
+        with httpx.Client(base_url=address, timeout=None, trust_env=False) as client:
             join(client, *(upload(client, png(), 'a.png') for _ in range(3)))
             with client.stream('GET', '/gradio_api/queue/data?session_hash=abc') as lines:
                 texts = lines.iter_lines()  # when it is collected, the connection is closed

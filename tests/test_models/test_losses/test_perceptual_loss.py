@@ -99,12 +99,11 @@ def test_weights_are_wanted_for_training_alone(tmp_path):
     assert '\n' not in str(info.value)
 
 
-def test_failed_download_is_reported_with_the_remedy(tmp_path, monkeypatch):
-    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
-    monkeypatch.setenv('https_proxy', 'http://127.0.0.1:9')  # nobody listens there
+@pytest.mark.usefixtures('offline')
+def test_failed_download_is_reported_with_the_remedy():
     with pytest.raises(FileNotFoundError, match=r'https://.*vgg19.*\.pth') as info:
         VGG19PerceptualLoss().init_weights()
-    for words in ('weights', 'perceptual=None'):
+    for words in ('no route', 'weights', 'perceptual=None'):
         assert words in str(info.value)
     assert '\n' not in str(info.value)
 

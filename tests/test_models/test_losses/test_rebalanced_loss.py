@@ -118,6 +118,17 @@ def test_gray_predictions_of_neutral_pixels_have_a_gradient():
     assert torch.equal(ab.grad, torch.zeros_like(ab))
 
 
+def test_almost_gray_predictions_of_neutral_pixels_are_drawn_to_gray():
+    """The gradient of the chroma has the length 1 up to gray itself."""
+    ab = (1e-3 * torch.tensor([0.6, -0.8])).view(1, 2, 1, 1).repeat(1, 1, 4, 4).requires_grad_()
+    gradients = []
+    for weight in (1.0, 0.0):
+        loss = RebalancedColorLoss(delta=10, neutral_weight=weight).eval()
+        gradients += torch.autograd.grad(loss(ab, torch.zeros(1, 2, 4, 4)), ab)
+    expected = torch.tensor([0.6, -0.8]).view(1, 2, 1, 1).expand(1, 2, 4, 4) / 16 / 10
+    torch.testing.assert_close(gradients[0] - gradients[1], expected, rtol=1e-4, atol=0)
+
+
 def test_gradients_in_half_precision_and_of_colors_outside_of_srgb():
     ab = torch.full((1, 2, 4, 4), 200.0).half().requires_grad_()
     truth = torch.full((1, 2, 4, 4), 120.0)

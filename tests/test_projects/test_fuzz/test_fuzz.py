@@ -16,7 +16,7 @@ from projects.fuzz import cases, run
 from projects.fuzz.run import target
 from projects.fuzz.worker import Limits, Outcome, run_cases
 
-LIMITS = Limits(seconds=20, megabytes=1500)
+LIMITS = Limits(seconds=PATIENCE, megabytes=1500)
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """The command for training on a GPU, as a dry run on the CPU with a few photos."""
 
 import json
+import re
 import tarfile
 from collections import Counter
 from pathlib import Path
@@ -114,9 +115,16 @@ def test_held_out_photos_are_in_no_source_and_others_are_repeated(photos, tmp_pa
     train, held_out = run.split(sources, 1, [1, 3, 1])
     assert not {path.resolve() for path in train} & {path.resolve() for path in held_out}
     assert all(train.count(path) >= 3 for path in train if path.parent.name == 'a')
-    everything, _ = run.split([folder / 'a'], 6, [1])
+    assert 'b' in {path.parent.name for path in held_out}
+    # Of six good and two damaged photos, seven are chosen, so at least one damaged one is.
+    (folder / 'a' / 'broken.png').write_bytes(b'no image')
+    capsys.readouterr()
+    everything, held_out = run.split([folder / 'a'], 7, [1])
     assert len(everything) == 1
-    assert 'skipped' in capsys.readouterr().out or everything[0].name == 'damaged.png'
+    assert all(path.stem.isdecimal() for path in held_out)
+    skipped = capsys.readouterr().out.splitlines()
+    assert len(held_out) + len(skipped) == 7
+    assert all(re.match(r'skipped .*/(damaged|broken)\.png: ', line) for line in skipped)
 
 
 def test_a_folder_of_an_earlier_training_is_not_used(photos, tmp_path, capsys):

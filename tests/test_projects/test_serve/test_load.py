@@ -37,19 +37,32 @@ server.serve_forever()
 """
 
 
-def test_the_load_ends_with_the_server(tmp_path, monkeypatch):
-    kinds = [load.Request('a.png', b'x', {}, None, 422)]
-    monkeypatch.setattr(load, 'requests', lambda: kinds)
+REQUEST = load.Request('a.png', b'x', {}, None, 422)
+
+
+@pytest.fixture
+def server():
+    command = [sys.executable, '-c', SERVER]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        server.address = f'http://127.0.0.1:{server.stdout.readline().strip()}'
+        yield server
+        server.kill()
+
+
+def test_the_load_ends_with_the_server(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(load, 'requests', lambda: [REQUEST])
     args = argparse.Namespace(requests=6, at_once=1, minutes=9, every=0)
-    with subprocess.Popen(
-        [sys.executable, '-c', SERVER], stdout=subprocess.PIPE, text=True
-    ) as server:
-        address = f'http://127.0.0.1:{server.stdout.readline().strip()}'
-        with pytest.raises(SystemExit, match=r'error: the server ended; answers: .*WRONG a\.png: '):
-            load.run(address, server, tmp_path, args)
+    with pytest.raises(SystemExit, match=r'error: the server ended; answers: .*WRONG a\.png: '):
+        load.run(server.address, server, tmp_path, args)
+
+
+def test_the_server_is_called_without_a_proxy(server, monkeypatch):
+    monkeypatch.setenv('http_proxy', 'http://127.0.0.1:1')  # nobody listens there
+    monkeypatch.delenv('no_proxy', raising=False)
+    monkeypatch.delenv('NO_PROXY', raising=False)
+    assert load.send_all(server.address, [REQUEST], 1) == {'busy': 1}
 
 
 def test_an_answer_that_does_not_come_is_wrong():
-    request = load.Request('a.png', b'x', {}, None, 422)
-    with load.httpx.Client(base_url='http://127.0.0.1:1') as client:
-        assert load.send(client, request).startswith('WRONG a.png: ConnectError: ')
+    with load.connect('http://127.0.0.1:1') as client:
+        assert load.send(client, REQUEST).startswith('WRONG a.png: ConnectError: ')
