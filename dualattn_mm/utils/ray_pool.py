@@ -137,13 +137,14 @@ def run_batches(
                         raise UserError(f'the workers of Ray die at their start: {error}') from None
                     continue
                 batch, died = work[0], work[1] + 1
+                if died >= _ATTEMPTS and len(batch) == 1:
+                    yield batch, None
+                    continue
                 warn(f'a worker died; its {len(batch)} files are run again')
                 if died < _ATTEMPTS:
                     repeated.append((batch, died))
-                elif len(batch) > 1:
-                    repeated.extend(([item], 1) for item in batch)
                 else:
-                    yield batch, None
+                    repeated.extend(([item], 1) for item in batch)
                 continue
             idle.append(actor)
             if work is not None:
