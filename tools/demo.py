@@ -148,7 +148,7 @@ def after_interruption(outdir: Path, trains: bool) -> str:
     if not trains:
         return 'interrupted'
     checkpoint = last_checkpoint(outdir / 'training')
-    if checkpoint is None:
+    if not checkpoint:
         return 'interrupted before the first checkpoint: run it again to start from the beginning'
     return f'interrupted: run it again to continue from {Path(checkpoint).name}'
 

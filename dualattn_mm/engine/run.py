@@ -192,6 +192,14 @@ def _check_processes(launcher: str) -> None:
             f'--launcher {launcher}: {RANK_VARIABLES[launcher]} is not set; start the processes '
             f'with {_STARTERS[launcher]}'
         )
+    if launcher == 'mpi' and 'MASTER_ADDR' not in os.environ:
+        processes = (os.environ.get(f'OMPI_COMM_WORLD_{name}SIZE') for name in ('', 'LOCAL_'))
+        if len(set(processes)) > 1:
+            raise RunError(
+                '--launcher mpi: on several machines, MASTER_ADDR must be the address of the first '
+                'one: mpirun -x MASTER_ADDR=ADDRESS'
+            )
+        os.environ['MASTER_ADDR'] = '127.0.0.1'
     if launcher == 'pytorch':
         end_with_parent()
 

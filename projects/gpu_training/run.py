@@ -159,7 +159,7 @@ def run(args: argparse.Namespace) -> None:
     options = [] if args.dry else [f'custom_hooks.{index}.until={end}']
     error = train_with(TOOL, config, work / 'train', args.output / 'train.log', options)
     checkpoint = last_checkpoint(work / 'train')
-    if checkpoint is None:
+    if not checkpoint:
         raise UserError(f'training failed before its first checkpoint: {error}')
     weights = args.output / 'weights.safetensors'
     publish(config, checkpoint, weights, half=True)

@@ -33,7 +33,8 @@ from dualattn_mm.visualization.gallery import alike
 KEY_FORMAT = 'dualattn_mm.preference_study.v1'
 ANSWERS_FORMAT = 'dualattn_mm.preference_answers.v1'
 QUESTION = 'Which picture has the best colors?'
-CHOICES = string.ascii_lowercase[:9]  # one key of the keyboard for each
+CHOICES = string.ascii_lowercase
+MOST = 9  # methods; one key of the keyboard for each
 _PAGE = Path(__file__).with_name('preference_study.html')
 _PLACE = '{"the study": "goes here"}'  # in the page
 
@@ -73,7 +74,7 @@ def make_study(
     """
     require_natural(images=images, height=height)
     names = [name for name, _ in methods]
-    require(2 <= len(names) <= len(CHOICES), 'methods', names, f'2 to {len(CHOICES)}')
+    require(2 <= len(names) <= MOST, 'methods', names, f'2 to {MOST}')
     double = [name for name, count in Counter(names).items() if count > 1]
     if double:
         raise UserError(f'two methods have the name {double[0]!r}')

@@ -28,7 +28,7 @@ TOOLS = Path(__file__).parents[2] / 'tools'
             {},
             'error: nix.py is neither a config file nor the name',
         ),
-        ('dist_train.sh mmdet/mask_rcnn_dualattn_t 1', {'NNODES': 'x'}, 'error: NNODES must'),
+        ('dist_train.sh mmdet/mask_rcnn_dualattn_t 1', {'NODE_RANK': '1'}, 'error: NODE_RANK 1'),
         ('dist_train.sh tiny.py x', {}, 'error: GPUS must be an integer >= 1'),
         ('dist_train.sh tiny.py 1', {'NNODES': 'x'}, 'error: NNODES must be an integer'),
         ('dist_train.sh tiny.py 1', {'PORT': '70000'}, 'error: PORT 70000 is too large'),

@@ -222,16 +222,17 @@ class RepeatableHook(Hook):
         if first != last:
             raise RunError(
                 f'the processes start at different steps ({int(first)} to {int(last)}): each '
-                'machine needs the checkpoint and last_checkpoint, in a shared folder or as copies'
+                'machine needs the same checkpoint, and last_checkpoint if --resume names no file'
             )
         loop = runner.train_loop
         if loop.dataloader.batch_sampler is None:
             return  # the samples of an iterable dataset cannot be numbered
+        by_iterations = isinstance(loop, IterBasedTrainLoop)
         if is_main_process():
             samples = getattr(loop.dataloader.batch_sampler, 'batch_size', None)
             self._batch = samples and world_size * samples
             self._compare_data(loop.dataloader.dataset)
-        by_iterations = isinstance(loop, IterBasedTrainLoop)
+            self._compare_batch(by_iterations)
         done = runner.iter if by_iterations else 0
         loop.dataloader = self._repeatable(loop.dataloader, by_iterations, done)
         if by_iterations:
@@ -249,14 +250,17 @@ class RepeatableHook(Hook):
                 'current',
                 logging.WARNING,
             )
-        if self._batch and self._batch_before not in (None, self._batch):
-            print_log(
-                f'a step had {self._batch_before} samples before the checkpoint and has '
-                f'{self._batch} now: training continues at another place in the data, and '
-                'schedules by epochs that were converted to steps keep their old length',
-                'current',
-                logging.WARNING,
-            )
+
+    def _compare_batch(self, by_iterations: bool) -> None:
+        if not self._batch or self._batch_before in (None, self._batch):
+            return
+        place = 'training continues at another place in the data, and ' if by_iterations else ''
+        print_log(
+            f'a step had {self._batch_before} samples before the checkpoint and has {self._batch} '
+            f'now: {place}schedules by epochs that were converted to steps keep their old length',
+            'current',
+            logging.WARNING,
+        )
 
     def before_train_epoch(self, runner: Runner) -> None:
         draws = runner.train_dataloader.batch_sampler
