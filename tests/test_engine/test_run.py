@@ -249,6 +249,22 @@ def test_mpirun_tells_which_gpu_a_process_has(config, monkeypatch, built, launch
     assert len(built) == 1
 
 
+@pytest.mark.parametrize('here', [2, 4])
+def test_mpirun_needs_the_address_of_the_first_machine_only_on_several(
+    config, monkeypatch, built, here
+):
+    monkeypatch.setattr(run, 'start_cpu_processes', lambda cfg: None)
+    monkeypatch.delenv('MASTER_ADDR', raising=False)
+    for name, value in dict(RANK=0, LOCAL_RANK=0, SIZE=4, LOCAL_SIZE=here).items():
+        monkeypatch.setenv(f'OMPI_COMM_WORLD_{name}', str(value))
+    if here < 4:
+        with pytest.raises(RunError, match=r'on several machines, MASTER_ADDR must be'):
+            run.train(str(config), launcher='mpi')
+        return
+    run.train(str(config), launcher='mpi')
+    assert os.environ['MASTER_ADDR'] == '127.0.0.1'
+
+
 @pytest.mark.parametrize(
     'text',
     [
