@@ -10,6 +10,7 @@ with warnings.catch_warnings():
     from .data_preprocessors import ColorizationBatchCrop
     from .heads import ColorAttention
     from .losses import (
+        ChromaLoss,
         ColorDistillation,
         FeatureDistillation,
         RebalancedColorLoss,
@@ -21,6 +22,7 @@ with warnings.catch_warnings():
     from .necks import PixelShuffleNeck
 
 __all__ = [
+    'ChromaLoss',
     'ColorAttention',
     'ColorDistillation',
     'ColorizationBatchCrop',

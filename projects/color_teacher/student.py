@@ -1,6 +1,7 @@
 # Further training of the bundled weights, which learn the mean of their own colors and those of a
 # teacher (teacher.py), at the size of use: at 128 px, this mean is another one than at 192 px. The
-# true colors would only add noise. The learning rate falls to almost 0 at the end of the time.
+# true colors are only used to keep neutral pixels neutral and vivid ones vivid. The learning rate
+# falls to almost 0 at the end of the time.
 #   --cfg-options train_dataloader.dataset.data_root=FOLDER custom_hooks.4.seconds=7200
 _base_ = '../../configs/mmagic/color_dualattn_mini_finetune.py'
 
@@ -11,9 +12,10 @@ square = 176  # side of the cached photos
 weights = 'dualattn_mm/assets/mpt_mini.safetensors'
 model = dict(
     data_preprocessor=dict(
-        type='ColorizationBatchCrop', size=192, scale=(0.4, 1.0), ratio=(0.8, 1.25)
+        type='ColorizationBatchCrop', size=192, scale=(0.5, 1.0), ratio=(0.8, 1.25)
     ),
     color=None,
+    chroma=dict(type='ChromaLoss'),
     distillation=None,
     color_distillation=dict(
         type='ColorDistillation',
@@ -27,7 +29,7 @@ model = dict(
         ],
     ),
     luma_share=0.5,
-    train_sizes=(128, 160, 192),
+    train_sizes=(160, 192),
 )
 load_from = weights
 train_dataloader = dict(
@@ -43,7 +45,7 @@ train_dataloader = dict(
         ],
     ),
 )
-optim_wrapper = dict(optimizer=dict(lr=6e-5), paramwise_cfg=dict(_delete_=True))
+optim_wrapper = dict(optimizer=dict(lr=8e-5), paramwise_cfg=dict(_delete_=True))
 param_scheduler = [dict(type='LinearLR', start_factor=0.01, by_epoch=False, end=50)]
 custom_hooks = [
     dict(type='PlainCheckpointHook'),

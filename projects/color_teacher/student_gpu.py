@@ -11,6 +11,7 @@ model = dict(
     data_preprocessor=dict(size=192, scale=(0.4, 1.0), ratio=(0.8, 1.25)),
     generator=dict(encoder=dict(drop_path_rate=0.0)),  # the targets have no noise to fit
     color=None,
+    chroma=dict(type='ChromaLoss'),
     distillation=None,
     color_distillation=dict(
         type='ColorDistillation',

@@ -27,8 +27,13 @@ VARIANTS = {
     'uniform 0.9': ('model.color.uniform=0.9',),
     'uniform 0.98': ('model.color.uniform=0.98',),
     'uniform 1': ('model.color.uniform=1.0',),
-    'neutral 0.5': ('model.color.neutral_weight=0.5',),
-    'neutral 1': ('model.color.neutral_weight=1.0',),
+    'chroma': ('model.chroma.type=ChromaLoss',),
+    'neutral': (
+        'model.chroma.type=ChromaLoss',
+        'model.chroma.neutral_weight=0.02',
+        'model.chroma.most=0',
+        'model.chroma.vivid_weight=0',
+    ),
     'perceptual': (
         'model.perceptual.type=TeacherPerceptualLoss',
         'model.perceptual.weights=data/efficientnet-lite0-57934424.pth',

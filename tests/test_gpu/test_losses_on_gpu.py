@@ -8,6 +8,7 @@ from gpu_networks import assert_norm_within, assert_within
 from mmengine.structures import BaseDataElement
 
 from dualattn_mm.models import (
+    ChromaLoss,
     ColorizationBatchCrop,
     FeatureDistillation,
     RebalancedColorLoss,
@@ -23,7 +24,12 @@ pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures('full_precision')]
 
 def rebalanced(folder):
     ab = 60 * torch.randn(2, 2, 16, 16)
-    return RebalancedColorLoss(neutral_weight=0.5).train(), (ab, 40 * torch.randn_like(ab))
+    return RebalancedColorLoss().train(), (ab, 40 * torch.randn_like(ab))
+
+
+def chroma(folder):
+    ab = 20 * torch.randn(2, 2, 16, 16)
+    return ChromaLoss(), (ab, 20 * torch.randn_like(ab))
 
 
 def perceptual(folder):
@@ -59,7 +65,7 @@ class Distilled(torch.nn.Module):
         return self.loss([map_], self.loss.targets(images))
 
 
-@pytest.mark.parametrize('make', [rebalanced, perceptual, teacher_perceptual, distillation])
+@pytest.mark.parametrize('make', [rebalanced, chroma, perceptual, teacher_perceptual, distillation])
 @pytest.mark.parametrize('dtype', [None, torch.bfloat16], ids=str)
 def test_losses_equal_the_cpu_s(make, dtype, device, tmp_path):
     """The perceptual and the rebalanced loss are computed in float32, also under autocast."""

@@ -55,6 +55,7 @@ class Colorizer(BaseModel):
         l1_weight: factor of the L1 loss on ab in CIELAB units (eq. 12; the paper's lambda is 0.1).
         color: config of another loss between predicted and true ab in CIELAB units, such as
             `RebalancedColorLoss`; None disables it.
+        chroma: config of a `ChromaLoss` on the same values, beside another loss; None disables it.
         distillation: config of a `FeatureDistillation` for the encoder of the generator. It cannot
             be combined with a critic.
         color_distillation: config of a `ColorDistillation`, with which the generator also learns
@@ -86,6 +87,7 @@ class Colorizer(BaseModel):
         adversarial: Mapping[str, Any] = ADVERSARIAL,
         l1_weight: float = 0.1,
         color: Mapping[str, Any] | None = None,
+        chroma: Mapping[str, Any] | None = None,
         distillation: Mapping[str, Any] | None = None,
         color_distillation: Mapping[str, Any] | None = None,
         luma_share: float = 0.0,
@@ -111,6 +113,7 @@ class Colorizer(BaseModel):
         self.perceptual = None if perceptual is None else MODELS.build(dict(perceptual))
         self.adversarial = None if critic is None else MODELS.build(dict(adversarial))
         self.color = None if color is None else MODELS.build(dict(color))
+        self.chroma = None if chroma is None else MODELS.build(dict(chroma))
         self.distillation = None if distillation is None else MODELS.build(dict(distillation))
         self.color_distillation = (
             None if color_distillation is None else MODELS.build(dict(color_distillation))
@@ -267,6 +270,8 @@ class Colorizer(BaseModel):
         losses = dict(loss_l1=self.l1_weight * l1, ab_l1=l1.detach())
         if self.color is not None:
             losses['loss_color'] = self.color(ab, true_ab)
+        if self.chroma is not None:
+            losses['loss_chroma'] = self.chroma(ab, true_ab)
         if self.perceptual is not None:
             losses['loss_perceptual'] = self.perceptual(images, true_images)
         if self.critic is not None:

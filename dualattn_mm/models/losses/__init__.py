@@ -1,5 +1,6 @@
 """The losses of the colorizer, and the critic of its adversarial loss."""
 
+from .chroma_loss import ChromaLoss
 from .color_distillation import ColorDistillation
 from .critic import WassersteinCritic, WassersteinLoss
 from .distillation import FeatureDistillation
@@ -8,6 +9,7 @@ from .rebalanced_loss import RebalancedColorLoss
 from .teacher_perceptual_loss import TeacherPerceptualLoss
 
 __all__ = [
+    'ChromaLoss',
     'ColorDistillation',
     'FeatureDistillation',
     'RebalancedColorLoss',

@@ -22,8 +22,7 @@ class RebalancedColorLoss(nn.Module):
     smoothing. The frequencies are counted in training, as a moving average over all processes.
 
     The weights are smallest for neutral pixels, so these can get a tint if their color is
-    uncertain. Our second term therefore penalizes the predicted chroma of truly neutral pixels: its
-    mean over all pixels, divided by `delta` like the first term.
+    uncertain. `ChromaLoss` prevents it.
 
     Args:
         loss_weight: factor of the loss.
@@ -31,8 +30,6 @@ class RebalancedColorLoss(nn.Module):
         uniform: in (0, 1], the share of the uniform distribution over the colors of sRGB that is
             mixed into the frequencies (lambda in the source); 1 weights all pixels equally.
         momentum: in (0, 1], the weight of a new batch in the moving average.
-        neutral_weight: factor of the second term; 0 disables it.
-        neutral: in CIELAB units; pixels with a true chroma below this value are neutral.
 
     Raises:
         ValueError: if an argument is invalid.
@@ -46,18 +43,13 @@ class RebalancedColorLoss(nn.Module):
         delta: float = 25.0,
         uniform: float = 0.5,
         momentum: float = 0.01,
-        neutral_weight: float = 0.0,
-        neutral: float = 6.0,
     ) -> None:
         super().__init__()
-        require_positive(delta=delta, neutral=neutral)
+        require_positive(delta=delta)
         require(0 < uniform <= 1, 'uniform', uniform, 'a number in (0, 1]')
         require(0 < momentum <= 1, 'momentum', momentum, 'a number in (0, 1]')
-        require(neutral_weight >= 0, 'neutral_weight', neutral_weight, 'a number of at least 0')
         require(loss_weight >= 0, 'loss_weight', loss_weight, 'a number of at least 0')
         self.loss_weight = loss_weight
-        self.neutral_weight = neutral_weight
-        self.neutral = neutral
         self.delta = delta
         self.uniform = uniform
         self.momentum = momentum
@@ -83,11 +75,7 @@ class RebalancedColorLoss(nn.Module):
         weights = 1 / ((1 - self.uniform) * self.frequency + self.uniform / self.num_colors)
         weights = weights / (weights * self.frequency).sum()  # 1 on average
         losses = F.huber_loss(ab.float(), true_ab.float(), reduction='none', delta=self.delta)
-        loss = (weights[cells][:, None] * losses).mean()
-        if self.neutral_weight:
-            is_neutral = true_ab.float().norm(dim=1) < self.neutral
-            loss = loss + self.neutral_weight * (is_neutral * ab.float().norm(dim=1)).mean()
-        return self.loss_weight * loss / self.delta
+        return self.loss_weight * (weights[cells][:, None] * losses).mean() / self.delta
 
 
 def _cells(ab: Tensor) -> Tensor:
