@@ -167,7 +167,7 @@ class Plan:
                 other = claimed.setdefault(os.path.normcase(path.name), look.source)
                 if other != look.source:
                     work = ColorizeError(
-                        f'{url_of(other)} has the same result {url_of(path)}: rename one of them'
+                        f'{url_of(other)} would also be saved as {url_of(path)}: rename one of them'
                     )
             if isinstance(work, Job):
                 yield work

@@ -69,7 +69,7 @@ def save_generator(
     lost = [key for key, value in stored.items() if _overflows(state[key], value)]
     if lost:
         raise ColorizeError(
-            f'{dtype} has no room for the values of {shortened(lost)}: store them in float32 '
+            f'{dtype} cannot hold the values of {shortened(lost)}: store them in float32 '
             '(without --half)'
         )
     # Not save_file, because only the owner can read the files that it writes.

@@ -91,7 +91,7 @@ def resume_from(cfg: Config, resume: str) -> None:
         check_file(resume, 'checkpoint')
         if resume.endswith(SUFFIX):
             raise RunError(
-                f'cannot resume: {resume} holds weights alone; --cfg-options load_from={resume} '
+                f'cannot resume: {resume} contains only weights; --cfg-options load_from={resume} '
                 'starts a training from them'
             )
         cfg.load_from = resume

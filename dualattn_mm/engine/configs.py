@@ -66,6 +66,6 @@ def _missing_module(error: BaseException | None) -> str | None:
 
 def _not_installed(config: str, package: str) -> RunError:
     return RunError(
-        f'{config} needs {package}, which is not installed: the documentation describes how on its '
-        'page Installation'
+        f'{config} needs {package}, which is not installed: the page Installation of the '
+        'documentation describes how to install it'
     )

@@ -134,7 +134,7 @@ def run_batches(
                 if work is None:
                     failed_starts += 1
                     if failed_starts > _FAILED_STARTS:
-                        raise UserError(f'the workers of Ray die at their start: {error}') from None
+                        raise UserError(f'the Ray workers crash when they start: {error}') from None
                     continue
                 batch, died = work[0], work[1] + 1
                 if died >= _ATTEMPTS and len(batch) == 1:

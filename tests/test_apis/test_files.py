@@ -136,16 +136,16 @@ def test_inputs_that_give_nothing(here, text):
 
 def test_two_inputs_for_one_output(here):
     make('in/a.bmp', 'in/a.png', 'in/a-b.png', 'other/a.png')
-    first = 'in/a.bmp has the same result out/a.png: rename one of them'
+    first = 'in/a.bmp would also be saved as out/a.png: rename one of them'
     assert failures('in') == {'in/a.png': first}
     assert failures('in', 'other') == {'in/a.png': first, 'other/a.png': first}
     assert failures('other', 'in/a.png') == {
-        'in/a.png': 'other/a.png has the same result out/a.png: rename one of them'
+        'in/a.png': 'other/a.png would also be saved as out/a.png: rename one of them'
     }
     # a name without a dot is not beside the others in the order of names
     Path('in/a.bmp').rename('a')
     assert failures('in', 'a') == {
-        'in/a.png': 'a has the same result out/a.png: rename one of them'
+        'in/a.png': 'a would also be saved as out/a.png: rename one of them'
     }
     # also where the result of the first file exists
     make('out/a.png')
@@ -169,8 +169,8 @@ def test_compare_files(here):
     ]
     make('in/a.jpg.compare.png')
     assert failures('in', compare=True) == {
-        'in/a.jpg.compare.png': 'in/a.jpg has the same result out/a.jpg.compare.png: rename one of '
-        'them'
+        'in/a.jpg.compare.png': 'in/a.jpg would also be saved as out/a.jpg.compare.png: '
+        'rename one of them'
     }
 
 

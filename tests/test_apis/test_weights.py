@@ -68,7 +68,7 @@ def test_file_describes_its_network(tmp_path, two_convs):
 def test_a_weight_that_half_precision_cannot_store_is_refused(tmp_path, generator):
     with torch.no_grad():
         generator.enter.weight[0, 0] = 1e5
-    with pytest.raises(ColorizeError, match=r'no room for the values of enter\.weight: store'):
+    with pytest.raises(ColorizeError, match=r'cannot hold the values of enter\.weight: store'):
         save_generator(tmp_path / 'a', generator, CFG, torch.float16)
     assert not (tmp_path / 'a').exists()
     with torch.no_grad():

@@ -140,7 +140,8 @@ def test_the_second_of_two_files_with_one_result_fails(photos, run, option):
     for done in (6, 0 if not option else 6):
         status, out, err = run('in', '-o', 'out', *option)
         line = (
-            'in/sub/old.png: in/sub/old.bmp has the same result out/sub/old.png: rename one of them'
+            'in/sub/old.png: in/sub/old.bmp would also be saved as out/sub/old.png: '
+            'rename one of them'
         )
         assert (status, line in err) == (1, True)
         assert out[0].startswith(f'{done} done, {6 - done} skipped, 1 failed')

@@ -94,7 +94,8 @@ def test_missing_data_hint_is_empty_for_other_files(cfg, tmp_path):
 def test_missing_data_hint_is_empty_if_the_message_names_an_option(cfg, tmp_path):
     message = (
         f'the photos of the gallery: the folder of photos {tmp_path}/coco does not exist; '
-        'default_hooks.gallery.dataset.data_root=FOLDER names others, None none'
+        'pass default_hooks.gallery.dataset.data_root=FOLDER for other photos, or None for no '
+        'gallery'
     )
     assert missing_data_hint(cfg, message) == ''
     assert missing_data_hint(cfg, message.partition(';')[0])

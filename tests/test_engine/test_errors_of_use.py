@@ -231,7 +231,7 @@ def test_weights_alone_are_nothing_to_resume(status, checkpoint):
     published.touch()
     code, err = status(resume=str(published))
     assert code == 2
-    assert err.startswith(f'error: cannot resume: {published} holds weights alone; ')
+    assert err.startswith(f'error: cannot resume: {published} contains only weights; ')
     assert err.count('\n') == 1
 
 

@@ -76,7 +76,8 @@ class ColorGalleryHook(Hook):
             except (UserError, FileNotFoundError) as error:
                 raise RunError(
                     f'the photos of the gallery: {error}; '
-                    'default_hooks.gallery.dataset.data_root=FOLDER names others, None none'
+                    'pass default_hooks.gallery.dataset.data_root=FOLDER for other photos, or None '
+                    'for no gallery'
                 ) from None
 
     def after_train_iter(self, runner: Runner, batch_idx, data_batch=None, outputs=None) -> None:
