@@ -1,5 +1,6 @@
 """Inspect, read and write image files."""
 
+import itertools
 import logging
 import sys
 from collections.abc import Callable, Mapping
@@ -98,10 +99,11 @@ def read_header(path: Path, max_pixels: int = MAX_PIXELS) -> Header:
     """
 
     def look(image: Image.Image) -> Header:
+        pixels = image.width * image.height  # of the first page
         more_pages = _has_more_pages(image)
         animated = more_pages and image.format in ('GIF', 'PNG', 'WEBP')
         format_ = str(image.format) if animated else output_format(image)
-        return Header(format_, image.width * image.height, more_pages, animated)
+        return Header(format_, pixels, more_pages, animated)
 
     return opened_image(path, max_pixels, look)
 
@@ -111,9 +113,11 @@ def _has_more_pages(image: Image.Image) -> bool:
         return image.format != 'MPO' and getattr(image, 'is_animated', False)
     try:
         image.seek(1)  # counting all pages can take long
-        return True
-    except Exception:  # there is no second page, or it is damaged; only the first one is used
+    except EOFError:
         return False
+    except Exception:  # there is a damaged page, which is reported when all pages are read
+        return True
+    return True
 
 
 def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -149,17 +153,25 @@ def page_sizes(path: Path) -> list[tuple[int, int]]:
     """Return the width and the height of every page.
 
     Raises:
-        ColorizeError: as `read_image`.
+        ColorizeError: as `read_image`; the message names the page.
     """
+    sizes: list[tuple[int, int]] = []
 
-    def look(image: Image.Image) -> list[tuple[int, int]]:
-        sizes = []
-        for page in range(getattr(image, 'n_frames', 1)):
-            image.seek(page)
+    def look(image: Image.Image) -> None:
+        for page in itertools.count():
+            try:
+                image.seek(page)
+            except EOFError:
+                return
             sizes.append(image.size)
-        return sizes
 
-    return opened_image(path, sys.maxsize, look)
+    try:
+        opened_image(path, sys.maxsize, look)
+    except ColorizeError as error:
+        if not sizes:
+            raise
+        raise ColorizeError(f'page {len(sizes) + 1}: {error}') from None
+    return sizes
 
 
 def opened_image(path: Path, max_pixels: int, use: Callable[[Image.Image], Any]) -> Any:

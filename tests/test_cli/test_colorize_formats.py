@@ -167,6 +167,23 @@ def test_a_page_that_is_damaged_or_in_color_costs_its_file_alone(run, photo):
     assert run('color.tif', '--pages', 'all', '--recolor')[0] == 0
 
 
+@pytest.mark.parametrize('page', [2, 3])
+def test_a_page_whose_directory_is_damaged_is_reported(run, photo, page):
+    photo.save('scan.tif', save_all=True, append_images=[photo, photo])
+    with tifffile.TiffFile('scan.tif') as file:
+        at = file.pages[page - 1].offset
+    with Path('scan.tif').open('rb+') as file:
+        file.seek(at)
+        file.write(bytes(14))  # no entries, and no next page
+    status, out, err = run('scan.tif', '--pages', 'all')
+    assert (status, out) == (1, ['0 done, 0 skipped, 1 failed -> out'])
+    assert err == [f'scan.tif: page {page}: cannot be read: Missing dimensions']
+    assert not Path('out').exists() or not any(Path('out').iterdir())
+    status, out, err = run('scan.tif')
+    assert (status, len(err)) == (0, 1)
+    assert err[0].startswith('warning: 1 of the files had several pages')
+
+
 @pytest.mark.parametrize('name', ['color.tif', 'color.png', 'gray.png', 'pages.tif'])
 def test_names_that_are_not_utf8_of_images_with_sixteen_bits(run, name):
     """OpenCV ends the process when it gets such a name."""
