@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from ..utils.errors import ColorizeError
-from ..utils.libraries import library
+from ..utils.libraries import opencv
 
 DEFAULT_STRENGTH = 0.85
 _TOLERANCE = 5.0  # the lightness of the same object may differ by this much between frames
@@ -37,7 +37,7 @@ class ColorSmoother:
         self.strength = float(strength)
         self.cuts = 0  # number of detected cuts
         # Here, since photos need no OpenCV, whose wheel does not load without libGL.
-        self._cv2 = cv2 = library('cv2', 'frames', "'opencv-python-headless<4.12'")
+        self._cv2 = cv2 = opencv('frames')
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
         self.restart()
 

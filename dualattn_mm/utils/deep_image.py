@@ -14,11 +14,13 @@ from PIL import Image
 from .atomic import scratch_file
 from .encoding import metadata_options
 from .errors import ColorizeError
+from .libraries import opencv
 from .pixels import ADVICE, turned
 from .tiff_file import write_tiff
 from .tiff_format import SHORT, TiffReader, number
 
 DEEP_FORMATS = ('PNG', 'TIFF')
+_USER = 'images with 16 bits per channel'  # of OpenCV
 # The numbers of compressions in TIFF files.
 _COMPRESSIONS = {'tiff_lzw': 5, 'tiff_adobe_deflate': 8, 'packbits': 32773}
 _PNG_HEAD = 33  # bytes of the signature and of the chunk IHDR
@@ -66,6 +68,7 @@ def read_deep_color(image: Image.Image, path: Path, page: int = 0) -> np.ndarray
 
     Raises:
         ColorizeError: if Pillow would read it wrong, too.
+        UserError: if OpenCV cannot be imported.
     """
     if image.mode not in _COLOR_MODES or not is_deep_color(image):
         return None
@@ -77,8 +80,7 @@ def read_deep_color(image: Image.Image, path: Path, page: int = 0) -> np.ndarray
     if tags.get(_EXTRA, (0,))[0] == _PREMULTIPLIED:  # OpenCV would take the colors as they are
         return None
     orientation = tags.get(_ORIENTATION, 1)
-    import cv2
-
+    cv2 = opencv(_USER)
     cv2.setLogLevel(0)  # OpenCV would print what is wrong with a file; Pillow's error says it
     try:
         if page and orientation != 1:
@@ -170,9 +172,9 @@ def encode_deep(
 
     Raises:
         OSError: if the file cannot be written.
+        UserError: if OpenCV cannot be imported.
     """
-    import cv2
-
+    cv2 = opencv(_USER)
     _swap_red_and_blue(image.pixels)
     if format_ == 'TIFF':
         compression = _COMPRESSIONS.get(options.get('compression', ''), 1)

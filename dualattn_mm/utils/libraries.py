@@ -26,3 +26,15 @@ def library(
             f'{name.split(".")[0]} is needed for {user} ({first_line(error)}): '
             f'pip install {install}'
         ) from None
+
+
+def opencv(user: str) -> ModuleType:
+    """Import OpenCV, whose usual wheel cannot be loaded on a machine without libGL.
+
+    Args:
+        user: what needs it, for the error message.
+
+    Raises:
+        UserError: if it cannot be imported; the message names the wheel that needs no libGL.
+    """
+    return library('cv2', user, "'opencv-python-headless<4.12'")

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import sys
 from pathlib import Path
 
 import cv2
@@ -68,6 +69,22 @@ def test_sixteen_bits_of_jpeg_2000(run):
     stored = cv2.imread('out/a.png', cv2.IMREAD_UNCHANGED)
     assert stored.dtype == np.uint16
     assert len(np.unique(stored[..., 1])) > 3000
+
+
+def test_sixteen_bits_without_opencv_cost_their_file_alone(run, photo, monkeypatch):
+    deep = np.asarray(photo).astype(np.uint16) * 257
+    cv2.imwrite('color.png', np.dstack([deep, deep, deep]))
+    cv2.imwrite('gray.png', deep)
+    photo.save('plain.png')
+    monkeypatch.setitem(sys.modules, 'cv2', None)
+    status, out, err = run('color.png', 'gray.png', 'plain.png')
+    assert (status, len(err)) == (1, 2)
+    assert out[0].startswith('1 done, 0 skipped, 2 failed')
+    reason = 'cv2 is needed for images with 16 bits per channel ('
+    assert err[0].startswith(f'color.png: cannot be read: {reason}')
+    assert err[1].startswith(f'gray.png: the result cannot be written: {reason}')
+    assert all(line.endswith("): pip install 'opencv-python-headless<4.12'") for line in err)
+    assert [path.name for path in Path('out').iterdir()] == ['plain.png']
 
 
 def test_heic(run, photo):
