@@ -72,14 +72,16 @@ def write_tiff(out: BinaryIO, pages: Iterable[tuple[BinaryIO, Mapping[Any, Any]]
         start = out.tell() + out.tell() % 2
         # The first page brings the header, in whose place the others have nothing.
         moved = max(0, start - 8)
+        at = moved + file.seek(0, 2)
+        at += at % 2
+        # Before any offset is calculated, as one that is too large cannot be stored.
+        if at > _MOST_BYTES or at + _size_of_directories(reader, info) > _MOST_BYTES:
+            raise OSError('a TIFF file cannot have more than 4 GB')
         file.seek(8 if start else 0)
         out.seek(start)
         shutil.copyfileobj(file, out)
-        at = out.tell() + out.tell() % 2
-        data = directories(_of_page(reader, info, moved), at)
-        if at + len(data) > _MOST_BYTES:
-            raise OSError('a TIFF file cannot have more than 4 GB')
         out.seek(at)
+        data = directories(_of_page(reader, info, moved), at)
         out.write(data)
         end = out.tell()
         out.seek(pointer)
@@ -87,6 +89,10 @@ def write_tiff(out: BinaryIO, pages: Iterable[tuple[BinaryIO, Mapping[Any, Any]]
         out.seek(end)
         pointer = at + 2 + 12 * struct.unpack(f'{order}H', data[:2])[0]
     out.flush()
+
+
+def _size_of_directories(reader: TiffReader, info: Mapping[Any, Any]) -> int:
+    return len(directories(_of_page(reader, info, 0), 0))
 
 
 def _of_page(reader: TiffReader, info: Mapping[Any, Any], moved: int) -> Directories:

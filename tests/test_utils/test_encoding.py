@@ -221,3 +221,15 @@ def test_tiff_pages_are_joined(tmp_path):
             assert image.info['dpi'] == (100 * (number + 1),) * 2
     with tifffile.TiffFile(tmp_path / 'a.tif') as file:
         np.testing.assert_array_equal(file.pages[2].asarray(), pages[2])
+
+
+@pytest.mark.parametrize('room', [0, 100, 3000, 3350])
+def test_tiff_pages_of_more_than_four_gigabytes_are_refused(tmp_path, room):
+    """The page has 3072 bytes of pixels, and the rest of the file before it is a hole."""
+    page = io.BytesIO()
+    Image.new('L', (64, 48)).save(page, 'TIFF')
+    with (tmp_path / 'a.tif').open('wb') as out:
+        out.seek(2**32 - room)
+        with pytest.raises(OSError, match='a TIFF file cannot have more than 4 GB'):
+            write_tiff(out, [(page, {'xmp': bytes(200)})])
+    assert not (tmp_path / 'a.tif').stat().st_size  # nothing was written
