@@ -137,10 +137,10 @@ class FileColorizer:
 
     def _find_colored_frames(self, plan: Plan) -> None:
         """Find the folders of which some of the photos, the frames of a film, are in color."""
-        for folder, names in itertools.chain.from_iterable(plan.sources.names.values()):
-            paths = (Path(folder, names[index]) for index in sampled_frames(len(names)))
+        for folder, names in plan.sources.names_by_folder().items():
+            paths = (folder / names[index] for index in sampled_frames(len(names)))
             if any(map(self._has_colors, paths)):
-                self._colored.add(Path(folder))
+                self._colored.add(folder)
 
     def _has_colors(self, path: Path) -> bool:
         try:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
-from itertools import groupby, repeat
+from itertools import chain, groupby, repeat
 from operator import itemgetter
 from pathlib import Path
 
@@ -63,6 +63,13 @@ class Sources:
                         known.setdefault((os.path.realpath(path), path.name), path)
                     paths = list(known.values())
                 yield folder, paths
+
+    def names_by_folder(self) -> dict[Path, list[str]]:
+        """Return the sorted names of the files in each folder, however the files were given."""
+        found: dict[Path, set[str]] = {}
+        for parent, names in chain.from_iterable(self.names.values()):
+            found.setdefault(Path(parent), set()).update(names)
+        return {folder: sorted(names, key=self._order) for folder, names in found.items()}
 
     def _order(self, name: str) -> tuple:
         stem = _stem(name)

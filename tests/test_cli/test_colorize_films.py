@@ -211,6 +211,27 @@ def test_folder_of_frames_in_color_is_left_alone_as_a_whole(tmp_path, run, image
     assert not (tmp_path / 'out' / 'color').exists()
 
 
+def test_frames_that_are_named_one_by_one_are_sampled_as_those_of_a_folder(
+    tmp_path, run, images, monkeypatch
+):
+    """Of 20 frames, the first and the last are not looked at, so the logo does not count."""
+    monkeypatch.chdir(tmp_path)
+    for name in ('logo', 'color'):
+        (tmp_path / name).mkdir()
+        for number in range(20):
+            colored = number == 0 if name == 'logo' else number >= 10
+            Image.fromarray(images[2 if colored else 0]).save(f'{name}/{number}.png')
+    for name in ('logo', 'color'):
+        given = [f'{name}/{number}.png' for number in range(20)]
+        first, *_ = run(*given, '-o', f'{name}-one-by-one', '--frames')[1]
+        second, *_ = run(name, '-o', f'{name}-folder', '--frames')[1]
+        done = '20 done, 0 skipped, 0 failed'
+        if name == 'color':
+            done = '0 done, 0 skipped, 0 failed, 20 left in color'
+        assert first.startswith(done)
+        assert second.startswith(done)
+
+
 @pytest.fixture
 def redness(tmp_path, run, monkeypatch):
     """Return a function that colorizes three frames of a still image, and returns their mean a.
