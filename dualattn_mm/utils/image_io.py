@@ -181,7 +181,7 @@ def opened_image(path: Path, max_pixels: int, use: Callable[[Image.Image], Any])
         ColorizeError: as `read_image`, also for all that Pillow raises in `use`.
     """
     # Pass an open file, because Pillow memory-maps a path, and rotated TIFFs are then read wrong.
-    with decoding(), open_binary(path) as file:
+    with decoding(max_pixels), open_binary(path) as file:
         head = file.read(64)
         if not head:
             raise ColorizeError('the file is empty')

@@ -1,6 +1,7 @@
 """Convert a PIL image of any mode to upright sRGB pixels, gray or RGB."""
 
 import contextlib
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -193,13 +194,22 @@ def quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def decoding() -> Iterator[None]:
-    """Turn any error that Pillow raises for a damaged file into a one-line ColorizeError."""
+def decoding(max_pixels: int = sys.maxsize) -> Iterator[None]:
+    """Turn any error that Pillow raises for a damaged file into a one-line ColorizeError.
+
+    An image of more than twice `Image.MAX_IMAGE_PIXELS` is not opened, so that its size is unknown.
+    The error then states `max_pixels`, or that limit if it is lower.
+    """
     try:
         with quiet():
             yield
     except ColorizeError:
         raise
+    except Image.DecompressionBombError as error:
+        limit = min(max_pixels, 2 * (Image.MAX_IMAGE_PIXELS or max_pixels))
+        raise TooLargeError(
+            f'the size exceeds the limit of {limit:,} pixels (max_pixels)'
+        ) from error
     except Exception as error:  # anyone may have made the file, so any error is possible
         raise ColorizeError(f'cannot be read: {reason_of(error)}') from error
 

@@ -1,5 +1,6 @@
 import io
 import os
+import re
 import threading
 import warnings
 
@@ -10,6 +11,7 @@ from skimage.data import astronaut
 
 from dualattn_mm.apis import ColorizeError
 from dualattn_mm.utils import image_io
+from dualattn_mm.utils.errors import TooLargeError
 from dualattn_mm.utils.image_io import output_name, read_header, read_image, write_image
 from dualattn_mm.utils.metadata import read_metadata
 from dualattn_mm.utils.pixels import quiet, to_pixels
@@ -283,9 +285,11 @@ def test_decompression_bomb(tmp_path, photo, monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter('error')
         read_image(path)  # up to twice the limit Pillow only warns
-    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 100)
-    with pytest.raises(ColorizeError, match=r'cannot be read: .*decompression bomb'):
-        read_image(path)
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 1500)
+    for limit, stated in ((2900, '2,900'), (3300, '3,000')):
+        reason = f'the size exceeds the limit of {stated} pixels (max_pixels)'
+        with pytest.raises(TooLargeError, match=f'^{re.escape(reason)}$'):
+            read_image(path, limit)  # Pillow does not open it
 
 
 def test_threads_leave_the_filters_of_the_process_alone():
