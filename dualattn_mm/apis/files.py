@@ -85,7 +85,8 @@ class Plan:
 
     Raises:
         ColorizeError: if the results would replace the inputs, or `output` is a single file for
-            several photos, has a format that cannot be written, or another one than `format_`.
+            several photos, has a format that cannot be written, or another one than `format_`; or
+            this Pillow cannot write `format_`.
     """
 
     def __init__(
@@ -99,6 +100,8 @@ class Plan:
         all_pages: bool = False,
     ):
         raise_limit(max_pixels)
+        if format_ not in (None, *OUTPUT_FORMATS):
+            raise ColorizeError(f'this Pillow cannot write {format_}: install Pillow 11.3 or later')
         self.sources, self._compare, self._overwrite = sources, compare, overwrite
         self._max_pixels, self._all_pages = max_pixels, all_pages
         format_of_file = _format_of_file(output)

@@ -12,7 +12,7 @@ import tifffile
 from PIL import Image, features
 from skimage.data import astronaut
 
-from dualattn_mm.apis import pages, save_generator
+from dualattn_mm.apis import files, pages, save_generator
 from dualattn_mm.apis.colorize_files import FileColorizer
 from dualattn_mm.cli.main import main
 from dualattn_mm.utils import libraries
@@ -58,6 +58,17 @@ def test_avif_is_written_if_asked_for(run, photo):
     assert run('a.png', '--format', 'avif')[0] == 0
     assert Image.open('out/a.avif').format == 'AVIF'
     assert np.abs(gray_of('out/a.avif') - gray_of('a.png')).mean() < 3
+
+
+def test_a_pillow_without_avif_is_one_line(run, photo, monkeypatch):
+    monkeypatch.setattr(files, 'OUTPUT_FORMATS', ('JPEG', 'PNG', 'WEBP', 'TIFF'))
+    photo.save('a.png')
+    assert run('a.png', '--format', 'avif') == (
+        2,
+        [],
+        ['error: this Pillow cannot write AVIF: install Pillow 11.3 or later'],
+    )
+    assert not Path('out').exists()
 
 
 def test_sixteen_bits_of_jpeg_2000(run):
