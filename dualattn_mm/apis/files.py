@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
+from ..utils.animation_io import ANIMATED_SUFFIXES
 from ..utils.errors import ColorizeError, UnsupportedError
 from ..utils.films import FILM_SUFFIXES, OTHER_FILM_SUFFIXES, is_film
 from ..utils.image_io import (
@@ -65,8 +66,8 @@ class Plan:
 
     Args:
         sources: the files to colorize.
-        output: the folder for the results. For a single photo it can also be a file; its suffix
-            sets the format.
+        output: the folder for the results. For a single photo or animation it can also be a file;
+            its suffix sets the format.
         compare: also write `<output name>.compare.png`.
         overwrite: replace results that already exist; otherwise they are skipped.
         max_pixels: larger images fail.
@@ -212,6 +213,10 @@ class Plan:
                 f'films must be {known}: convert it, for example with ffmpeg -i old.mpg film.mkv'
             )
         header = None if is_film(source) else read_header(source, self._max_pixels)
+        if header and self._format == 'GIF' and not header.animated:
+            raise ColorizeError(
+                f'{url_of(target)} can only be an animation: choose a .png file for a photo'
+            )
         if header and not self._file:
             stored_as = (not header.animated and self._format) or header.format
             target = target.with_name(output_name(source, stored_as))
@@ -267,6 +272,8 @@ def _format_of_file(output: Path) -> str | None:
     written = {name: format_ for format_ in OUTPUT_FORMATS for name in SUFFIXES[format_]}
     if os.path.isdir(output) or suffix in FILM_SUFFIXES:
         return None
+    if suffix in ANIMATED_SUFFIXES:
+        return ANIMATED_SUFFIXES[suffix]
     if suffix in OTHER_FILM_SUFFIXES:
         possible = FILM_SUFFIXES
     elif suffix in PHOTO_SUFFIXES or kind.startswith('image/'):

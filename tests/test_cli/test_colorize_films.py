@@ -176,6 +176,21 @@ def test_all_frames_of_animated_images_are_colorized(here, run, rng):
     assert Image.open('out/still.png').mode == 'RGB'
 
 
+def test_output_file_for_one_animation(here, run, rng):
+    stills = [Image.fromarray(rng.integers(0, 255, (48, 64), np.uint8)) for _ in range(3)]
+    for name in ('moves.gif', 'moves.png'):
+        stills[0].save(f'in/{name}', save_all=True, append_images=stills[1:], duration=100)
+        new = f'new-{name}.GIF'
+        assert run(f'in/{name}', '-o', new)[::2] == (0, [])
+        assert (Image.open(new).format, Image.open(new).n_frames) == ('GIF', 3)
+    status, out, err = run('in/photo.png', '-o', 'photo.gif')
+    assert (status, out) == (1, ['0 done, 0 skipped, 1 failed -> photo.gif'])
+    assert err == [
+        'in/photo.png: photo.gif can only be an animation: choose a .png file for a photo'
+    ]
+    assert not (here / 'photo.gif').exists()
+
+
 def test_films_in_color_are_left_alone_unless_asked(tmp_path, run, images, monkeypatch):
     gray, toned, color = images
     monkeypatch.chdir(tmp_path)
