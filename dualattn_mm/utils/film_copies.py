@@ -59,9 +59,21 @@ class StreamCopier:
                 continue
             if self._container == 'avi' and stream.type == 'audio':
                 self.shifts.note(packet, stream)
+                self._move_to_start(packet)
             self._put_in_order(packet, stream)
             packet.stream = stream
             self._output.mux(packet)
+
+    def _move_to_start(self, packet: Any) -> None:
+        """Move a packet of sound as the frames are moved, of which the first one is at 0.
+
+        AVI stores sound from before it behind 0. With a time below 0, FFmpeg would move the frames.
+        """
+        start = round(self._film.start / packet.time_base)
+        if packet.dts is not None:
+            packet.dts = max(0, packet.dts - start)
+        if packet.pts is not None:
+            packet.pts = max(0, packet.pts - start)
 
     def _put_in_order(self, packet: Any, stream: Any) -> None:
         """Move a packet behind the previous one, because FFmpeg refuses it otherwise.

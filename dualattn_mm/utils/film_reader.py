@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ class FilmReader:
         others: the other streams.
         covers: the content of those that are cover pictures, by their index.
         first: the first frame.
+        start: its time in seconds.
         health: the problems of the file.
 
     Raises:
@@ -74,6 +76,7 @@ class FilmReader:
             self.first: Any = next(self._frames, None)
             if self.first is None:
                 raise ColorizeError('cannot be read: none of its frames can be decoded')
+            self.start = (self.first.pts or 0) * Fraction(self.first.time_base or 0)
             # They come before all else.
             self.covers = {p.stream.index: bytes(p) for p in self._packets if is_cover(p.stream)}
             self._stack = stack.pop_all()

@@ -67,7 +67,7 @@ class AviShifts:
     """
 
     def __init__(self, film: FilmReader):
-        self._start = _seconds(film.first.pts or 0, film.first)
+        self._start = film.start
         self._ends: dict[int, Fraction] = {}  # of the streams in AVI
         self.most = Fraction(0)
 

@@ -97,6 +97,8 @@ class FilmWriter:
             self._ignored = encoder.crf is None and options != FilmOptions()
             self._out_of_order = 0
             self._time: Fraction | None = None  # of the last frame, in the original
+            # FFmpeg stores the first frame of AVI at 0, and only the others at their times.
+            self._start = film.start if container == 'avi' else 0
             self._held: Any = None  # the last frame, until its duration is known
             self._longer = False  # whether it is shown for longer than the one before
             self._durations: dict[int, int] = {}  # of frames in the encoder, by their time
@@ -195,7 +197,7 @@ class FilmWriter:
         """Give a frame a time in the unit of the encoder, which refuses one that is not later."""
         base, last = self._stream.codec_context.time_base, self._time
         time = last if frame.pts is None else frame.pts * frame.time_base
-        pts = 0 if time is None else round(time / base)
+        pts = 0 if time is None else round((time - self._start) / base)
         if held is not None:
             self._out_of_order += time is not None and last is not None and time <= last
             pts = max(pts, held.pts + 1)

@@ -134,21 +134,22 @@ def add_sound(output, codec):
     return stream
 
 
-def write_sound(stream, output, seconds=0.5, later=0):
-    """Write noise, whose second half comes later by this many seconds."""
+def write_sound(stream, output, seconds=0.5, later=0, start=0):
+    """Write noise from a time in seconds, whose second half comes later by this many seconds."""
     noise = np.random.default_rng(0).normal(0, 0.1, (2, int(48000 * seconds))).astype(np.float32)
     resampler = av.AudioResampler(stream.format, stream.layout, 48000)
     frame = av.AudioFrame.from_ndarray(noise, 'fltp', 'stereo')
     frame.sample_rate, frame.pts = 48000, 0
     for part in (*resampler.resample(frame), None):
         for packet in stream.encode(part):
-            if packet.pts * packet.time_base > seconds / 2:
-                packet.pts += round(later / packet.time_base)
+            moved = start + (later if packet.pts * packet.time_base > seconds / 2 else 0)
+            if moved:
+                packet.pts += round(moved / packet.time_base)
                 packet.dts = packet.pts
             output.mux(packet)
 
 
-def sounding(path, times=None, seconds=0.5, codec='ffv1', sound='flac', later=0):
+def sounding(path, times=None, seconds=0.5, codec='ffv1', sound='flac', later=0, start=0):
     """Make a clip with sound."""
     kept = {}
     return make_clip(
@@ -156,5 +157,5 @@ def sounding(path, times=None, seconds=0.5, codec='ffv1', sound='flac', later=0)
         codec,
         times=times,
         change=lambda output, _: kept.update(sound=add_sound(output, sound)),
-        after=lambda output: write_sound(kept['sound'], output, seconds, later),
+        after=lambda output: write_sound(kept['sound'], output, seconds, later, start),
     )

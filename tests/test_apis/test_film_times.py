@@ -306,22 +306,32 @@ def test_sound_that_would_be_out_of_sync_in_avi_is_left_out(tmp_path, pipe, name
 
 
 @pytest.mark.parametrize(
-    ('sound', 'start', 'later', 'shift'),
+    ('sound', 'start', 'later', 'sound_start', 'shift'),
     [
-        ('libmp3lame', 0, 0, None),
-        ('libmp3lame', 500, 0, '0.52'),
-        ('libmp3lame', 0, 0.5, '0.48'),  # its first packet is before 0
-        ('pcm_s16le', 0, 0, None),
-        ('pcm_s16le', 500, 0, '0.50'),
+        ('libmp3lame', 0, 0, 0, None),
+        ('libmp3lame', 500, 0, 0, '0.52'),
+        ('libmp3lame', 500, 0, 0.5, None),
+        ('libmp3lame', 0, 0.5, 0, '0.48'),  # its first packet is before 0
+        ('pcm_s16le', 0, 0, 0, None),
+        ('pcm_s16le', 500, 0, 0, '0.50'),
+        ('pcm_s16le', 500, 0, 0.5, None),
+        ('pcm_s16le', 500, 0, 1.25, '0.75'),
     ],
 )
-def test_sound_that_avi_moves_is_reported(tmp_path, pipe, sound, start, later, shift):
+def test_sound_that_avi_moves_is_reported(tmp_path, pipe, sound, start, later, sound_start, shift):
+    """In AVI, the frames and the sound start at 0, so what is reported is how far they differ."""
     times = [start + 40 * index for index in range(COUNT)]
-    source = sounding(tmp_path / 'a.mkv', times, 20, 'libx264', sound, later)
+    source = sounding(tmp_path / 'a.mkv', times, 20, 'libx264', sound, later, sound_start)
     assert not colorize_film(pipe, source, tmp_path / 'b.mkv').remark
     moved = f'sound moves by up to {shift} s, because AVI stores no times; ' if shift else ''
     remark = colorize_film(pipe, source, tmp_path / 'b.avi').remark
     assert remark == f'{moved}not kept: languages'
+    frames = [round(1000 * time) for _, time in packets(tmp_path / 'b.avi', 'video')]
+    assert frames == [40 * index for index in range(COUNT)]
+    before, after = (packets(path, 'audio') for path in (source, tmp_path / 'b.avi'))
+    assert b''.join(content for content, _ in after) == b''.join(content for content, _ in before)
+    assert after[0][1] == 0
+    assert float(after[-1][1]) == pytest.approx(20, abs=0.1)
 
 
 def join(paths, target):
