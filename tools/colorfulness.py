@@ -35,10 +35,11 @@ def main() -> int:
     args = parser.parse_args()
 
     def run() -> int:
-        mean, count, failed = colorfulness_of_folder(**vars(args))
+        mean, used, count, failed = colorfulness_of_folder(**vars(args))
         for line in failed:
             print_line(line, sys.stderr)
-        print(f'CF {mean:.2f} ({args.variant}), {count} images')
+        images = f'{count} images' if used == count else f'{used} of {count} images'
+        print(f'CF {mean:.2f} ({args.variant}), {images}')
         return FAILED if failed else DONE
 
     return run_command(run)

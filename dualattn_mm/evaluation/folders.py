@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from ..utils.colorfulness import colorfulness, mean_colorfulness
+from ..utils.colorfulness import averaged, colorfulness, mean_colorfulness
 from ..utils.errors import ColorizeError, UserError, shortened
 from ..utils.folders import pictures_below, pictures_by_name, read_picture
 from .image_metric import ImageMetric
@@ -62,7 +62,7 @@ def measure(
 
 def colorfulness_of_folder(
     folder: Path, variant: str = 'signed', size: int | None = None
-) -> tuple[float, int, list[str]]:
+) -> tuple[float, int, int, list[str]]:
     """Compute the CF of the images in a folder.
 
     Args:
@@ -71,7 +71,8 @@ def colorfulness_of_folder(
         size: resize the images to a square of this size first.
 
     Returns:
-        The mean, the number of images in it, and one line for each unreadable image.
+        The mean, the number of images in it, the number of images that were read, and one line
+        for each unreadable image.
 
     Raises:
         UserError: if the folder does not exist or has no readable image.
@@ -86,7 +87,8 @@ def colorfulness_of_folder(
             values.append(colorfulness(pixels, variant))
     if not values:
         raise UserError(f'no image in {folder} can be read: {failed[0]}')
-    return mean_colorfulness(values, variant), len(values), failed
+    used = len(averaged(values, variant))
+    return mean_colorfulness(values, variant), used, len(values), failed
 
 
 def _check_names(

@@ -47,8 +47,7 @@ def mean_colorfulness(values: Iterable[float], variant: str = 'signed') -> float
 
     Args:
         values: `colorfulness` of every image.
-        variant: 'colorformer' skips images with a value of at most 1, as ColorFormer's script
-            does; the other variants use all images.
+        variant: see `averaged`.
 
     Returns:
         The mean; 0 if 'colorformer' skips all images.
@@ -56,13 +55,27 @@ def mean_colorfulness(values: Iterable[float], variant: str = 'signed') -> float
     Raises:
         ValueError: if the variant is unknown or there is no value.
     """
-    check_variant(variant)
     values = list(values)
     if not values:
         raise ValueError('cannot compute the mean colorfulness of no images')
+    return float(np.mean(averaged(values, variant) or [0.0]))
+
+
+def averaged(values: Iterable[float], variant: str = 'signed') -> list[float]:
+    """Return those values of images whose mean `mean_colorfulness` computes.
+
+    Args:
+        values: `colorfulness` of every image.
+        variant: 'colorformer' skips images with a value of at most 1, as ColorFormer's script
+            does; the other variants use all images.
+
+    Raises:
+        ValueError: if the variant is unknown.
+    """
+    check_variant(variant)
     if variant == 'colorformer':
-        values = [value for value in values if value > _LEAST_OF_COLORFORMER] or [0.0]
-    return float(np.mean(values))
+        return [value for value in values if value > _LEAST_OF_COLORFORMER]
+    return list(values)
 
 
 def check_variant(variant: str) -> None:

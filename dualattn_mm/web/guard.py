@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 UPLOAD_PATH = '/gradio_api/upload'
 _JOIN_PATH = '/gradio_api/queue/join'
 _MOST_JSON = 2**20
+_METHODS = ('GET', 'POST')
 # Gradio serves many more: a proxy, functions by name, recordings, deep links, its own monitoring.
 _ALLOWED = re.compile(
     r'/|/(config|theme\.css|manifest\.json|favicon\.ico|robots\.txt)|/(assets|static|svelte)/.+'
@@ -31,7 +32,8 @@ _POLICY = (
 class Guard:
     """An ASGI application in front of the one with the page.
 
-    Requests that the page does not send are answered with 404. A request that names a folder, a
+    Requests that the page does not send are answered with 404, or with 405 because of the method:
+    for HEAD, Gradio has routes of its own, which fetch addresses. A request that names a folder, a
     pattern, an address or a file which is not in `folder` is answered with 400: Gradio or the
     pipeline would read or fetch it.
 
@@ -52,6 +54,11 @@ class Guard:
             return
         if not _ALLOWED.fullmatch(path):
             await JSONResponse({'detail': 'There is no such page.'}, 404)(scope, receive, send)
+            return
+        if scope['method'] not in _METHODS and (scope['method'], path) != ('HEAD', '/'):
+            response = JSONResponse({'detail': f'{scope["method"]} is not possible here.'}, 405)
+            response.headers['Allow'] = ', '.join(_METHODS)
+            await response(scope, receive, send)
             return
         if path == _JOIN_PATH:
             body = await _read(receive)

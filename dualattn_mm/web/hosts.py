@@ -18,7 +18,7 @@ class KnownHosts:
 
     Args:
         app: the application.
-        hosts: the names, without ports.
+        hosts: the names, without ports; addresses of IPv6 are in brackets.
     """
 
     def __init__(self, app: ASGIApp, hosts: list[str]):

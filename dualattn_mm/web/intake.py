@@ -22,7 +22,7 @@ class Intake:
     Args:
         app: the application.
         limits: a body may have `bytes` and take `seconds`, and at most `requests` requests with a
-            body are handled at the same time.
+            body are handled at the same time, each until its answer starts.
         stores: for the paths that take many files in one body, a function that returns how many
             bytes there is room for. All such bodies together may have that size.
     """
@@ -44,15 +44,22 @@ class Intake:
                 raise
             self._active += 1
             self._reserved += reserved
-            try:
-                await self.app(scope, body.receive, send)
-            finally:
-                self._active -= 1
-                self._reserved -= reserved
+            with contextlib.ExitStack() as held:
+                held.callback(self._release, reserved)
+
+                async def answer(message: Message) -> None:
+                    held.close()  # a client may take long to receive the answer
+                    await send(message)
+
+                await self.app(scope, body.receive, answer)
         except Refused as refusal:  # also of a body that an application reads outside its handlers
             response = JSONResponse({'detail': refusal.detail}, refusal.status_code)
             response.headers.update(refusal.headers or {})
             await response(scope, receive, send)
+
+    def _release(self, reserved: int) -> None:
+        self._active -= 1
+        self._reserved -= reserved
 
     async def _reserve(self, scope: Scope, body: '_Body') -> int:
         """Return how much of the store a body may need, or refuse the body."""

@@ -14,7 +14,9 @@ from fastapi.responses import FileResponse, PlainTextResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 
+from ..utils.errors import reason_of
 from ..utils.libraries import library
+from ..utils.terminal import warn
 from .guard import UPLOAD_PATH, Guard
 from .limits import Refused, full
 from .page_files import KEEP_SECONDS, PageFiles
@@ -149,7 +151,7 @@ def _blocks(service: Service, files: PageFiles) -> Any:
             notes: list[str] = []
             for index, (path, given) in enumerate(chosen):
                 if index:  # Gradio ends the run here if the page was closed
-                    yield *[gr.skip()] * 6, list(kept - uploads)
+                    yield *[gr.skip()] * 7, list(kept - uploads)
                 name = files.names.get(path)
                 if name is None:  # none of the paths that this server has returned
                     name = shown_name(given)
@@ -207,7 +209,8 @@ def _blocks(service: Service, files: PageFiles) -> Any:
                 visible=len(photos) > 1,
                 selected_index=None,
             ),
-            gr.Video(watchable[0] if watchable else None, visible=bool(watchable)),
+            watchable[0] if watchable else None,
+            gr.Column(visible=bool(watchable)),
             button,
             gr.Markdown('\n\n'.join(notes), visible=bool(notes)),
         )
@@ -263,10 +266,11 @@ def _blocks(service: Service, files: PageFiles) -> Any:
             buttons=['fullscreen'],
             max_height=640,
         )
-        film = gr.Video(
-            label='The film in color', interactive=False, visible=False, buttons=[], height=480
-        )
-        # Gradio's would convert a film that it does not know with ffmpeg, without any limits.
+        with gr.Column(visible=False) as around_film:
+            film = gr.Video(label='The film in color', interactive=False, buttons=[], height=480)
+        # Gradio's would convert a film that it does not know with ffmpeg, without any limits. This
+        # only holds as long as events return a path for the film: after `gr.Video(...)`, which
+        # could also hide it, Gradio uses a new instance.
         film.postprocess = lambda path: path and FileData(path=path)
         download = gr.DownloadButton(visible=False, variant='primary')
         gallery = gr.Gallery(
@@ -289,7 +293,7 @@ def _blocks(service: Service, files: PageFiles) -> Any:
             )
         )
         previews, before = gr.State([]), gr.State([])
-        outputs = [previews, slider, gallery, film, download, notes, before]
+        outputs = [previews, slider, gallery, film, around_film, download, notes, before]
         events = dict(api_visibility='private', concurrency_limit=limits.requests)
         inputs = [chosen, saturation, before]
         start.click(colorize, inputs, outputs, show_progress_on=[chosen], **events)
@@ -310,7 +314,10 @@ def _tidy_while_running(app: FastAPI, files: PageFiles) -> None:
     async def tidy() -> None:
         while True:
             await asyncio.sleep(_TIDY_SECONDS)
-            await run_in_threadpool(files.tidy)
+            try:
+                await run_in_threadpool(files.tidy)
+            except OSError as error:  # too many open files, for example
+                warn(f'old files of the page are not removed now: {reason_of(error)}')
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[Any]:

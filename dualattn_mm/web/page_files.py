@@ -11,6 +11,8 @@ from pathlib import Path
 KEEP_SECONDS = 3600
 # All uploads and results on disk, as a multiple of the largest upload.
 _MOST_STORED = 64
+# What a file or a folder counts in addition to its content: even an empty one takes space.
+_EACH = 8192
 
 
 class PageFiles:
@@ -40,10 +42,11 @@ class PageFiles:
     def room(self) -> int:
         """Return how many bytes there is room for."""
         room = self._most
-        for folder, _, names in os.walk(self.folder):  # passes over folders that vanish
+        for path, folders, names in os.walk(self.folder):  # passes over folders that vanish
+            room -= _EACH * len(folders)
             for name in names:
                 with contextlib.suppress(FileNotFoundError):
-                    room -= os.lstat(os.path.join(folder, name)).st_size
+                    room -= _EACH + os.lstat(os.path.join(path, name)).st_size
         return room
 
     @contextlib.contextmanager

@@ -51,7 +51,9 @@ class WorkerProcess:
         await self._starting
 
     async def _start(self) -> asyncio.subprocess.Process:
-        paths = filter(None, (str(_PACKAGES), os.environ.get('PYTHONPATH')))
+        given = os.environ.get('PYTHONPATH')
+        # The process runs in another folder, to which relative paths do not refer.
+        more = map(os.path.abspath, given.split(os.pathsep)) if given else ()
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *('-m', f'{__package__}.worker'),
@@ -59,7 +61,7 @@ class WorkerProcess:
             stdout=asyncio.subprocess.PIPE,
             cwd=self._folder,
             limit=_LONGEST_LINE,
-            env={**os.environ, 'PYTHONPATH': os.pathsep.join(paths)},
+            env={**os.environ, 'PYTHONPATH': os.pathsep.join([str(_PACKAGES), *more])},
         )
         self._process = process
         about = None

@@ -44,11 +44,18 @@ def serve(
     """
     with _bound(host, port) as listener:
         address, number = listener.getsockname()[:2]
-        place = f'http://{f"[{address}]" if ":" in address else address}:{number}'
+        name = f'[{address}]' if ':' in address else address  # as in a URL and in requests
         local = ipaddress.ip_address(address).is_loopback
-        hosts = [*_LOCAL_NAMES, address, *allowed_hosts] if local or allowed_hosts else None
+        hosts = [*_LOCAL_NAMES, name, *allowed_hosts] if local or allowed_hosts else None
         asyncio.run(
-            _serve(settings, limits, listener, page, hosts, lambda: say(f'{place} (Ctrl-C stops)'))
+            _serve(
+                settings,
+                limits,
+                listener,
+                page,
+                hosts,
+                lambda: say(f'http://{name}:{number} (Ctrl-C stops)'),
+            )
         )
 
 

@@ -127,6 +127,16 @@ def test_colorfulness_of_a_folder(tool, folders):
     assert stdout == f'CF {expected:.2f} (absolute), 2 images\n'
 
 
+def test_images_that_colorformer_skips_are_not_counted(tool, folders):
+    Image.new('RGB', (9, 9), (90, 90, 90)).save(folders / 'truth' / 'gray.png')
+    pixels = [np.array(Image.open(folders / 'truth' / name)) for name in ('a.png', 'sub/b.png')]
+    expected = np.mean([cv_colorfulness(p, np.abs) for p in pixels])
+    _, stdout, _ = tool('colorfulness.py', 'truth', '--variant', 'colorformer')
+    assert stdout == f'CF {expected:.2f} (colorformer), 2 of 3 images\n'
+    _, stdout, _ = tool('colorfulness.py', 'truth', '--variant', 'absolute')
+    assert stdout.endswith(', 3 images\n')
+
+
 def test_colorfulness_of_squashed_pictures(tool, folders):
     # Stripes one pixel wide are gray when they are averaged.
     stripes = np.zeros((12, 12, 3), np.uint8)

@@ -301,8 +301,11 @@ class Slow:
         return {'result': task['source'], 'remark': ''}
 
 
-async def call(app, body=b'', headers=(), receive=None):
-    """Send one request to an ASGI application; return the status and the body of the answer."""
+async def call(app, body=b'', headers=(), receive=None, before_body=None):
+    """Send one request to an ASGI application; return the status and the body of the answer.
+
+    `before_body` is awaited before the client receives the body of the answer.
+    """
     sent = []
 
     parts = [{'type': 'http.request', 'body': body}]
@@ -313,6 +316,8 @@ async def call(app, body=b'', headers=(), receive=None):
         return parts.pop()
 
     async def send(message):
+        if before_body and message['type'] == 'http.response.body':
+            await before_body()
         sent.append(message)
 
     scope = {
@@ -350,6 +355,29 @@ def test_more_requests_than_allowed_are_refused(tmp_path):
         'The server is busy. Try again in a few seconds.',
     )
     assert [*others, later] == [(200, b'abc')] * 3
+
+
+def test_slow_downloads_do_not_count_as_requests(tmp_path):
+    async def run():
+        worker, started, accept = Slow(), asyncio.Semaphore(0), asyncio.Event()
+        worker.go.set()
+        app = create_app(Service(worker, LIMITS, tmp_path))
+
+        async def before_body():
+            started.release()
+            await accept.wait()
+
+        request = app, MULTIPART, [TYPE]
+        slow = [asyncio.create_task(call(*request, before_body=before_body)) for _ in range(2)]
+        for _ in slow:
+            await started.acquire()
+        later = [(await call(*request))[0] for _ in range(3)]
+        accept.set()
+        return await asyncio.gather(*slow), later
+
+    slow, later = asyncio.run(run())
+    assert slow == [(200, b'abc')] * 2
+    assert later == [200] * 3
 
 
 def test_an_upload_that_waits_too_long_is_refused(tmp_path):

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 
 import pytest
 from processes import PATIENCE
@@ -47,6 +48,26 @@ def test_weights_may_have_long_metadata(fake, length, starts):
     with contextlib.nullcontext() if starts else pytest.raises(UserError, match='cannot start'):
         asyncio.run(start())
     assert len(worker.about.get('notes', '')) == (length if starts else 0)
+
+
+def test_relative_paths_of_packages_are_those_of_the_server(fake, tmp_path, monkeypatch):
+    for folder in ('here', 'here/a', 'here/b'):
+        (tmp_path / folder).mkdir()
+    (tmp_path / 'here' / 'a' / 'first_of_ours.py').write_text('NAME = "first"')
+    (tmp_path / 'here' / 'b' / 'second_of_ours.py').write_text('NAME = "second"')
+    monkeypatch.chdir(tmp_path / 'here')
+    monkeypatch.setenv('PYTHONPATH', os.pathsep.join(['a', str(tmp_path / 'here' / 'b')]))
+    worker = fake(
+        'import json, first_of_ours, second_of_ours\n'
+        'print(json.dumps({"names": first_of_ours.NAME + second_of_ours.NAME}), flush=True)'
+    )
+
+    async def start():
+        async with started(worker):
+            pass
+
+    asyncio.run(start())
+    assert worker.about == {'names': 'firstsecond'}
 
 
 ONCE = """

@@ -1,6 +1,7 @@
 """`dualattn serve` as a process: its start, its end, and a file that crashes or takes too long."""
 
 import asyncio
+import contextlib
 import errno
 import io
 import json
@@ -14,6 +15,7 @@ import tempfile
 import urllib.error
 import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -215,6 +217,7 @@ def test_a_connection_without_a_complete_request_is_closed(monkeypatch, first, s
         ('127.0.0.1', ['a.example', 'photos.example'], 'photos.example', 'evil.example'),
         ('0.0.0.0', [], None, None),
         ('0.0.0.0', ['photos.example'], 'photos.example', 'evil.example'),
+        ('127.0.0.2', ['photos.example'], '127.0.0.2', 'evil.example'),
     ],
 )
 def test_names_of_a_reverse_proxy_can_be_allowed(monkeypatch, host, allowed, known, unknown):
@@ -231,6 +234,22 @@ def test_names_of_a_reverse_proxy_can_be_allowed(monkeypatch, host, allowed, kno
     if known:
         assert known in hosts
         assert unknown not in hosts
+
+
+def test_an_address_of_ipv6_is_known_as_requests_name_it(monkeypatch, capsys):
+    found = []
+
+    async def serve(settings, limits, listener, page, hosts, ready):
+        found.extend(hosts)
+        ready()
+
+    listener = SimpleNamespace(getsockname=lambda: ('2001:db8::1', 80, 0, 0))
+    monkeypatch.setattr(web_run, '_bound', lambda host, port: contextlib.nullcontext(listener))
+    monkeypatch.setattr(web_run, '_serve', serve)
+    words = ['--no-page', '--host', '2001:db8::1', '--allow-host', 'photos.example']
+    assert main(['serve', *words]) == 0
+    assert {'[2001:db8::1]', 'photos.example'} < set(found)
+    assert 'http://[2001:db8::1]:80 ' in capsys.readouterr().out
 
 
 def test_limits_are_those_of_the_options(monkeypatch):
@@ -286,6 +305,7 @@ def test_gradio_is_not_imported_before_its_settings_are_made(tmp_path, monkeypat
 def test_gradio_that_cannot_be_imported_is_one_line(tmp_path, monkeypatch, capfd):
     (tmp_path / 'gradio.py').write_text('from huggingface_hub import no_such_name')
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, 'gradio', raising=False)  # else the server would start
     assert main(['serve', '--port', '0', '--size', '32']) == 2
     out, err = capfd.readouterr()
     assert (out, err.count('\n')) == ('', 1)

@@ -1,6 +1,7 @@
 """The page, with Gradio and in a real browser. `bash tools/env.sh web` makes the environment."""
 
 import asyncio
+import errno
 import io
 import json
 import os
@@ -25,6 +26,7 @@ from fastapi.testclient import TestClient
 from starlette.concurrency import run_in_threadpool
 
 from dualattn_mm.utils.errors import UserError
+from dualattn_mm.web import page as page_module
 from dualattn_mm.web.app import create_app
 from dualattn_mm.web.limits import Limits
 from dualattn_mm.web.page import add_page
@@ -156,6 +158,7 @@ def test_files_of_others_and_addresses_are_never_read(client, service, tmp_path,
     ]
     for path in paths:
         assert client.get(f'/gradio_api/file={path}').status_code == 404, path
+        assert client.head(f'/gradio_api/file={path}').status_code == 405, path
         assert join(client, path).status_code == 400, path
     assert join(client, known).status_code == 200
     assert not calls
@@ -197,14 +200,20 @@ def test_a_pattern_or_a_folder_is_not_colorized(worker, tmp_path, name):
     ],
 )
 def test_other_routes_of_gradio_are_closed(client, path):
-    for method in ('GET', 'POST'):
+    for method in ('GET', 'POST', 'HEAD'):
         response = client.request(method, f'/gradio_api/{path}')
-        assert (response.status_code, response.json()) == (
-            404,
-            {'detail': 'There is no such page.'},
-        )
+        assert response.status_code == 404, method
+        assert method == 'HEAD' or response.json() == {'detail': 'There is no such page.'}
     assert client.get('/monitoring').status_code == 404
     assert client.get('/docs').status_code == 404
+
+
+def test_other_methods_are_refused(client):
+    path = upload(client, png(), 'a.png')
+    for method in ('HEAD', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'TRACE'):
+        response = client.request(method, f'/gradio_api/file={path}')
+        assert (response.status_code, response.headers['allow']) == (405, 'GET, POST'), method
+    assert client.head('/').status_code == 200  # some programs that watch a server send it
 
 
 def test_the_page_has_the_address_of_the_reverse_proxy(client):
@@ -240,6 +249,14 @@ def test_a_full_store_takes_and_makes_no_more_files(client, worker):
     assert (response.status_code, response.json()) == (507, {'detail': full})
     assert 'The store is full' in run(client, path)
     assert not worker.tasks
+
+
+def test_tiny_files_fill_the_store_too(client, service):
+    tiny = [('files', (f'{index}.png', b'x'[: index % 2])) for index in range(900)]
+    assert client.post('/gradio_api/upload', files=tiny).status_code == 200
+    room = client.app.state.page_files.room()
+    assert room <= 64 * service.limits.bytes - 900 * 2 * 4096, 'what a file system needs for them'
+    assert client.post('/gradio_api/upload', files=tiny).status_code == 507
 
 
 def test_no_zip_file_is_made_without_room_for_it(client, monkeypatch):
@@ -280,6 +297,28 @@ def test_the_files_of_a_run_are_kept_until_an_hour_after_it(client, worker):
     before = set(files.folder.iterdir())
     files.tidy()
     assert set(files.folder.iterdir()) == before
+
+
+def test_a_film_is_shown_as_it_is_without_programs(client, worker, tmp_path, monkeypatch):
+    called = tmp_path / 'called'
+    for program in ('ffmpeg', 'ffprobe'):
+        script = tmp_path / 'bin' / program
+        script.parent.mkdir(exist_ok=True)
+        script.write_text(f'#!/bin/sh\necho "$0" >> "{called}"\n')
+        script.chmod(0o755)
+    monkeypatch.setenv('PATH', str(tmp_path / 'bin'), prepend=os.pathsep)
+
+    async def film(task, seconds):
+        result = Path(task['folder']) / 'result.mp4'
+        result.write_bytes(b'a film of a kind that browsers do not play')
+        return {'result': str(result), 'remark': ''}
+
+    monkeypatch.setattr(worker, 'call', film)
+    for _ in range(2):  # the second run replaces the film of the first one
+        shown = json.loads(run(client, upload(client, b'film', 'a.mp4')))['data']
+        (path,) = (value['path'] for value in shown if value and 'path' in value)
+        assert client.get(f'/gradio_api/file={path}').content.startswith(b'a film')
+    assert not called.exists(), called.read_text()
 
 
 def test_a_file_that_was_deleted_has_to_be_chosen_again(client):
@@ -351,6 +390,23 @@ def test_old_files_are_removed(client, service, monkeypatch):
     assert str(path) not in files.names
 
 
+def test_old_files_are_removed_after_an_error_too(app, monkeypatch, capsys):
+    calls = []
+
+    def tidy():
+        calls.append(1)
+        if len(calls) == 1:
+            raise OSError(errno.EMFILE, 'Too many open files')
+
+    monkeypatch.setattr(page_module, '_TIDY_SECONDS', 0.01)
+    monkeypatch.setattr(app.state.page_files, 'tidy', tidy)
+    with TestClient(app):
+        wait_until(lambda: len(calls) > 2, 'the loop goes on')
+    assert capsys.readouterr().err == (
+        'warning: old files of the page are not removed now: Too many open files\n'
+    )
+
+
 def test_files_may_vanish_while_they_are_counted(tmp_path, monkeypatch):
     files, lstat = PageFiles(tmp_path, 1), os.lstat
     for _ in range(3):
@@ -364,7 +420,7 @@ def test_files_may_vanish_while_they_are_counted(tmp_path, monkeypatch):
         return size
 
     monkeypatch.setattr(os, 'lstat', lstat_while_all_are_deleted)
-    assert files.room() == 64 - 3
+    assert files.room() == 64 - 3 - 4 * 8192  # three folders and one file
 
 
 def test_a_closed_page_ends_its_run(app, address, worker):
