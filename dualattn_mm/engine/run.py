@@ -36,6 +36,7 @@ from .checkpoints import (
 from .configs import load_config
 from .cpu_processes import start_cpu_processes
 from .hooks import generator_file
+from .hooks.no_initial_weights import NoInitialWeightsHook
 from .hooks.pictures import SavePicturesHook
 from .hooks.plain_weights import PlainWeightsHook
 from .hooks.report import ReportHook
@@ -113,7 +114,9 @@ def train(
         drop_initial_weights(cfg.model.generator)
     elif not cfg.get('resume') and cfg.get('load_from'):
         hooks.append(PlainWeightsHook())
-    if resume is None:
+    if cfg.get('resume') and cfg.get('load_from'):
+        hooks.append(NoInitialWeightsHook())
+    else:
         check_initial_weights(cfg.get('model'))
     with locked_folder(cfg.work_dir) if _is_first_process(cfg) else contextlib.nullcontext():
         _run(cfg, 'train', hooks)
