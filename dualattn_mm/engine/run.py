@@ -32,6 +32,7 @@ from .checkpoints import (
     drop_initial_weights,
     is_finished,
     resume_from,
+    use_seed,
 )
 from .configs import load_config
 from .cpu_processes import start_cpu_processes
@@ -251,6 +252,8 @@ def _checked_run(cfg: Config, task: str, hooks: Sequence[Hook]) -> Any:
         lidar.check(cfg, task)
     if cfg.get('load_from'):
         meta = check_checkpoint(cfg.load_from, cfg.get('resume', False))
+        if cfg.get('resume'):
+            use_seed(cfg, meta)
         if cfg.get('resume') and is_finished(cfg, meta) and _is_first_process(cfg):
             print_line(f'the training has already ended: {cfg.load_from} is its last step')
     # torch < 2.6 would otherwise run the code inside a checkpoint.
