@@ -21,6 +21,7 @@ data_preprocessor = dict(
 train_dataloader = dict(
     batch_size=32,
     num_workers=0,
+    persistent_workers=False,  # mmpretrain's own tools set it otherwise
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(
         type='CustomDataset',
@@ -36,6 +37,7 @@ train_dataloader = dict(
 val_dataloader = dict(
     batch_size=32,
     num_workers=0,
+    persistent_workers=False,
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='CustomDataset',

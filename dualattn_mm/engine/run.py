@@ -41,6 +41,7 @@ from .hooks.no_initial_weights import NoInitialWeightsHook
 from .hooks.pictures import SavePicturesHook
 from .hooks.plain_weights import PlainWeightsHook
 from .hooks.report import ReportHook
+from .loader_defaults import add_loader_defaults
 
 # Wrappers of a single optimizer that --amp replaces by the last one.
 _FOR_AMP = ('OptimWrapper', 'AmpOnGpuOptimWrapper', 'AmpOptimWrapper')
@@ -181,6 +182,7 @@ def _prepare_config(
     cfg.work_dir = work_dir or cfg.get('work_dir') or str(Path('work_dirs', Path(config).stem))
     _check_processes(launcher)
     add_default_hooks(cfg)
+    add_loader_defaults(cfg)
     coco.use_classes(cfg)
     return cfg
 
