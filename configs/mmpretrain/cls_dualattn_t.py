@@ -12,5 +12,11 @@ _base_ = [
 
 train_dataloader = dict(batch_size=256)  # per GPU, on 8 GPUs
 optim_wrapper = dict(optimizer=dict(lr=5e-4), clip_grad=dict(max_norm=1.0))
+# The end of the cosine is a share of each layer's rate. The 1e-5 of the base config is more than
+# the rate of the first layers with layer-wise decay, which would rise.
+param_scheduler = [
+    _base_.param_scheduler[0],
+    dict(type='CosineAnnealingLR', eta_min_ratio=0.02, by_epoch=True, begin=20),
+]
 default_hooks = dict(checkpoint=dict(type='SafeCheckpointHook', max_keep_ckpts=3))
 auto_scale_lr = dict(base_batch_size=2048)

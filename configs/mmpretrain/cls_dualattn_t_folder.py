@@ -35,7 +35,7 @@ test_evaluator = dict(topk=(1,))
 train_cfg = dict(max_epochs=100)
 param_scheduler = [
     dict(type='LinearLR', start_factor=1e-3, by_epoch=False, end=200),
-    dict(type='CosineAnnealingLR', eta_min=1e-6, by_epoch=True, convert_to_iter_based=True),
+    dict(type='CosineAnnealingLR', eta_min_ratio=0.008, by_epoch=True, convert_to_iter_based=True),
 ]
 optim_wrapper = dict(optimizer=dict(lr=1.25e-4))
 auto_scale_lr = dict(base_batch_size=64)

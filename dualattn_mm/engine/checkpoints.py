@@ -148,6 +148,21 @@ def check_checkpoint(path: str, resume: bool = False) -> dict[str, Any]:
     return checkpoint.get('meta', {})
 
 
+def use_seed(cfg: Config, meta: Mapping[str, Any]) -> None:
+    """Let a resumed training build its datasets with the seed of its checkpoint.
+
+    mmengine sets this seed only afterwards, but mmdet3d's CBGSDataset draws samples when it is
+    built.
+
+    Args:
+        cfg: the config, modified in place. A seed that it already has remains.
+        meta: that of the checkpoint.
+    """
+    randomness = dict(cfg.get('randomness') or {})
+    if randomness.get('seed') is None and 'seed' in meta:
+        cfg.randomness = dict(randomness, seed=meta['seed'])
+
+
 def is_finished(cfg: Config, meta: Mapping[str, Any]) -> bool:
     """Return whether a checkpoint is at the end of the training."""
     schedule = cfg.get('train_cfg') or {}

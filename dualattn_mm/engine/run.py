@@ -32,13 +32,16 @@ from .checkpoints import (
     drop_initial_weights,
     is_finished,
     resume_from,
+    use_seed,
 )
 from .configs import load_config
 from .cpu_processes import start_cpu_processes
 from .hooks import generator_file
+from .hooks.no_initial_weights import NoInitialWeightsHook
 from .hooks.pictures import SavePicturesHook
 from .hooks.plain_weights import PlainWeightsHook
 from .hooks.report import ReportHook
+from .loader_defaults import add_loader_defaults
 
 # Wrappers of a single optimizer that --amp replaces by the last one.
 _FOR_AMP = ('OptimWrapper', 'AmpOnGpuOptimWrapper', 'AmpOptimWrapper')
@@ -113,7 +116,9 @@ def train(
         drop_initial_weights(cfg.model.generator)
     elif not cfg.get('resume') and cfg.get('load_from'):
         hooks.append(PlainWeightsHook())
-    if resume is None:
+    if cfg.get('resume') and cfg.get('load_from'):
+        hooks.append(NoInitialWeightsHook())
+    else:
         check_initial_weights(cfg.get('model'))
     with locked_folder(cfg.work_dir) if _is_first_process(cfg) else contextlib.nullcontext():
         _run(cfg, 'train', hooks)
@@ -177,6 +182,7 @@ def _prepare_config(
     cfg.work_dir = work_dir or cfg.get('work_dir') or str(Path('work_dirs', Path(config).stem))
     _check_processes(launcher)
     add_default_hooks(cfg)
+    add_loader_defaults(cfg)
     coco.use_classes(cfg)
     return cfg
 
@@ -248,6 +254,8 @@ def _checked_run(cfg: Config, task: str, hooks: Sequence[Hook]) -> Any:
         lidar.check(cfg, task)
     if cfg.get('load_from'):
         meta = check_checkpoint(cfg.load_from, cfg.get('resume', False))
+        if cfg.get('resume'):
+            use_seed(cfg, meta)
         if cfg.get('resume') and is_finished(cfg, meta) and _is_first_process(cfg):
             print_line(f'the training has already ended: {cfg.load_from} is its last step')
     # torch < 2.6 would otherwise run the code inside a checkpoint.

@@ -6,6 +6,8 @@ import pytest
 import torch
 import yaml
 from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import MODELS, PARAM_SCHEDULERS, DefaultScope
 
 from dualattn_mm.apis import complexity as complexities
 from dualattn_mm.apis.complexity import complexity, complexity_of_config
@@ -158,6 +160,29 @@ def test_settings(name):
     else:
         assert [s.type for s in cfg.param_scheduler] == ['LinearLR', 'CosineAnnealingLR']
         assert [a.type for a in cfg.model.train_cfg.augments] == ['Mixup', 'CutMix']
+
+
+@pytest.mark.parametrize('decayed', [False, True])
+@pytest.mark.parametrize(('name', 'last'), [('t', 1e-5), ('t_folder', 1e-6)])
+def test_no_learning_rate_rises_after_the_warm_up(openmmlab, name, last, decayed):
+    cfg = config(f'cls_dualattn_{name}')
+    if decayed:  # as in docs/classification.md
+        cfg.optim_wrapper.constructor = 'LearningRateDecayOptimWrapperConstructor'
+        cfg.optim_wrapper.paramwise_cfg.layer_decay_rate = 0.65
+    with DefaultScope.overwrite_default_scope('mmpretrain'), torch.device('meta'):
+        optimizer = build_optim_wrapper(MODELS.build(cfg.model), cfg.optim_wrapper).optimizer
+        schedule = dict(cfg.param_scheduler[1], end=cfg.train_cfg.max_epochs)
+        made = dict(optimizer=optimizer, epoch_length=1)
+        scheduler = PARAM_SCHEDULERS.build(schedule, default_args=made)
+    before = scheduler.get_last_value()
+    for _ in range(schedule['end'] - 1):
+        optimizer.step()
+        scheduler.step()
+        now = scheduler.get_last_value()
+        assert all(new <= old for new, old in zip(now, before, strict=True))
+        before = now
+    assert max(before) == pytest.approx(last, rel=0.1)
+    assert len({f'{rate:.3g}' for rate in before}) == (14 if decayed else 1)
 
 
 def test_weights_of_224_load_at_384():

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.optim import build_optim_wrapper
 from mmengine.registry import MODELS, DefaultScope
 
 DOC = (Path(__file__).resolve().parents[2] / 'docs' / 'detection.md').read_text()
 BLOCKS = [b for b in re.findall(r'```python\n(.*?)```', DOC, re.DOTALL) if '_base_ =' in b]
 FPN4, FPN3, DETR, RTMDET = BLOCKS
+[ADAMW] = [b for b in re.findall(r'```python\n(.*?)```', DOC, re.DOTALL) if 'AdamW' in b]
 # Few layers and queries where they take time; widths stay.
 STOCK = {
     'faster_rcnn/faster-rcnn_r50_fpn_1x_coco': (FPN4, {}),
@@ -32,14 +34,17 @@ STOCK = {
 }
 
 
+def config(path, stock, lines):
+    path.write_text(re.sub(r"'mmdet::.*?'", f"'mmdet::{stock}.py'", lines))
+    return Config.fromfile(path)
+
+
 @pytest.mark.parametrize('stock', STOCK)
 def test_loss_and_predict(openmmlab, tmp_path, stock):
     from mmdet.testing import demo_mm_inputs
 
     lines, fewer = STOCK[stock]
-    path = tmp_path / 'config.py'
-    path.write_text(re.sub(r"'mmdet::.*?'", f"'mmdet::{stock}.py'", lines))
-    cfg = Config.fromfile(path)
+    cfg = config(tmp_path / 'config.py', stock, lines)
     assert cfg.model.backbone.arch == 'tiny'
     cfg.model.backbone.arch = dict(
         embed_dims=(96, 192, 384, 768), depths=(1, 1, 1, 1), stem_channels=8
@@ -63,3 +68,14 @@ def test_loss_and_predict(openmmlab, tmp_path, stock):
     boxes = result.pred_instances.bboxes
     assert boxes.shape == (len(result.pred_instances.scores), 4)
     assert torch.isfinite(boxes).all()
+
+
+@pytest.mark.parametrize('stock', [name for name in STOCK if name.endswith('1x_coco')])
+def test_adamw_replaces_sgd(openmmlab, tmp_path, stock):
+    """Also the factors of learning rates that an original has for SGD."""
+    cfg = config(tmp_path / 'config.py', stock, STOCK[stock][0] + ADAMW)
+    with DefaultScope.overwrite_default_scope('mmdet'), torch.device('meta'):
+        optimizer = build_optim_wrapper(MODELS.build(cfg.model), cfg.optim_wrapper).optimizer
+    assert type(optimizer) is torch.optim.AdamW
+    assert {group['lr'] for group in optimizer.param_groups} == {1e-4}
+    assert {group['weight_decay'] for group in optimizer.param_groups} == {0.0, 0.05}

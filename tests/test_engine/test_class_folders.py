@@ -80,6 +80,7 @@ def test_trained_tested_and_used(openmmlab, folders, tiny, tmp_path):
     assert content['state_dict']['head.fc.bias'].shape == (2,)
     written = Config.fromfile(work / 'tiny.py')
     assert written.model.head.num_classes == written.data_preprocessor.num_classes == 2
+    assert written.train_dataloader.collate_fn.type == 'default_collate'
 
     figures = evaluate(str(tiny), str(checkpoint), str(work), options(folders))
     assert figures['accuracy/top1'] == 100

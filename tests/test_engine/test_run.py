@@ -50,6 +50,10 @@ def built(monkeypatch, tmp_path):
 
 class Idle:
     @staticmethod
+    def register_hook(hook):
+        pass
+
+    @staticmethod
     def train():
         pass
 

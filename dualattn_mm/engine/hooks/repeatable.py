@@ -186,6 +186,9 @@ class RepeatableHook(Hook):
     store a fingerprint of the training data and the number of samples per step, and resuming with
     others prints a warning.
 
+    The exception are transforms that keep a state between samples, such as mmdet3d's ObjectSample:
+    each worker has its own state, which checkpoints do not store.
+
     Raises:
         RunError: if processes resume at different steps.
     """
