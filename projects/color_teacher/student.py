@@ -2,7 +2,7 @@
 # teacher (teacher.py), at the size of use: at 128 px, this mean is another one than at 192 px. The
 # true colors are only used to keep neutral pixels neutral and vivid ones vivid. The learning rate
 # falls to almost 0 at the end of the time.
-#   --cfg-options train_dataloader.dataset.data_root=FOLDER custom_hooks.4.seconds=7200
+#   --cfg-options train_dataloader.dataset.data_root=FOLDER custom_hooks.4.seconds=600
 _base_ = '../../configs/mmagic/color_dualattn_mini_finetune.py'
 
 custom_imports = dict(
@@ -45,14 +45,14 @@ train_dataloader = dict(
         ],
     ),
 )
-optim_wrapper = dict(optimizer=dict(lr=8e-5), paramwise_cfg=dict(_delete_=True))
+optim_wrapper = dict(optimizer=dict(lr=6e-5), paramwise_cfg=dict(_delete_=True))
 param_scheduler = [dict(type='LinearLR', start_factor=0.01, by_epoch=False, end=50)]
 custom_hooks = [
     dict(type='PlainCheckpointHook'),
     dict(type='RepeatableHook'),
     dict(type='StrictLoadHook'),
     dict(type='GeneratorEMAHook', ema_type='MomentumAnnealingEMA', momentum=0.003, gamma=20),
-    dict(type='TimeBudgetHook', seconds=7200, decay=0.65),
+    dict(type='TimeBudgetHook', seconds=600, decay=0.65),
     dict(type='FiniteLossHook'),
 ]
 default_hooks = dict(checkpoint=dict(interval=200))

@@ -13,6 +13,7 @@ model = dict(
         frozen_stages=2,
     ),
     color=dict(_delete_=True, type='RebalancedColorLoss', delta=25.0, uniform=0.95),
+    chroma=None,
     color_distillation=None,
     train_sizes=(128, 160),
 )

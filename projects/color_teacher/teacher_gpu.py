@@ -8,6 +8,7 @@ model = dict(
         _delete_=True, type='TimmColorizer', encoder='tf_efficientnet_lite2', frozen_stages=2
     ),
     color=dict(_delete_=True, type='RebalancedColorLoss', delta=25.0, uniform=0.95),
+    chroma=None,
     color_distillation=None,
 )
 # BatchedMuon would not find matrices of the same shape in a group: with lr_mult, each parameter is

@@ -90,8 +90,15 @@ def test_student_learns_the_same_on_a_cpu_and_on_a_gpu():
     )
     for model in (cpu, gpu):
         assert model.color_distillation.teachers[0].pop('generator').type == model.generator.type
-    for part in ('color_distillation', 'distillation', 'color', 'luma_share'):
+    for part in ('color_distillation', 'distillation', 'color', 'chroma', 'luma_share'):
         assert cpu[part] == gpu[part], part
+
+
+@pytest.mark.parametrize('end', ['', '_gpu'])
+def test_teacher_learns_only_the_true_colors(end):
+    model = Config.fromfile(ROOT / f'projects/color_teacher/teacher{end}.py').model
+    assert model.color.type == 'RebalancedColorLoss'
+    assert (model.chroma, model.color_distillation, model.distillation) == (None, None, None)
 
 
 def test_teacher_is_compiled_in_one_graph():
