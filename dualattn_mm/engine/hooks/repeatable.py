@@ -186,7 +186,7 @@ class RepeatableHook(Hook):
     store a fingerprint of the training data and the number of samples per step, and resuming with
     others prints a warning.
 
-    The exception are transforms that keep a state between samples, such as mmdet3d's ObjectSample:
+    Transforms that keep a state between samples, such as mmdet3d's ObjectSample, are an exception:
     each worker has its own state, which checkpoints do not store.
 
     Raises:
