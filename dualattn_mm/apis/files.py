@@ -102,7 +102,10 @@ class Plan:
     ):
         raise_limit(max_pixels)
         if format_ not in (None, *OUTPUT_FORMATS):
-            raise ColorizeError(f'this Pillow cannot write {format_}: install Pillow 11.3 or later')
+            raise ColorizeError(
+                f'this Pillow cannot write {format_}: '
+                'AVIF needs Pillow 11.3 or later, built with it'
+            )
         self.sources, self._compare, self._overwrite = sources, compare, overwrite
         self._max_pixels, self._all_pages = max_pixels, all_pages
         format_of_file = _format_of_file(output)

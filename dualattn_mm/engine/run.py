@@ -102,7 +102,7 @@ def train(
         cfg.auto_scale_lr.enable = True
     if resume is not None:
         resume_from(cfg, resume)
-    elif cfg.get('load_from'):
+    if cfg.get('load_from'):  # also if there is no checkpoint to resume from
         check_file(
             cfg.load_from,
             'load_from',

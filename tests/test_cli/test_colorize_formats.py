@@ -66,7 +66,7 @@ def test_a_pillow_without_avif_is_one_line(run, photo, monkeypatch):
     assert run('a.png', '--format', 'avif') == (
         2,
         [],
-        ['error: this Pillow cannot write AVIF: install Pillow 11.3 or later'],
+        ['error: this Pillow cannot write AVIF: AVIF needs Pillow 11.3 or later, built with it'],
     )
     assert not Path('out').exists()
 

@@ -72,3 +72,10 @@ def test_initial_weights_are_needed_without_a_checkpoint(config, tmp_path, built
     with pytest.raises(RunError, match=r'initial weights file nix\.pth does not exist'):
         run.train(str(config), str(tmp_path), resume='auto', cfg_options=options)
     assert not built
+
+
+def test_load_from_is_needed_without_a_checkpoint(config, tmp_path, built):  # noqa: F811
+    options = dict(load_from='nix.safetensors')
+    with pytest.raises(RunError, match=r'load_from nix\.safetensors does not exist'):
+        run.train(str(config), str(tmp_path), resume='auto', cfg_options=options)
+    assert not built

@@ -56,9 +56,10 @@ class ChromaLoss(nn.Module):
             most=most,
         ).items():
             require(value >= 0, name, value, 'a number of at least 0')
-        require_positive(neutral=neutral, vivid=vivid)
+        require_positive(neutral=neutral)
+        require(vivid >= neutral, 'vivid', vivid, f'at least neutral={neutral}')
         require(
-            all(len(pair) == 2 and min(pair) >= 0 for pair in least),
+            all(isinstance(pair, Sequence) and len(pair) == 2 and min(pair) >= 0 for pair in least),
             'least',
             least,
             'pairs of a chroma and a weight, both at least 0',

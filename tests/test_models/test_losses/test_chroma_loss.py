@@ -87,9 +87,10 @@ def test_half_precision():
         dict(vivid_weight=-1),
         dict(neutral=0),
         dict(most=-1),
-        dict(vivid=0),
+        dict(vivid=3.0),
         dict(least=[(11.0, -1.0)]),
         dict(least=[(11.0,)]),
+        dict(least=[11.0, 1.0]),
     ],
 )
 def test_wrong_arguments(arguments):

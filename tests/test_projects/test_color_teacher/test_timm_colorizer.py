@@ -90,7 +90,14 @@ def test_student_learns_the_same_on_a_cpu_and_on_a_gpu():
     )
     for model in (cpu, gpu):
         assert model.color_distillation.teachers[0].pop('generator').type == model.generator.type
-    for part in ('color_distillation', 'distillation', 'color', 'chroma', 'luma_share'):
+    for part in (
+        'color_distillation',
+        'distillation',
+        'color',
+        'chroma',
+        'luma_share',
+        'train_sizes',
+    ):
         assert cpu[part] == gpu[part], part
 
 
