@@ -83,18 +83,18 @@ def test_dry_run_of_a_color_teacher_and_of_its_student(photos, tmp_path, monkeyp
     for module in (run, training):
         monkeypatch.setattr(module, 'subprocess', FORKED)
 
-    def train(name, *options):
+    def train(name, start, *options):
         folder, out = Path('projects/color_teacher'), tmp_path / name
         words = ['--dry', '--seconds', '1', '--held-out', '2', '--work', tmp_path / f'{name}_work']
-        words += ['--config', folder / f'{name}_gpu.py', '--start', folder / f'{name}.safetensors']
+        words += ['--config', folder / f'{name}_gpu.py', '--start', start]
         words += ['--photos', photos[1].with_name('a'), '-o', out]
         words += ['--cfg-options', 'train_cfg.max_iters=1', *options]
         assert run.main(list(map(str, words))) == 0
         return out / 'weights.safetensors'
 
-    teacher = train('teacher')
+    teacher = train('teacher', 'projects/color_teacher/teacher.safetensors')
     used = f'model.color_distillation.teachers.1.weights={teacher}'
-    student = train('student', used, QUICK)
+    student = train('student', 'dualattn_mm/assets/mpt_mini.safetensors', used, QUICK)
     assert 'loss_color_distillation' in (tmp_path / 'student/train.log').read_text()
     cfg = Config.fromfile(tmp_path / 'student/config.py')
     assert cfg.model.color_distillation.teachers[1].weights == str(teacher)
