@@ -12,6 +12,7 @@ with warnings.catch_warnings():
     from .losses import (
         ChromaLoss,
         ColorDistillation,
+        ColorfulPSNRLoss,
         FeatureDistillation,
         RebalancedColorLoss,
         TeacherPerceptualLoss,
@@ -25,6 +26,7 @@ __all__ = [
     'ChromaLoss',
     'ColorAttention',
     'ColorDistillation',
+    'ColorfulPSNRLoss',
     'ColorizationBatchCrop',
     'Colorizer',
     'DualAttention',

@@ -9,6 +9,7 @@ from mmengine.structures import BaseDataElement
 
 from dualattn_mm.models import (
     ChromaLoss,
+    ColorfulPSNRLoss,
     ColorizationBatchCrop,
     FeatureDistillation,
     RebalancedColorLoss,
@@ -30,6 +31,10 @@ def rebalanced(folder):
 def chroma(folder):
     ab = 20 * torch.randn(2, 2, 16, 16)
     return ChromaLoss(), (ab, 20 * torch.randn_like(ab))
+
+
+def psnr(folder):
+    return ColorfulPSNRLoss(), (20 * torch.randn(2, 2, 2, 16, 16)).unbind(0)
 
 
 def perceptual(folder):
@@ -65,7 +70,9 @@ class Distilled(torch.nn.Module):
         return self.loss([map_], self.loss.targets(images))
 
 
-@pytest.mark.parametrize('make', [rebalanced, chroma, perceptual, teacher_perceptual, distillation])
+@pytest.mark.parametrize(
+    'make', [rebalanced, chroma, psnr, perceptual, teacher_perceptual, distillation]
+)
 @pytest.mark.parametrize('dtype', [None, torch.bfloat16], ids=str)
 def test_losses_equal_the_cpu_s(make, dtype, device, tmp_path):
     """The perceptual and the rebalanced loss are computed in float32, also under autocast."""

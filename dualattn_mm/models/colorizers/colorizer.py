@@ -56,6 +56,7 @@ class Colorizer(BaseModel):
         color: config of another loss between predicted and true ab in CIELAB units, such as
             `RebalancedColorLoss`; None disables it.
         chroma: config of a `ChromaLoss` on the same values, beside another loss; None disables it.
+        psnr: config of a `ColorfulPSNRLoss` on the same values; None disables it.
         distillation: config of a `FeatureDistillation` for the encoder of the generator. It cannot
             be combined with a critic.
         color_distillation: config of a `ColorDistillation`, with which the generator also learns
@@ -88,6 +89,7 @@ class Colorizer(BaseModel):
         l1_weight: float = 0.1,
         color: Mapping[str, Any] | None = None,
         chroma: Mapping[str, Any] | None = None,
+        psnr: Mapping[str, Any] | None = None,
         distillation: Mapping[str, Any] | None = None,
         color_distillation: Mapping[str, Any] | None = None,
         luma_share: float = 0.0,
@@ -114,6 +116,7 @@ class Colorizer(BaseModel):
         self.adversarial = None if critic is None else MODELS.build(dict(adversarial))
         self.color = None if color is None else MODELS.build(dict(color))
         self.chroma = None if chroma is None else MODELS.build(dict(chroma))
+        self.psnr = None if psnr is None else MODELS.build(dict(psnr))
         self.distillation = None if distillation is None else MODELS.build(dict(distillation))
         self.color_distillation = (
             None if color_distillation is None else MODELS.build(dict(color_distillation))
@@ -272,6 +275,8 @@ class Colorizer(BaseModel):
             losses['loss_color'] = self.color(ab, true_ab)
         if self.chroma is not None:
             losses['loss_chroma'] = self.chroma(ab, true_ab)
+        if self.psnr is not None:
+            losses['loss_psnr'] = self.psnr(ab, true_ab)
         if self.perceptual is not None:
             losses['loss_perceptual'] = self.perceptual(images, true_images)
         if self.critic is not None:

@@ -2,6 +2,7 @@
 
 from .chroma_loss import ChromaLoss
 from .color_distillation import ColorDistillation
+from .colorful_psnr_loss import ColorfulPSNRLoss
 from .critic import WassersteinCritic, WassersteinLoss
 from .distillation import FeatureDistillation
 from .perceptual_loss import VGG19PerceptualLoss
@@ -11,6 +12,7 @@ from .teacher_perceptual_loss import TeacherPerceptualLoss
 __all__ = [
     'ChromaLoss',
     'ColorDistillation',
+    'ColorfulPSNRLoss',
     'FeatureDistillation',
     'RebalancedColorLoss',
     'TeacherPerceptualLoss',
