@@ -52,11 +52,11 @@ def colorize_film(
         smooth: strength of the smoothing in [0, 1), see `ColorSmoother`; 0 disables it.
         options: the encoder settings.
         overwrite: replace an existing file.
-        max_frames: films with more frames are rejected; None accepts all.
-        recolor: replace the color of a film that has color.
+        max_frames: videos with more frames are rejected; None accepts all.
+        recolor: replace the color of a video that has color.
 
     Raises:
-        InColorError: if the film has color and `recolor` is false.
+        InColorError: if the video has color and `recolor` is false.
         ColorizeError: if the video cannot be read or written. The message does not name the file.
         UserError: if PyAV is not installed.
     """
@@ -64,7 +64,7 @@ def colorize_film(
     smoother = ColorSmoother(smooth)
     if not is_film(target):
         kinds = ', '.join(FILM_SUFFIXES)
-        raise ColorizeError(f'{target.name} cannot be a film: choose a file with one of {kinds}')
+        raise ColorizeError(f'{target.name} cannot be a video: choose a file with one of {kinds}')
     with FilmReader(source, pipe.max_pixels) as film:
         if not recolor and film.in_color():
             raise InColorError
