@@ -1,6 +1,6 @@
 """Small colorization networks for tests.
 
-`GENERATOR` has few tensors, because trainings of few steps mostly save and load them.
+`GENERATOR` has few tensors, because training runs of few steps mostly save and load them.
 """
 
 from torch import nn

@@ -1,4 +1,4 @@
-"""Compute the mean colorfulness (CF) of the images in a folder (see --help)."""
+"""Compute the mean colorfulness (CF) of the images in a folder."""
 
 import argparse
 import sys

@@ -22,7 +22,7 @@ def main() -> int:
     add('--metrics', nargs='+', required=True, metavar='NAME', help='names of metrics in the log')
     add('--seeds', type=int, nargs='+', default=[0, 1, 2], help='random seeds (default: 0 1 2)')
     add('-o', '--output', type=Path, required=True, metavar='FOLDER', help='folder for all results')
-    add('--jobs', type=natural, default=1, help='trainings in parallel (default: %(default)s)')
+    add('--jobs', type=natural, default=1, help='training runs in parallel (default: %(default)s)')
     add('--cfg-options', nargs='+', default=[], metavar='KEY=VALUE', help='as in tools/train.py')
     args = parser.parse_args()
     return run_command(lambda: _compare(args))

@@ -197,7 +197,8 @@ def check_output(path: Path, dynamic: bool = False) -> None:
     """Check, before anything is computed, that a file of this name can be exported.
 
     Raises:
-        UserError: if the suffix is unknown, does not go with free sizes, or a library is missing.
+        UserError: if the suffix is unknown or does not go with dynamic sizes, or a library is
+            missing.
     """
     if path.suffix not in SUFFIXES:
         raise UserError(f'the format of {path} is unknown: name it NAME{" or NAME".join(SUFFIXES)}')
@@ -244,7 +245,7 @@ def _write_program(what: Exportable, metadata: Mapping[str, str], path: Path) ->
 
 
 def _program(what: Exportable) -> torch.export.ExportedProgram:
-    """Trace the network with the free sizes of its input."""
+    """Trace the network with the dynamic sizes of its input."""
     options: dict[str, Any] = {}
     context: contextlib.AbstractContextManager = contextlib.nullcontext()
     if what.dynamic:  # without deciding whether a map has a single row of windows
@@ -257,7 +258,7 @@ def _program(what: Exportable) -> torch.export.ExportedProgram:
 
 
 def _free(what: Exportable) -> tuple[dict[int, Any]]:
-    """Return the free dimensions of the input."""
+    """Return the dynamic dimensions of the input."""
     free = {0: torch.export.Dim('batch', min=1)}
     if what.dynamic:
         free[2], free[3] = (torch.export.Dim(name, min=33) for name in ('height', 'width'))

@@ -135,7 +135,7 @@ class Plan:
         for path in paths:
             if is_film(path) != film:
                 raise ColorizeError(
-                    f'{url_of(output)} and {url_of(path)} must both be films or both be photos'
+                    f'{url_of(output)} and {url_of(path)} must both be videos or both be photos'
                 )
             self._check_input(output, [path])
 
@@ -213,7 +213,7 @@ class Plan:
         if source.suffix.lower() in OTHER_FILM_SUFFIXES:
             known = ', '.join(FILM_SUFFIXES)
             raise UnsupportedError(
-                f'films must be {known}: convert it, for example with ffmpeg -i old.mpg film.mkv'
+                f'videos must be {known}: convert it, for example with ffmpeg -i old.mpg video.mkv'
             )
         header = None if is_film(source) else read_header(source, self._max_pixels)
         if header and self._format == 'GIF' and not header.animated:

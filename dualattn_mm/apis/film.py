@@ -46,17 +46,20 @@ def colorize_film(
 
     Args:
         pipe: the pipeline.
-        source: the video, with one of `utils.films.FILM_SUFFIXES`.
+        source: the video: a .mp4, .m4v, .mov, .mkv, .avi or .webm file.
         target: the file to write atomically; its suffix sets the container.
         saturation: factor on the colors; None uses the factor stored with the weights.
-        smooth: strength of the smoothing in [0, 1), see `ColorSmoother`; 0 disables it.
+        smooth: strength of the smoothing in [0, 1), as that of `--smooth`; 0 disables it.
         options: the encoder settings.
         overwrite: replace an existing file.
-        max_frames: films with more frames are rejected; None accepts all.
-        recolor: replace the color of a film that has color.
+        max_frames: videos with more frames are rejected; None accepts all.
+        recolor: replace the color of a video that has color.
+
+    Returns:
+        The number of frames, the time, and a remark.
 
     Raises:
-        InColorError: if the film has color and `recolor` is false.
+        InColorError: if the video has color and `recolor` is false.
         ColorizeError: if the video cannot be read or written. The message does not name the file.
         UserError: if PyAV is not installed.
     """
@@ -64,7 +67,7 @@ def colorize_film(
     smoother = ColorSmoother(smooth)
     if not is_film(target):
         kinds = ', '.join(FILM_SUFFIXES)
-        raise ColorizeError(f'{target.name} cannot be a film: choose a file with one of {kinds}')
+        raise ColorizeError(f'{target.name} cannot be a video: choose a file with one of {kinds}')
     with FilmReader(source, pipe.max_pixels) as film:
         if not recolor and film.in_color():
             raise InColorError

@@ -19,7 +19,7 @@ class FilmResult(NamedTuple):
     Attributes:
         frames: how many were colorized.
         seconds: how long it took.
-        remark: what of the film was damaged or could not be kept; empty if nothing.
+        remark: what of the video was damaged or could not be kept; empty if nothing.
     """
 
     frames: int

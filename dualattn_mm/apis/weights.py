@@ -273,8 +273,8 @@ def publish(
         config: the config file of the training, which is Python code that is executed.
         checkpoint: the checkpoint, or a file of `save_generator` whose settings should change.
         output: the safetensors file to write.
-        saturation: the default factor on the colors for front ends; None keeps the factor in the
-            config.
+        saturation: the default factor on the colors for front ends. None keeps the factor that a
+            file of `save_generator` stores; without one, the factor is that of the config, or 1.
         half: store float16, which halves the file size.
 
     Raises:
@@ -284,7 +284,20 @@ def publish(
     """
     generator_cfg = read_generator_cfg(config)
     generator = load_generator(checkpoint, config)
+    if saturation is None:
+        saturation = _stored_saturation(Path(checkpoint))
     if saturation is not None:
         generator_cfg['saturation'] = saturation
     check_generator_cfg(generator_cfg)  # what `load_generator` accepts
     save_generator(output, generator, generator_cfg, torch.float16 if half else None)
+
+
+def _stored_saturation(path: Path) -> float | None:
+    """Return the factor on the colors that a weights file stores; None if it stores none."""
+    _, description = _read(path)
+    if description is None:
+        return None
+    try:
+        return _parse_description(description, path).get('saturation')
+    except ColorizeError:  # the config describes the network instead
+        return None

@@ -1,4 +1,4 @@
-"""`dualattn colorize`: colorize photos."""
+"""`dualattn colorize`: colorize photos and videos."""
 
 import argparse
 import sys
@@ -82,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         '--recolor',
         action='store_true',
-        help='also colorize photos and films that have color, which is replaced; by default they '
+        help='also colorize photos and videos that have color, which is replaced; by default they '
         'are left alone and counted',
     )
     add(
@@ -111,8 +111,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='colorize on all machines of the Ray cluster at this address, or with a new Ray on '
         'this machine; files that fail are listed in failed.jsonl beside the results',
     )
-    films = parser.add_argument_group('videos')
-    add = films.add_argument
+    videos = parser.add_argument_group('videos')
+    add = videos.add_argument
     add(
         '--smooth',
         type=float,
@@ -125,7 +125,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         '--frames',
         action='store_true',
-        help='the photos of each folder are the frames of a film, in the order of their numbers',
+        help='the photos of each folder are the frames of a video, in the order of their numbers',
     )
     add(
         '--crf',
@@ -183,7 +183,7 @@ def _summarize(args: argparse.Namespace, sources: 'Sources', tally: 'Tally') -> 
             sys.stderr,
         )
     if tally.in_color:
-        warn(f'photos and films in color that were left alone: {tally.in_color} (see --recolor)')
+        warn(f'photos and videos in color that were left alone: {tally.in_color} (see --recolor)')
     if tally.had_colors:
         warn(f'{tally.had_colors} of the photos had color, which was replaced')
     if tally.had_pages:
@@ -196,7 +196,7 @@ def _summarize(args: argparse.Namespace, sources: 'Sources', tally: 'Tally') -> 
     if tally.in_color:
         counts.append(f'{tally.in_color} left in color')
     if others := list(sources.passed_over):
-        kind = 'ignored because they are not images or films of a known format'
+        kind = 'ignored because they are not images or videos of a known format'
         counts.append(f'{len(others)} {kind} ({shortened(others)})')
     if tally.done:
         images = tally.done - tally.documents + tally.pages  # each page is one
@@ -204,7 +204,7 @@ def _summarize(args: argparse.Namespace, sources: 'Sources', tally: 'Tally') -> 
     if tally.pages:
         counts.append(f'{tally.pages} pages of TIFF files done')
     if tally.films:
-        kind = '1 of them a film' if tally.films == 1 else f'{tally.films} of them films'
+        kind = '1 of them a video' if tally.films == 1 else f'{tally.films} of them videos'
         counts.append(f'{kind} at {tally.frames / tally.film_seconds:.1f} frames per second')
     print_line(f'{", ".join(counts)} -> {url_of(args.output)}')
     return FAILED if tally.failed else DONE

@@ -12,7 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     parser.description = (
         'Write a colorizer or a DualAttention backbone as a file for other programs. It takes any '
-        'batch size, and is kept only if it computes what the network computes.'
+        'batch size. The file is written only if its outputs match those of the network.'
     )
     add = parser.add_argument
     add(

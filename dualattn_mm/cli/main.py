@@ -14,7 +14,7 @@ from ..version import __version__
 # Each command is a module of this package with `add_arguments(parser)` and `run(args)`. `run`
 # returns the exit status (None means 0) and imports what it needs when it is called.
 COMMANDS = {
-    'colorize': 'Colorize photos.',
+    'colorize': 'Colorize photos and videos.',
     'serve': 'Serve a page for colorizing in the browser, and a REST interface.',
     'train': 'Train a model from a config.',
     'test': 'Test a checkpoint and print its metrics.',
@@ -70,7 +70,8 @@ def _run_subcommand(own_process: bool, name: str, *argv: str) -> int | None:
 def _top_parser() -> Parser:
     parser = Parser(
         prog='dualattn',
-        description='Colorize photos, and train, test and publish the networks of dualattn_mm.',
+        description='Colorize photos and videos, and train, test and publish the networks of '
+        'dualattn_mm.',
         epilog="'dualattn COMMAND --help' shows the options of a command.",
     )
     parser.add_argument('--version', action='version', version=f'dualattn_mm {__version__}')

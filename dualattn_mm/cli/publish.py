@@ -27,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         '--saturation',
         type=float,
-        help='default factor for the colors, stored with the weights (default: the factor in the '
-        'config, or 1)',
+        help='default factor for the colors, stored with the weights (default: the factor stored '
+        'in a safetensors CHECKPOINT, or that of the config, or 1)',
     )
     add('--half', action='store_true', help='store float16, which halves the file size')
 

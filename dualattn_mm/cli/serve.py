@@ -57,14 +57,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=natural,
         default=100_000_000,
         metavar='N',
-        help='pixels of a photo, or of a frame of a film (default: 100 million)',
+        help='pixels of a photo, or of a frame of a video (default: 100 million)',
     )
     add(
         '--max-frames',
         type=natural,
         default=1500,
         metavar='N',
-        help='frames of a film or an animation (default: %(default)s)',
+        help='frames of a video or an animation (default: %(default)s)',
     )
     add(
         '--max-requests',
@@ -94,7 +94,10 @@ def run(args: argparse.Namespace) -> int:
         library(name, 'dualattn serve', "'dualattn_mm[web]'")
     # It is imported by `add_page`, after the settings, which it reads only once.
     if not args.no_page and find_spec('gradio') is None:
-        raise UserError("gradio is needed for dualattn serve: pip install 'dualattn_mm[web]'")
+        raise UserError(
+            "gradio is needed for the page: pip install 'dualattn_mm[web]' in an environment "
+            'without mmagic, or pass --no-page'
+        )
     from ..web.limits import Limits
     from ..web.run import serve
 

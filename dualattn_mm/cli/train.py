@@ -20,7 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         '--auto-scale-lr',
         action='store_true',
-        help='scale the learning rate with the batch size, as auto_scale_lr in the config says',
+        help='scale the learning rate with the batch size, according to auto_scale_lr in the '
+        'config',
     )
 
 

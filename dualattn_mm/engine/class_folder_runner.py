@@ -94,7 +94,7 @@ def _trained_classes(
 def _classes_in(path: str) -> tuple[str, ...] | None:
     """Return the classes in a checkpoint of this runner; None for other weights.
 
-    Other trainings may call the classes by other names than those of their folders.
+    Other training runs may call the classes by other names than those of their folders.
     """
     if '://' in path:
         checkpoint = CheckpointLoader.load_checkpoint(path, 'cpu')

@@ -14,7 +14,7 @@ from .encoding import metadata_options, save_options, source_options
 from .errors import ColorizeError, TooLargeError
 from .image_io import opened_image
 from .metadata import pass_metadata
-from .pixels import EIGHT_BITS, MAX_PIXELS, has_alpha
+from .pixels import EIGHT_BITS, MAX_PIXELS, SETTING, has_alpha
 
 # Even a frame of one pixel takes memory and time, so each counts as this many pixels more.
 FRAME_PIXELS = 2**10
@@ -70,7 +70,7 @@ def read_animation(
             if pixels > max_pixels:
                 raise TooLargeError(
                     f'its first {len(frames) + 1} frames of {image.width} x {image.height} exceed '
-                    f'the limit of {max_pixels:,} pixels (max_pixels), where each frame counts as '
+                    f'the limit of {max_pixels:,} pixels ({SETTING}), where each frame counts as '
                     f'{FRAME_PIXELS:,} more'
                 )
             frames.append(_frame(image))

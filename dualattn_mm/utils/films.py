@@ -17,7 +17,7 @@ CONTAINERS = {
     '.webm': ('webm', 'vp9'),
 }
 FILM_SUFFIXES = tuple(CONTAINERS)
-# Of other films, which are neither read nor written. Python's `mimetypes` does not know all.
+# Of other videos, which are neither read nor written. Python's `mimetypes` does not know all.
 OTHER_FILM_SUFFIXES = (
     *('.3gp', '.asf', '.flv', '.m2ts', '.mpeg', '.mpg', '.mts', '.mxf', '.ogv', '.ts', '.vob'),
     '.wmv',
@@ -36,5 +36,5 @@ def require_av() -> Any:
         UserError: if it is not installed, or does not exist for this version of Python.
     """
     if sys.version_info < (3, 11):
-        raise UserError('films need Python 3.11 or later')
-    return library('av', 'films', "'dualattn_mm[video]'")
+        raise UserError('videos need Python 3.11 or later')
+    return library('av', 'videos', "'dualattn_mm[video]'")

@@ -49,6 +49,7 @@ _TABLES = ', because its ICC profile consists of tables (pip install imagecodecs
 ADVICE = 'save it with 8 bits per channel, or with 16 bits and its channels together'
 # Colorizing an image of this size takes 2.0 GB in total, which fits a machine with 4 GB.
 MAX_PIXELS = 100_000_000
+SETTING = '--max-pixels; max_pixels in Python'  # names the limit in errors
 
 
 class Pixels(NamedTuple):
@@ -146,8 +147,7 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
     """
     if width * height > max_pixels:
         raise TooLargeError(
-            f'the size of {width} x {height} exceeds the limit of {max_pixels:,} pixels '
-            '(max_pixels)'
+            f'the size of {width} x {height} exceeds the limit of {max_pixels:,} pixels ({SETTING})'
         )
 
 
@@ -208,7 +208,7 @@ def decoding(max_pixels: int = sys.maxsize) -> Iterator[None]:
     except Image.DecompressionBombError as error:
         limit = min(max_pixels, 2 * (Image.MAX_IMAGE_PIXELS or max_pixels))
         raise TooLargeError(
-            f'the size exceeds the limit of {limit:,} pixels (max_pixels)'
+            f'the size exceeds the limit of {limit:,} pixels ({SETTING})'
         ) from error
     except Exception as error:  # anyone may have made the file, so any error is possible
         raise ColorizeError(f'cannot be read: {reason_of(error)}') from error

@@ -101,7 +101,7 @@ def create_app(service: Service, hosts: list[str] | None = None) -> FastAPI:
 
     @app.exception_handler(Exception)
     async def internal(request: Request, error: Exception) -> JSONResponse:
-        return JSONResponse({'detail': 'An internal error, which the log of the server has.'}, 500)
+        return JSONResponse({'detail': "Internal error; see the server's log."}, 500)
 
     def folder() -> Iterator[Path]:
         with service.new_folder() as path:

@@ -63,7 +63,9 @@ class Guard:
         if path == _JOIN_PATH:
             body = await _read(receive)
             if body is None or not self._is_harmless(body):
-                response = JSONResponse({'detail': 'The request names a file of others.'}, 400)
+                response = JSONResponse(
+                    {'detail': 'The request refers to a file that is not yours.'}, 400
+                )
                 await response(scope, receive, send)
                 return
             receive = _replay(body, receive)

@@ -11,8 +11,8 @@ class Limits:
 
     Attributes:
         bytes: size of an upload.
-        pixels: pixels of a photo or of a frame of a film.
-        frames: frames of a film or an animation.
+        pixels: pixels of a photo or of a frame of a video.
+        frames: frames of a video or an animation.
         requests: uploads that are received, wait or are colorized at the same time.
         seconds: time to receive an upload, to wait for the previous ones, and to colorize it; each
             of the three may take this long.

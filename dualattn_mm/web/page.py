@@ -26,7 +26,7 @@ _WATCHABLE = ('.mp4', '.m4v', '.mov', '.webm')  # what browsers play
 _TIDY_SECONDS = 300
 
 _INTRODUCTION = """
-# Colorize photos and films
+# Colorize photos and videos
 
 The result keeps the size and the lightness of the original. {weights}
 """
@@ -37,7 +37,7 @@ _BUNDLED = (
 )
 _LIMITS = (
     'At most {megabytes:g} MB per file, {megapixels:g} million pixels per photo and {frames:,} '
-    'frames per film; a file that takes longer than {seconds:g} seconds is given up. Files are '
+    'frames per video; a file that takes longer than {seconds:g} seconds is rejected. Files are '
     'deleted {hours:g} hour after their last use, and none leaves this server.'
 )
 
@@ -53,7 +53,8 @@ def add_page(app: FastAPI, service: Service) -> None:
         HF_HUB_OFFLINE='1',
     )
     _add_routes(app, service, files)
-    gr = library('gradio', 'dualattn serve', "'dualattn_mm[web]'")
+    install = "'dualattn_mm[web]' in an environment without mmagic, or pass --no-page"
+    gr = library('gradio', 'the page', install)
     blocks = _blocks(service, files)
     gr.mount_gradio_app(
         app,
@@ -135,7 +136,7 @@ def _blocks(service: Service, files: PageFiles) -> Any:
         progress: Any = gr.Progress(),  # noqa: B008
     ) -> AsyncIterator[tuple]:
         if not chosen:
-            raise gr.Error('Choose a photo or a film first.', print_exception=False)
+            raise gr.Error('Choose a photo or a video first.', print_exception=False)
         await run_in_threadpool(files.remove, before)
         uploads = {Path(path).parent.name for path, _ in chosen if path in files.names}
         kept = set(uploads)
@@ -192,7 +193,7 @@ def _blocks(service: Service, files: PageFiles) -> Any:
         films = [result.path for result in results if not result.previews]
         watchable = [str(path) for path in films if path.suffix in _WATCHABLE][:1]
         if others := len(films) - len(watchable):
-            notes.append(f'Films that can only be watched after the download: {others}')
+            notes.append(f'Videos that can only be watched after the download: {others}')
         if download:
             only = len(results) == 1
             label = f'Download {"the result" if only else f"all {len(results)} results"}'
@@ -237,7 +238,7 @@ def _blocks(service: Service, files: PageFiles) -> Any:
     with gr.Blocks(title='Colorize photos', analytics_enabled=False) as blocks:
         gr.Markdown(_INTRODUCTION.format(weights=weights))
         chosen = gr.File(
-            label='Photos or films',
+            label='Photos or videos',
             file_count='multiple',
             file_types=['image', 'video'],
             height=170,
@@ -267,9 +268,9 @@ def _blocks(service: Service, files: PageFiles) -> Any:
             max_height=640,
         )
         with gr.Column(visible=False) as around_film:
-            film = gr.Video(label='The film in color', interactive=False, buttons=[], height=480)
-        # Gradio's would convert a film that it does not know with ffmpeg, without any limits. This
-        # only holds as long as events return a path for the film: after `gr.Video(...)`, which
+            film = gr.Video(label='The video in color', interactive=False, buttons=[], height=480)
+        # Gradio's would convert a video that it does not know with ffmpeg, without any limits. This
+        # only holds as long as events return a path for the video: after `gr.Video(...)`, which
         # could also hide it, Gradio uses a new instance.
         film.postprocess = lambda path: path and FileData(path=path)
         download = gr.DownloadButton(visible=False, variant='primary')

@@ -40,14 +40,14 @@ def colorize_upload(
     """Colorize a file.
 
     Args:
-        pipe: the pipeline; its `max_pixels` also holds for the frames of films.
-        source: the file; the suffix tells films from images.
+        pipe: the pipeline; its `max_pixels` also holds for the frames of videos.
+        source: the file; the suffix tells videos from images.
         folder: where the results go.
         suffix: suffix of the result, which sets its format; None keeps the format.
         saturation: factor on the colors; None uses the factor stored with the weights.
         preview: for photos, also write the gray and the colorized image with at most 1024 pixels
             per side.
-        max_frames: films and animations with more frames are rejected.
+        max_frames: videos and animations with more frames are rejected.
 
     Returns:
         'result', the path of the colorized file; 'remark', what was damaged or not kept; for a
@@ -61,7 +61,7 @@ def colorize_upload(
     if not source.is_file():
         raise UserError('there is no such file')
     if is_film(source) and suffix is not None:
-        raise UserError('a format was given, but a film keeps its own')
+        raise UserError('a format was given, but a video keeps its own')
     output = folder if suffix is None else folder / f'colorized{suffix}'
     sources = Sources()  # `find_sources` would take a name for a pattern or a folder
     sources.add(Path(), str(source.parent), [source.name])

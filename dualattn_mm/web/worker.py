@@ -51,7 +51,7 @@ def main() -> None:
             answer = {'error': first_line(error), 'status': status_of(error)}
         except Exception:
             traceback.print_exc()
-            answer = {'error': 'an internal error, which the log of the server has', 'status': 500}
+            answer = {'error': "internal error; see the server's log", 'status': 500}
         print(json.dumps(answer), file=answers)
 
 

@@ -1,1 +1,1 @@
-"""Measure the time and memory of our networks and other ones in turns (run.py)."""
+"""Measure the time and memory of our networks and other ones alternately (run.py)."""

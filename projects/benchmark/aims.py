@@ -1,4 +1,4 @@
-"""The aims on a GPU, and whether measurements meet them."""
+"""The targets on a GPU, and whether measurements meet them."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class Aim:
         ours: name of our network.
         other: name of the other network.
         least: the least ratio.
-        applies: whether the aim is for a setting.
+        applies: whether the target is for a setting.
     """
 
     subject: str
@@ -32,13 +32,13 @@ class Aim:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A figure beside its aim.
+    """A figure beside its target.
 
     Args:
-        aim: the aim in words.
+        aim: the target in words.
         setting: what it was measured with; empty if it was not measured.
         figure: the quartiles of the ratio, or a single value; empty if it was not measured.
-        met: whether its median meets the aim; None if it was not measured.
+        met: whether its median meets the target; None if it was not measured.
     """
 
     aim: str
@@ -80,7 +80,7 @@ AIMS = (
 
 
 def judge(results: Mapping[str, Results]) -> list[Verdict]:
-    """Compare the results with all aims, in the order of the aims.
+    """Compare the results with all targets, in the order of the targets.
 
     Args:
         results: by subject, for example 'backbone' and 'sizes'.

@@ -30,7 +30,7 @@ python3 -m pip install --quiet --no-index --no-deps --no-compile --target "$out/
 rm -rf "$out"/packages/{bin,tests,yapftests,mmcv/ops/csrc}
 [[ ! -d $out/packages/modelscope ]] ||
   find "$out/packages/modelscope" -type f -not -path '*/ddcolor/*' -delete
-(cd "$root" && git ls-files -z dualattn_mm configs projects ':!*.safetensors' |
+(cd "$root" && git ls-files -z dualattn_mm configs projects ':!*.safetensors' ':!dualattn_mm/assets' |
   tar --create --null --files-from=- --file=-) | tar --extract --directory "$out"
 git -C "$root" describe --always --dirty --abbrev=12 >"$out/COMMIT"
 

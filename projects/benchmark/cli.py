@@ -56,7 +56,7 @@ _ABOUT = {
     'bev': "Bird's-eye-view backbones with mmdet3d's SECONDFPN, on the map sizes of its configs.",
     'detector': 'Whole LiDAR detectors with our backbone and with SECOND, from points to boxes.',
     'gpu': 'All of these on a GPU within eight minutes, the most important first, beside their '
-    'aims.',
+    'targets.',
 }
 _ON_MAPS = ('bev', 'detector')
 

@@ -389,8 +389,8 @@ class Run:
         if self.dry:
             parts.append('A dry run on the CPU with tiny inputs: the figures mean nothing.\n')
         rows = [(v.aim, v.setting or '-', _figure(v.figure), _WORDS[v.met]) for v in verdicts]
-        parts.append('## Aims\n')
-        parts.append(markdown_table(('aim', 'setting', 'measured', ''), rows))
+        parts.append('## Targets\n')
+        parts.append(markdown_table(('target', 'setting', 'measured', ''), rows))
         for subject, (title, _) in SUBJECTS.items():
             result = self.results[subject]
             parts.append(f'## {title}\n')

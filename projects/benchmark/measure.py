@@ -1,4 +1,4 @@
-"""Measure networks in turns, in several rounds, with one setting at a time."""
+"""Measure networks alternately, in several rounds, with one setting at a time."""
 
 import contextlib
 import gc

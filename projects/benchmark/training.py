@@ -178,9 +178,9 @@ def compare_trainings(
         variants: configs, with optional changes.
         seeds: seeds for each variant.
         metrics: names of metrics in the log.
-        out: folder for results.json and the trainings, which are in out/VARIANT/seed_N.
+        out: folder for results.json and the training runs, which are in out/VARIANT/seed_N.
         options: values to override in all configs, KEY=VALUE.
-        jobs: number of parallel trainings; they share the threads of the CPU.
+        jobs: number of parallel training runs; they share the threads of the CPU.
         train_tool: path of tools/train.py.
         say: called with one line when a training ends.
 

@@ -1,4 +1,4 @@
-"""Measure the bundled colorizer at batch 1 in torch, ONNX Runtime and OpenVINO, in turns."""
+"""Measure the bundled colorizer at batch 1 in torch, ONNX Runtime and OpenVINO, alternately."""
 
 import argparse
 import importlib.util

@@ -1,1 +1,1 @@
-"""Measure how stable and how accurate the colors of films are."""
+"""Measure how stable and how accurate the colors of videos are."""

@@ -28,9 +28,9 @@ def target(seed: int, only: str | None, file: Path | None, number: int) -> str:
 
 def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        description='Read mutations of valid files: images of all formats, animations, films, EXIF '
-        'data, ICC profiles, weights and their descriptions. Each must give a correct result or a '
-        'one-line error message; a crash, a hang or excessive memory is a failure.',
+        description='Read mutations of valid files: images of all formats, animations, videos, '
+        'EXIF data, ICC profiles, weights and their descriptions. Each must give a correct result '
+        'or a one-line error message; a crash, a hang or excessive memory is a failure.',
         epilog='Exit status: 0 without failures, 1 with failures, which are listed by number.',
     )
     add = parser.add_argument

@@ -85,7 +85,7 @@ def make_parser() -> argparse.ArgumentParser:
         type=natural,
         nargs='+',
         metavar='N',
-        help='how often an epoch has each photo, one number per source (default: once)',
+        help='how many times an epoch uses each photo, one number per source (default: once)',
     )
     add(
         '--seconds',

@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     add('--seconds', type=float, default=40, help='time of each training (default: %(default)s)')
     add('--seeds', type=int, nargs='+', default=[0], help='random seeds (default: 0)')
     add('--rows', nargs='+', choices=[*rows], default=[*rows], metavar='NAME', help=', '.join(rows))
-    add('--jobs', type=natural, default=1, help='trainings in parallel (default: %(default)s)')
+    add('--jobs', type=natural, default=1, help='training runs in parallel (default: %(default)s)')
     add('--cfg-options', nargs='+', action=DictAction, default={}, help='KEY=VALUE of the config')
     args = parser.parse_args(argv)
     return run_command(lambda: _run(args, {name: rows[name] for name in args.rows}))
@@ -79,7 +79,7 @@ def rows_of_the_paper() -> dict[str, dict]:
 
 
 def step_seconds(configs: Mapping[str, Config]) -> dict[str, float]:
-    """Measure the median time of a training step of each config, in turns and without data loading.
+    """Measure the median time of a training step of each config, alternately, without data loading.
 
     On a CPU it is the CPU time of the process, which other programs do not affect.
     """
@@ -134,7 +134,7 @@ def _steps(rows: Mapping[str, dict], seconds: float, file: Path) -> dict[str, in
     known = json.loads(file.read_text()) if file.is_file() else dict(seconds=seconds, steps={})
     if known['seconds'] != seconds:
         raise UserError(
-            f'{file.parent} has trainings of {known["seconds"]:g} s: choose another folder'
+            f'{file.parent} has training runs of {known["seconds"]:g} s: choose another folder'
         )
     new = {name: options for name, options in rows.items() if name not in known['steps']}
     if new:

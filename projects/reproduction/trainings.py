@@ -1,4 +1,4 @@
-"""Commands for the trainings and tests that have not been run, and their estimated cost."""
+"""Commands for the training runs and tests that have not been run, and their estimated cost."""
 
 import re
 import shlex
@@ -32,7 +32,7 @@ class Training:
 
 
 def trainings(entries: Iterable[Entry]) -> list[Training]:
-    """Return the trainings that figures need, each once."""
+    """Return the training runs that figures need, each once."""
     waiting: dict[str, list[Entry]] = {}
     for entry in entries:
         if entry.status == NOT_RUN and not entry.direct:

@@ -377,7 +377,7 @@ def test_existing_film_is_replaced_only_if_asked(tmp_path, pipe):
 @pytest.mark.parametrize('name', ['b.mpg', 'b'])
 def test_suffix_of_no_container_is_reported(tmp_path, pipe, name):
     source = make_clip(tmp_path / 'a.mp4')
-    with pytest.raises(ColorizeError, match=rf'^{name} cannot be a film: .*\.mp4, .*\.webm$'):
+    with pytest.raises(ColorizeError, match=rf'^{name} cannot be a video: .*\.mp4, .*\.webm$'):
         colorize_film(pipe, source, tmp_path / name)
     assert list(tmp_path.iterdir()) == [source]
 

@@ -200,7 +200,7 @@ def test_gray_and_toned_photos_give_no_warning(run, tmp_path, monkeypatch):
 def test_photos_in_color_are_left_alone_unless_asked(photos, run):
     status, out, err = run('in', '-o', 'out', recolor=False)
     assert status == 0
-    assert err == ['warning: photos and films in color that were left alone: 4 (see --recolor)']
+    assert err == ['warning: photos and videos in color that were left alone: 4 (see --recolor)']
     assert out[0].startswith('2 done, 0 skipped, 0 failed, 4 left in color, ')
     assert found('out') == ['gray.png', 'sub/scan.tif']
     assert run('in', '-o', 'out')[2] == [
@@ -256,7 +256,7 @@ def test_larger_photos_than_the_limit_are_refused(photos, run):
     assert status == 1
     assert err == [
         f'in/gray.png: the size of {photos.width} x {photos.height} exceeds the limit of '
-        f'{size - 1:,} pixels (max_pixels)'
+        f'{size - 1:,} pixels (--max-pixels; max_pixels in Python)'
     ]
 
 
@@ -266,7 +266,7 @@ def test_other_files_in_a_folder_are_counted_and_reported(photos, run):
     status, out, _ = run('in', '-o', 'out')
     assert status == 0
     named = 'in/a.psd, in/b.xcf, in/sub/c.pdf, ...'
-    ignored = f'4 ignored because they are not images or films of a known format ({named})'
+    ignored = f'4 ignored because they are not images or videos of a known format ({named})'
     assert f' 0 failed, {ignored}, ' in out[0]
 
 

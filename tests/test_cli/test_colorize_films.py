@@ -67,7 +67,7 @@ def test_folder_of_photos_and_films(here, run):
     status, out, err = run('in', '-o', 'out')
     assert (status, err) == (0, [])
     assert out[0].startswith('2 done, 0 skipped, 0 failed, ')
-    assert ', 1 of them a film at ' in out[0]
+    assert ', 1 of them a video at ' in out[0]
     assert out[0].endswith(' frames per second -> out')
     assert (here / 'out/photo.png').exists()
     assert len(frames('out/sub/film.mp4')) == 5
@@ -100,14 +100,14 @@ def test_unreadable_film_costs_no_other_file(here, run):
     assert status == 1
     assert err == ['in/broken.mov: cannot be read: Invalid data found when processing input']
     assert out[0].startswith('2 done, 0 skipped, 1 failed, ')
-    assert ', 1 of them a film at ' in out[0]
+    assert ', 1 of them a video at ' in out[0]
 
 
 @pytest.mark.parametrize(
     ('words', 'message'),
     [
-        (['in/sub/film.mp4', '-o', 'a.png'], 'a.png and in/sub/film.mp4 must both be films'),
-        (['in/photo.png', '-o', 'a.mp4'], 'a.mp4 and in/photo.png must both be films'),
+        (['in/sub/film.mp4', '-o', 'a.png'], 'a.png and in/sub/film.mp4 must both be videos'),
+        (['in/photo.png', '-o', 'a.mp4'], 'a.mp4 and in/photo.png must both be videos'),
         (['in', '-o', 'a.mp4'], 'a.mp4 is one file, but there are 2'),
         (['in/sub/film.mp4', '-o', 'in/sub'], 'is an input and would be overwritten'),
         (['in/sub/film.mp4', '--smooth', '1'], 'smooth must be a number from 0 to below 1'),
@@ -151,7 +151,7 @@ def test_missing_pyav_is_reported_with_the_extra_to_install(here, run, monkeypat
     status, out, err = run('in', '-o', 'out')
     assert (status, len(err)) == (1, 1)
     assert out[0].startswith('1 done, 0 skipped, 1 failed, ')
-    assert err[0].startswith('in/sub/film.mp4: av is needed for films')
+    assert err[0].startswith('in/sub/film.mp4: av is needed for videos')
     assert err[0].endswith("pip install 'dualattn_mm[video]'")
     assert (here / 'out/photo.png').exists()
 
@@ -161,7 +161,7 @@ def test_films_of_other_kinds_are_named_with_a_remedy(here, run, name):
     shutil.copy('in/sub/film.mp4', name)
     status, _, err = run(name, '-o', 'out')
     assert (status, len(err)) == (1, 1)
-    assert err[0].startswith(f'{name}: films must be .mp4, .m4v, .mov, .mkv, .avi, .webm: convert')
+    assert err[0].startswith(f'{name}: videos must be .mp4, .m4v, .mov, .mkv, .avi, .webm: convert')
 
 
 def test_all_frames_of_animated_images_are_colorized(here, run, rng):
@@ -171,7 +171,7 @@ def test_all_frames_of_animated_images_are_colorized(here, run, rng):
     status, out, err = run('in', '-o', 'out')
     assert (status, err) == (0, [])
     assert out[0].startswith('4 done, 0 skipped, 0 failed, ')
-    assert ', 2 of them films at ' in out[0]
+    assert ', 2 of them videos at ' in out[0]
     assert Image.open('out/moves.gif').n_frames == 3
     assert Image.open('out/still.png').mode == 'RGB'
 
@@ -202,15 +202,15 @@ def test_films_in_color_are_left_alone_unless_asked(tmp_path, run, images, monke
     stills[0].save('in/color.gif', save_all=True, append_images=stills[1:])
     status, out, err = run('in', '-o', 'out')
     assert status == 0
-    assert err == ['warning: photos and films in color that were left alone: 2 (see --recolor)']
-    assert '0 failed, 2 left in color, 2 of them films at ' in out[0]
+    assert err == ['warning: photos and videos in color that were left alone: 2 (see --recolor)']
+    assert '0 failed, 2 left in color, 2 of them videos at ' in out[0]
     assert sorted(path.name for path in (tmp_path / 'out').iterdir()) == ['logo.mkv', 'toned.mp4']
     status, out, err = run('in', '-o', 'out', '--recolor')
     assert (status, err) == (
         0,
         ['2 skipped: the result already exists (use --overwrite to replace it)'],
     )
-    assert ', 2 of them films at ' in out[0]
+    assert ', 2 of them videos at ' in out[0]
 
 
 def test_folder_of_frames_in_color_is_left_alone_as_a_whole(tmp_path, run, images, monkeypatch):
@@ -221,7 +221,7 @@ def test_folder_of_frames_in_color_is_left_alone_as_a_whole(tmp_path, run, image
             Image.fromarray(image).save(f'in/{name}/{number}.png')
     status, out, err = run('in', '-o', 'out', '--frames')
     assert status == 0
-    assert err == ['warning: photos and films in color that were left alone: 3 (see --recolor)']
+    assert err == ['warning: photos and videos in color that were left alone: 3 (see --recolor)']
     assert out[0].startswith('3 done, 0 skipped, 0 failed, 3 left in color, ')
     assert not (tmp_path / 'out' / 'color').exists()
 

@@ -190,7 +190,7 @@ def test_a_page_that_is_damaged_or_in_color_costs_its_file_alone(run, photo):
     assert status == 1
     assert out[0].startswith('1 done, 0 skipped, 1 failed, 1 left in color')
     assert err[0].startswith('cut.tif: page 2: cannot be read')
-    assert err[1] == 'warning: photos and films in color that were left alone: 1 (see --recolor)'
+    assert err[1] == 'warning: photos and videos in color that were left alone: 1 (see --recolor)'
     assert [path.name for path in Path('out').iterdir()] == ['good.png']
     assert run('color.tif', '--pages', 'all', '--recolor')[0] == 0
 

@@ -6,8 +6,10 @@ import torch
 from fsspec.implementations.memory import MemoryFileSystem
 from mmengine.registry import MODELS
 from safetensors import safe_open
+from safetensors.torch import save_file
 
 from dualattn_mm.apis import ColorizationPipeline, load_generator
+from dualattn_mm.apis.weights import FORMAT, save_generator
 from dualattn_mm.cli.main import main
 
 
@@ -66,9 +68,38 @@ def test_publish(call, tmp_path, generator, config, checkpoint):
     np.testing.assert_array_equal(pipe(gray), pipe(gray, saturation=1.25))
     assert (pipe(gray) != pipe(gray, saturation=1.0)).any()
 
-    # A published file can be published again, with what differs.
-    again = tmp_path / 'again.safetensors'
-    assert call(config, out, '-o', again)[0] == 0
+
+@pytest.mark.parametrize(
+    ('stored', 'in_config', 'option', 'expected'),
+    [
+        (1.25, None, None, 1.25),
+        (1.25, 1.5, None, 1.25),
+        (1.25, 1.5, 2, 2.0),
+        (None, 1.5, None, 1.5),
+        (None, None, None, 1.0),
+    ],
+)
+def test_a_published_file_keeps_its_saturation(
+    call, tmp_path, tiny, generator, stored, in_config, option, expected
+):
+    def cfg(saturation):
+        return dict(tiny) if saturation is None else dict(tiny, saturation=saturation)
+
+    source, again = tmp_path / 'source.safetensors', tmp_path / 'again.safetensors'
+    save_generator(source, generator, cfg(stored))
+    config = tmp_path / 'config.py'
+    config.write_text(f'model = dict(type="Colorizer", generator={cfg(in_config)!r})')
+    options = [] if option is None else ['--saturation', option]
+    assert call(config, source, '-o', again, *options)[0] == 0
+    assert load_generator(again).saturation == expected
+
+
+def test_a_file_whose_description_is_damaged_takes_the_saturation_of_the_config(
+    call, tmp_path, generator, config
+):
+    source, again = tmp_path / 'source.safetensors', tmp_path / 'again.safetensors'
+    save_file(generator.state_dict(), source, {'format': FORMAT, 'generator': '{"saturation": 2'})
+    assert call(config, source, '-o', again)[0] == 0
     assert load_generator(again).saturation == 1.0
 
 

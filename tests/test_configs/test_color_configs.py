@@ -1,4 +1,4 @@
-"""The colorizer configs: settings of the paper, and short trainings."""
+"""The colorizer configs: settings of the paper, and short training runs."""
 
 import ast
 from pathlib import Path

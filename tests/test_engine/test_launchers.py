@@ -125,7 +125,7 @@ def machines():
                 subprocess.run(['ip', 'netns', 'delete', name], capture_output=True)
 
 
-# A script whose process 0 fails when the connection to process 1 breaks, as trainings do.
+# A script whose process 0 fails when the connection to process 1 breaks, as training runs do.
 CONNECTED = """
 import os, pathlib, signal, sys
 rank = os.environ['RANK']

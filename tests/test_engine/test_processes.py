@@ -171,7 +171,7 @@ custom_hooks = [
 
 
 def train_in_turn(rank, trainings, ports):
-    """Trainings one after the other, in a process that is one of two as if torchrun started it."""
+    """Train one after the other, in a process that is one of two as if torchrun started it."""
     for (config, work_dir, options), port in zip(trainings, ports, strict=True):
         os.environ |= ranks(2, port)[rank]
         options = dict(options, experiment_name=Path(work_dir).name)

@@ -97,6 +97,7 @@ def test_wheel_holds_the_package_the_configs_and_the_tools(dist):
         f'dualattn_mm/.mim/{name}' for name in files('configs') | tools
     }
     wanted |= {'dualattn_mm/.mim/model-index.yml', 'dualattn_mm/py.typed'}
+    wanted |= {'dualattn_mm/assets/LICENSE'}
     assert {name for name in names if '.dist-info/' not in name} == wanted
     assert not any(name.startswith('projects') for name in names)
 
@@ -138,6 +139,15 @@ def test_installed_tools_are_where_mim_looks_for_them(site, name):
 def metadata(site):
     (info,) = site.glob('dualattn_mm-*.dist-info')
     return PathDistribution(info)
+
+
+def test_metadata_has_the_licenses_of_the_code_and_of_the_weights(metadata, site):
+    stated = metadata.metadata['License-Expression']
+    assert stated == 'Apache-2.0 AND LicenseRef-NonCommercialResearch'
+    (folder,) = site.glob('dualattn_mm-*.dist-info/licenses')
+    for name in metadata.metadata.get_all('License-File'):
+        assert (folder / name).read_bytes() == (ROOT / name).read_bytes()
+    assert len(metadata.metadata.get_all('License-File')) == 2
 
 
 def test_metadata_has_the_extras_and_no_exact_torch(metadata):

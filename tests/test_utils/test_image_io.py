@@ -287,7 +287,9 @@ def test_decompression_bomb(tmp_path, photo, monkeypatch):
         read_image(path)  # up to twice the limit Pillow only warns
     monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 1500)
     for limit, stated in ((2900, '2,900'), (3300, '3,000')):
-        reason = f'the size exceeds the limit of {stated} pixels (max_pixels)'
+        reason = (
+            f'the size exceeds the limit of {stated} pixels (--max-pixels; max_pixels in Python)'
+        )
         with pytest.raises(TooLargeError, match=f'^{re.escape(reason)}$'):
             read_image(path, limit)  # Pillow does not open it
 

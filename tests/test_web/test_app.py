@@ -158,7 +158,7 @@ def test_what_cannot_be_colorized_is_refused_in_one_sentence(client, data, field
 def test_a_film_keeps_its_format(client):
     response = colorize(client, b'film', 'a.mp4', format='PNG')
     assert response.status_code == 422
-    assert 'a film keeps its own' in response.json()['detail']
+    assert 'a video keeps its own' in response.json()['detail']
 
 
 def test_a_request_without_a_file(client):
@@ -195,7 +195,7 @@ def test_an_internal_error_is_one_sentence(service, worker):
         response = colorize(client, photo())
     assert (response.status_code, response.json()) == (
         500,
-        {'detail': 'An internal error, which the log of the server has.'},
+        {'detail': "Internal error; see the server's log."},
     )
 
 

@@ -289,7 +289,10 @@ def test_missing_gradio_is_one_line_that_names_the_extra(capsys, monkeypatch):
     assert main(['serve']) == 2
     out, err = capsys.readouterr()
     assert (out, err.count('\n')) == ('', 1)
-    assert err == ("error: gradio is needed for dualattn serve: pip install 'dualattn_mm[web]'\n")
+    assert err == (
+        "error: gradio is needed for the page: pip install 'dualattn_mm[web]' in an environment "
+        'without mmagic, or pass --no-page\n'
+    )
 
 
 def test_gradio_is_not_imported_before_its_settings_are_made(tmp_path, monkeypatch):
@@ -309,4 +312,4 @@ def test_gradio_that_cannot_be_imported_is_one_line(tmp_path, monkeypatch, capfd
     assert main(['serve', '--port', '0', '--size', '32']) == 2
     out, err = capfd.readouterr()
     assert (out, err.count('\n')) == ('', 1)
-    assert err.startswith('error: gradio is needed for dualattn serve (cannot import name')
+    assert err.startswith('error: gradio is needed for the page (cannot import name')

@@ -332,7 +332,7 @@ def test_a_file_that_was_deleted_has_to_be_chosen_again(client):
 
 
 def test_nothing_chosen_is_no_error_of_the_server(client, capfd):
-    assert 'Choose a photo or a film first.' in run(client)
+    assert 'Choose a photo or a video first.' in run(client)
     assert 'Traceback' not in capfd.readouterr().err
 
 

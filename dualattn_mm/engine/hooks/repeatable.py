@@ -88,8 +88,8 @@ class _NumberedDraws:
         position = 0
         for count, batch in enumerate(self._rounds()):
             if count >= self.skipped:
-                # Samplers distribute the samples in turns, so that all processes together draw the
-                # same samples as a single process.
+                # Samplers distribute the samples round-robin, so that all processes together draw
+                # the same samples as a single process.
                 numbers = range(rank + position * world_size, 1 << 62, world_size)
                 yield [_Draw(i, self.epoch, n) for i, n in zip(batch, numbers, strict=False)]
             position += len(batch)

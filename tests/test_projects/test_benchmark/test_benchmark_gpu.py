@@ -1,4 +1,4 @@
-"""The run on a GPU: its dry run with networks of one convolution, its time limits and its aims."""
+"""The run on a GPU: dry run with networks of one convolution, time limits and targets."""
 
 import json
 import math
@@ -172,7 +172,7 @@ def test_sections_that_do_not_fit_are_skipped(tmp_path):
     assert {verdict['met'] for verdict in found['aims']} == {None}
 
 
-# ---- aims ----
+# ---- targets ----
 
 
 def measured(network, setting, seconds):

@@ -1,4 +1,4 @@
-"""Comparison of trainings, with a stand-in for tools/train.py that logs like mmengine."""
+"""Comparison of training runs, with a stand-in for tools/train.py that logs like mmengine."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Pilots: short trainings of equal length for variants of a config, on a few photos."""
+"""Pilots: short training runs of equal length for variants of a config, on a few photos."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""tools/reproduce.py: what it prints, and the commands of trainings with their cost."""
+"""tools/reproduce.py: what it prints, and the commands of training runs with their cost."""
 
 import shlex
 from pathlib import Path

@@ -104,7 +104,7 @@ train_dataloader = dict(num_workers=0, persistent_workers=False)
     assert (tmp_path / 'out' / 'SDA' / 'seed_0' / 'iter_5.pth').is_file()
     assert lines[-1]['PSNR'] == pytest.approx(float(cells[4]), abs=0.01)
     assert miniature.main([*map(str, arguments[:-6]), '--seconds', '6']) == 2
-    assert 'has trainings of 5 s' in capsys.readouterr().err
+    assert 'has training runs of 5 s' in capsys.readouterr().err
 
 
 def test_report_compares_the_order_of_the_rows():
