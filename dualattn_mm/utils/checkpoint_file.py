@@ -284,9 +284,12 @@ def cached_download(url: str, digest: str | None = None) -> Path:
         OSError: if it cannot be downloaded.
         RuntimeError: if it has another digest.
     """
-    name, folder = url.rpartition('/')[2].partition('?')[0], Path(torch.hub.get_dir(), 'checkpoints')
-    if digest is None and not _NAME_WITH_DIGEST.search(name):  # many trainings have an epoch_12.pth
-        folder /= hashlib.sha256(url.encode()).hexdigest()[:16]
+    name, folder = (
+        url.rpartition('/')[2].partition('?')[0],
+        Path(torch.hub.get_dir(), 'checkpoints'),
+    )
+    if digest is None and not _NAME_WITH_DIGEST.search(name):
+        folder /= hashlib.sha256(url.encode()).hexdigest()[:16]  # many are called epoch_12.pth
     path = folder / name
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
