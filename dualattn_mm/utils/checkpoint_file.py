@@ -284,10 +284,8 @@ def cached_download(url: str, digest: str | None = None) -> Path:
         OSError: if it cannot be downloaded.
         RuntimeError: if it has another digest.
     """
-    name, folder = (
-        url.rpartition('/')[2].partition('?')[0],
-        Path(torch.hub.get_dir(), 'checkpoints'),
-    )
+    name = url.rpartition('/')[2].partition('?')[0]
+    folder = Path(torch.hub.get_dir(), 'checkpoints')
     if digest is None and not _NAME_WITH_DIGEST.search(name):
         folder /= hashlib.sha256(url.encode()).hexdigest()[:16]  # many are called epoch_12.pth
     path = folder / name
