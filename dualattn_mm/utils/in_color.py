@@ -41,7 +41,7 @@ def has_colors(image: Image.Image) -> bool:
     mode = 'RGBA' if has_alpha(image) else 'RGB'
     sampled = image.resize(size, Image.Resampling.NEAREST).convert(mode)
     red, green, blue, *alpha = np.moveaxis(np.asarray(sampled, np.float32), -1, 0)
-    visible = np.float32(alpha[0] > 0) if alpha else np.ones_like(red)
+    visible = (alpha[0] > 0).astype(np.float32) if alpha else np.ones_like(red)
     share = _averaged(visible)
     seen = share > 0
     if not seen.any():
