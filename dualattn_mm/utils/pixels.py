@@ -148,6 +148,11 @@ def _load(image: Image.Image) -> None:
         named.filename = name
 
 
+def to_eight_bits(values: np.ndarray) -> np.ndarray:
+    """Round uint16 values, of which 65535 is the full scale, to uint8."""
+    return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
 def turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
     """Return the upright image of stored pixels, given the orientation in their EXIF data."""
     return _TURNS_OF_ARRAYS.get(orientation, np.asarray)(pixels)
