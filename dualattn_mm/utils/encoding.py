@@ -47,8 +47,9 @@ def source_options(image: Image.Image) -> dict[str, Any]:
     if image.format in ('JPEG', 'MPO') and image.mode in ('L', 'RGB'):
         # A gray photo has no chroma, and -1 is an unusual subsampling.
         sampling = max(0, JpegImagePlugin.get_sampling(image)) if image.mode == 'RGB' else 0
-        tables = getattr(image, 'quantization', {})
-        return {'qtables': list(tables.values()), 'subsampling': sampling} if tables else {}
+        tables = getattr(image, 'quantization', {})  # by number, in the order of the file
+        in_order = [tables[number] for number in sorted(tables)]
+        return {'qtables': in_order, 'subsampling': sampling} if tables else {}
     if image.format == 'WEBP' and _is_lossless(getattr(image, 'fp', None)):
         return {'lossless': True, 'exact': True, 'method': 2}
     if image.format == 'TIFF':

@@ -53,6 +53,18 @@ def test_jpeg_keeps_tables_and_subsampling(tmp_path, photo, mode, sampling):
     assert (np.abs(difference) <= 2).mean() > 0.9
 
 
+def test_jpeg_tables_are_those_of_their_numbers(tmp_path, photo):
+    """A file can store the table of chroma, number 1, before that of luma."""
+    photo.convert('RGB').save(tmp_path / 'a.jpg', quality=71)
+    data = (tmp_path / 'a.jpg').read_bytes()
+    at = data.index(b'\xff\xdb\0\x43\0')
+    luma, chroma = data[at : at + 69], data[at + 69 : at + 138]
+    (tmp_path / 'a.jpg').write_bytes(data[:at] + chroma + luma + data[at + 138 :])
+    original, result = Image.open(tmp_path / 'a.jpg'), colorized(tmp_path / 'a.jpg')
+    assert list(original.quantization) == [1, 0]
+    assert result.quantization == original.quantization
+
+
 @pytest.mark.parametrize('lossless', [True, False])
 def test_webp_stays_lossless_or_lossy(tmp_path, photo, lossless):
     photo.save(tmp_path / 'a.webp', lossless=lossless, exif=b'Exif\0\0')
