@@ -81,8 +81,8 @@ def read_metadata(image: Image.Image) -> Metadata:
         except (ValueError, OSError) as error:
             return found._replace(remark=f'its EXIF data was not copied ({first_line(error)})')
     remark = ''
-    if exif and exif.unreadable:
-        remark = f'damaged EXIF data was not copied ({shortened(exif.unreadable)})'
+    if exif and exif.left_out:
+        remark = f'damaged or too long EXIF data was not copied ({shortened(exif.left_out)})'
     return found._replace(exif=exif, remark=remark)
 
 
