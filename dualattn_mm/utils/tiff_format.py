@@ -87,17 +87,18 @@ class TiffReader:
             found[tag] = Entry(kind, values, data)
         return found
 
-    def place_of(self, at: int, tag: int) -> int:
-        """Return where the value of a short entry is, in the directory at an offset.
+    def head(self, first: int) -> bytes:
+        """Return the beginning of the file with the offset of another directory as the first."""
+        size = 8 if self._big else 4
+        return self._bytes(0, size) + struct.pack(self.order + self._word, first)
 
-        Raises:
-            ValueError: if there is no such entry.
-        """
+    def place_of(self, at: int, tag: int) -> int | None:
+        """Return where the value of a short entry is, in the directory at an offset, or None."""
         start, count, step, inline = self._table(at)
         for place in range(start, start + step * count, step):
             if self._unpack('H', self._bytes(place, 2)) == tag:
                 return place + step - inline
-        raise ValueError(f'there is no tag {tag}')
+        return None
 
     def entries_behind(
         self,
