@@ -6,9 +6,11 @@ import time
 from collections.abc import Iterable
 from concurrent.futures import Future
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
@@ -133,7 +135,10 @@ class FileColorizer:
             raise InColorError
         same = job.format == output_format(image)
         kept = save_options(job.format, self.quality, options if same else None)
-        return _Read(job, self.pipe.prepare(image), in_color, kept)
+        photo = self.pipe.prepare(image)
+        if job.output and job.format == 'JPEG':
+            photo = _without_alpha(photo)
+        return _Read(job, photo, in_color, kept)
 
     def _find_colored_frames(self, plan: Plan) -> None:
         """Find the folders of which some of the photos, the frames of a film, are in color."""
@@ -165,10 +170,6 @@ class FileColorizer:
         remarks = [photo.remark]
         with writing():
             if job.output:
-                if job.format == 'JPEG' and photo.alpha is not None:
-                    raise ColorizeError(
-                        'JPEG cannot store transparency: choose another --format, such as png'
-                    )
                 deep = photo.deep and job.format in DEEP_FORMATS
                 finish = self.pipe.finish_deep if deep else self.pipe.finish_image
                 image = finish(photo, ab, self.saturation)
@@ -194,6 +195,17 @@ class FileColorizer:
         self.had_pages += job.more_pages
         if written.remark:
             self.note(job.source, written.remark)
+
+
+def _without_alpha(photo: Photo) -> Photo:
+    """Drop an alpha channel that is opaque everywhere.
+
+    Raises:
+        ColorizeError: if it is not.
+    """
+    if photo.alpha is not None and photo.alpha.min() < np.iinfo(photo.alpha.dtype).max:
+        raise ColorizeError('JPEG cannot store transparency: choose another --format, such as png')
+    return replace(photo, alpha=None)
 
 
 def side_by_side(left: Image.Image, right: Image.Image) -> Image.Image:

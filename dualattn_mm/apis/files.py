@@ -72,7 +72,7 @@ class Plan:
         overwrite: replace results that already exist; otherwise they are skipped.
         max_pixels: larger images fail.
         format_: the format of all photos; None keeps that of each. Animations keep theirs.
-        all_pages: colorize all pages of files whose results are TIFF files.
+        all_pages: colorize all pages of a file. Those whose results are not TIFF files fail.
 
     Attributes:
         sources: the files to colorize.
@@ -220,11 +220,12 @@ class Plan:
             raise ColorizeError(
                 f'{url_of(target)} can only be an animation: choose a .png file for a photo'
             )
+        whole = header is None or header.animated or self._has_all_pages(header)
         if header and not self._file:
             stored_as = (not header.animated and self._format) or header.format
             target = target.with_name(output_name(source, stored_as))
         beside = None
-        if self._compare and header and not (header.animated or self._has_all_pages(header)):
+        if self._compare and not whole:
             # Append to the whole name, because a.jpg and a.png can be in the same folder.
             beside = target.with_name(target.name + COMPARE_SUFFIX)
         results = [path for path in (target, beside) if path]
@@ -234,15 +235,25 @@ class Plan:
         compare = self._unless_present(beside)
         if not (output or compare):
             return results, None
-        if header is None or header.animated or self._has_all_pages(header):
+        if header is None or whole:
             return results, target
         format_ = self._format or header.format
         return results, Job(source, format_, header.pixels, header.more_pages, output, compare)
 
     def _has_all_pages(self, header: Header) -> bool:
-        """Return whether the result will have all pages of a file."""
-        format_ = self._format or header.format
-        return self._all_pages and header.more_pages and format_ == 'TIFF'
+        """Return whether the result will have all pages of a file, which is not an animation.
+
+        Raises:
+            ColorizeError: if it should have them, but its format cannot hold them.
+        """
+        if not (self._all_pages and header.more_pages):
+            return False
+        if (self._format or header.format) != 'TIFF':
+            raise ColorizeError(
+                'it has several pages, which only a TIFF file can hold: choose --format tiff or a '
+                '.tif file, or leave out --pages all'
+            )
+        return True
 
     def _is_input(self, path: Path, others: list[Path]) -> bool:
         """Return whether a file exists that is one of the sources.

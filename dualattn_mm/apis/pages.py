@@ -13,19 +13,13 @@ from ..utils.atomic import atomic_file
 from ..utils.deep_image import encode_deep
 from ..utils.encoding import encode, save_options
 from ..utils.errors import ColorizeError, InColorError, writing
-from ..utils.image_io import page_sizes, read_with_options
+from ..utils.image_io import Page, find_pages, read_with_options
 from ..utils.in_color import has_colors
 from ..utils.pixels import quiet
 from ..utils.tiff_file import write_tiff
 from .frames import FilmResult, colorize_frames
 from .pipeline import ColorizationPipeline, Photo
 from .smoothing import ColorSmoother
-
-
-class _Page(NamedTuple):
-    number: int
-    width: int
-    height: int
 
 
 class _Loaded(NamedTuple):
@@ -58,11 +52,11 @@ def colorize_pages(
     """
     start = time.perf_counter()
     remarks: dict[int, str] = {}
-    pages = [_Page(number, *size) for number, size in enumerate(page_sizes(source), 1)]
+    pages = find_pages(source)
 
-    def load(page: _Page) -> _Loaded:
+    def load(page: Page) -> _Loaded:
         try:
-            image, options = read_with_options(source, pipe.max_pixels, page.number - 1)
+            image, options = read_with_options(source, pipe.max_pixels, page)
             if not recolor and has_colors(image):
                 raise InColorError
             same = options if image.format == 'TIFF' else None

@@ -38,6 +38,7 @@ from ..utils.pixels import (
     check_size,
     decoding,
     scale_transparency,
+    to_eight_bits,
     to_pixels,
 )
 from .eval_mode import evaluating
@@ -384,7 +385,7 @@ def _alpha(alpha: np.ndarray, deep: bool) -> np.ndarray:
     """Return alpha with 8 or 16 bits."""
     if deep:
         return alpha if alpha.itemsize == 2 else alpha.astype(np.uint16) * 257
-    return alpha if alpha.itemsize == 1 else (alpha.astype(np.uint32) + 128) // 257
+    return alpha if alpha.itemsize == 1 else to_eight_bits(alpha)
 
 
 def _fade(lightness: Tensor) -> Tensor:

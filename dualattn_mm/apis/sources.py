@@ -4,11 +4,10 @@ import glob
 import heapq
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from itertools import chain, groupby, repeat
-from operator import itemgetter
 from pathlib import Path
 
 from ..utils.errors import ColorizeError, shortened
@@ -133,7 +132,7 @@ def _add(text: str, output: Path, result: Sources) -> Iterator[str]:
         return
     elif glob.has_magic(text):
         base = _fixed_part(path)
-        folders = _matches_below(path, base)
+        folders = _matches_below(path, base, result)
     else:
         try:
             os.stat(text)
@@ -160,42 +159,57 @@ def _add(text: str, output: Path, result: Sources) -> Iterator[str]:
 
 
 def _search(folder: Path, result: Sources) -> Iterator[tuple[str, list[str]]]:
+    if is_remote(folder):
+        return remote_folders_below(folder)
+    return folders_below(folder, follow_links=False, on_error=_reporter(result))
+
+
+def _reporter(result: Sources) -> Callable[[OSError], None]:
+    """Return a function that adds an unreadable folder to what failed."""
+
     def report(error: OSError) -> None:
         result.failed.append((Path(error.filename), f'cannot be read: {error.strerror}'))
 
-    if is_remote(folder):
-        return remote_folders_below(folder)
-    return folders_below(folder, follow_links=False, on_error=report)
+    return report
 
 
-def _matches_below(pattern: Path, base: Path) -> Iterator[tuple[str, list[str]]]:
+def _matches_below(pattern: Path, base: Path, result: Sources) -> Iterator[tuple[str, list[str]]]:
     """Yield the matches of a pattern by folder; '**' skips linked folders, which can form loops."""
-    if '**' not in pattern.parts and not is_remote(pattern):
-        found = sorted(map(os.path.split, glob.iglob(str(pattern))))
-        for parent, files in groupby(found, itemgetter(0)):
-            names = [name for _, name in files if not os.path.isdir(os.path.join(parent, name))]
-            yield parent, names
-        return
     parts = pattern.parts[len(base.parts) :]
-    for parent, names in remote_folders_below(base) if is_remote(base) else _walk(base):
+    for parent, names in (
+        remote_folders_below(base) if is_remote(base) else _walk(base, parts, result)
+    ):
         above = Path(parent).relative_to(base).parts
         yield parent, sorted(name for name in names if _matches((*above, name), parts))
 
 
-def _walk(base: Path) -> Iterator[tuple[str, list[str]]]:
-    for parent, folders, names in os.walk(base):
-        folders.sort()
+def _walk(base: Path, parts: Sequence[str], result: Sources) -> Iterator[tuple[str, list[str]]]:
+    """Yield the folders that can have matches, each with its files. An unreadable one fails."""
+    if not os.path.isdir(base):
+        return
+    walk = os.walk(base, onerror=_reporter(result), followlinks='**' not in parts)
+    for parent, folders, names in walk:
+        above = Path(parent).relative_to(base).parts
+        folders[:] = sorted(f for f in folders if _matches((*above, f), parts, partly=True))
         yield parent, names
 
 
-def _matches(names: Sequence[str], parts: Sequence[str]) -> bool:
-    """Return whether a path matches a pattern part by part; wildcards skip hidden names."""
+def _matches(names: Sequence[str], parts: Sequence[str], partly: bool = False) -> bool:
+    """Return whether a path matches a pattern part by part; wildcards skip hidden names.
+
+    Args:
+        names: the parts of the path.
+        parts: those of the pattern.
+        partly: whether instead a path below this one can match.
+    """
     if not parts or not names:
-        return not names and all(part == '**' for part in parts)
+        return not names and (bool(parts) if partly else all(part == '**' for part in parts))
     hidden = names[0].startswith('.') and not parts[0].startswith('.')
     if parts[0] == '**':
-        return _matches(names, parts[1:]) or (not hidden and _matches(names[1:], parts))
-    return not hidden and fnmatch(names[0], parts[0]) and _matches(names[1:], parts[1:])
+        return _matches(names, parts[1:], partly) or (
+            not hidden and _matches(names[1:], parts, partly)
+        )
+    return not hidden and fnmatch(names[0], parts[0]) and _matches(names[1:], parts[1:], partly)
 
 
 def _fixed_part(pattern: Path) -> Path:

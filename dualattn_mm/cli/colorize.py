@@ -76,8 +76,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--pages',
         choices=['first', 'all'],
         default='first',
-        help='which pages of TIFF files to colorize, and those of HEIC and AVIF files if --format '
-        'is tiff (default: %(default)s)',
+        help='which pages of a file to colorize; all pages need a TIFF result, so HEIC and AVIF '
+        'files also need --format tiff (default: %(default)s)',
     )
     add(
         '--recolor',
@@ -189,7 +189,7 @@ def _summarize(args: argparse.Namespace, sources: 'Sources', tally: 'Tally') -> 
     if tally.had_pages:
         warn(
             f'{tally.had_pages} of the files had several pages or frames; the first was colorized '
-            '(--pages all colorizes all pages of TIFF files)'
+            '(--pages all colorizes all pages, and files other than TIFF also need --format tiff)'
         )
     done = tally.done + tally.films
     counts = [f'{done} done', f'{tally.skipped} skipped', f'{tally.failed} failed']

@@ -44,9 +44,14 @@ class HubMixin:
 
     huggingface_hub is imported only when they are called. Weights are safetensors files, never
     pickles.
+
+    hub_tag: the task of the network, by the Hub's names.
+    hub_settings: the arguments that are attributes, which can be changed later. Files get the
+        present values.
     """
 
     hub_tag = ''
+    hub_settings: tuple[str, ...] = ()
     hub_config: dict[str, Any]
     __signature__: inspect.Signature
 
@@ -125,10 +130,12 @@ class HubMixin:
         self, method: str, target: str | Path, license: str, options: dict[str, Any]
     ) -> str | None:
         hub = _with_hub(type(self), license)
-        config = json.loads(json.dumps(self.hub_config))
+        settings = {name: getattr(self, name) for name in self.hub_settings}
+        config = json.loads(json.dumps({**self.hub_config, **settings}))
         _check_limits(type(self).__name__, config)  # what is written can also be loaded
         twin = object.__new__(hub)
-        twin.__dict__.update(self.__dict__)  # the same modules and parameters
+        # The same modules and parameters.
+        twin.__dict__.update(self.__dict__, hub_config=config)
         card = {'network': type(self).__name__, **options.pop('model_card_kwargs', {})}
         return getattr(twin, method)(target, config=config, model_card_kwargs=card, **options)
 

@@ -18,6 +18,7 @@ from .pixels import EIGHT_BITS, MAX_PIXELS, SETTING, has_alpha
 
 # Even a frame of one pixel takes memory and time, so each counts as this many pixels more.
 FRAME_PIXELS = 2**10
+_MOST_LOOPS = 2**16 - 1  # in a GIF or WebP file
 ANIMATED_SUFFIXES = {'.gif': 'GIF', '.webp': 'WEBP', '.png': 'PNG'}
 
 
@@ -27,14 +28,14 @@ class Animation(NamedTuple):
     frames: the frames. Gray ones are of mode L or I;16, others of RGB; if one is transparent, all
         are of LA, I;16 or RGBA.
     milliseconds: duration of each frame.
-    loops: number of loops, where 0 is endless; None if the file does not state it.
+    plays: how often it is played, where 0 is endless.
     options: the `source_options` of the file.
     remark: says if the frames have more bits than can be stored; empty if not.
     """
 
     frames: list[Image.Image]
     milliseconds: list[float]
-    loops: int | None
+    plays: int
     options: dict[str, Any]
     remark: str = ''
 
@@ -79,9 +80,26 @@ def read_animation(
             frames = [_without_alpha(frame) for frame in frames]
         if image.format == 'PNG':  # whose texts can be behind the frames
             pass_metadata(image, frames[0])
-        return Animation(frames, milliseconds, image.info.get('loop'), options, remark)
+        return Animation(frames, milliseconds, _plays(image), options, remark)
 
     return opened_image(path, max_pixels, load)
+
+
+def _plays(image: Image.Image) -> int:
+    """Return how often an animation is played: GIF states how often it is repeated."""
+    loop = image.info.get('loop')
+    if image.format != 'GIF' or loop == 0:
+        return loop or 0
+    return 1 if loop is None else loop + 1
+
+
+def _loop_options(plays: int, format_: str) -> dict[str, int]:
+    """Return the option of Pillow for the number of plays, which is at most what a file holds."""
+    if format_ == 'PNG' or plays == 0:
+        return {'loop': plays}
+    if format_ == 'WEBP':
+        return {'loop': min(plays, _MOST_LOOPS)}
+    return {'loop': min(plays - 1, _MOST_LOOPS)} if plays > 1 else {}
 
 
 def animated_format(path: Path) -> str:
@@ -147,8 +165,7 @@ def write_animation(
     first, *others = animation.frames
     same = animation.options if format_ == 'WEBP' else None
     options = save_options(format_, quality, same)
-    if animation.loops is not None:
-        options['loop'] = animation.loops
+    options |= _loop_options(animation.plays, format_)
     options |= metadata_options(first.info, format_)
     if format_ == 'GIF' and first.mode == 'RGBA':
         options['disposal'] = 2  # transparent pixels do not show the previous frame

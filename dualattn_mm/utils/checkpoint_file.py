@@ -1,6 +1,7 @@
 """Read weights files from untrusted sources without executing anything in them."""
 
 import contextlib
+import hashlib
 import os
 import pickle
 import re
@@ -18,6 +19,8 @@ from .errors import UserError, first_line
 
 # It needs `safe_globals` of torch 2.5.
 READS_TRAINING_LOGS = hasattr(torch.serialization, 'safe_globals')
+# As torchvision and OpenMMLab name the files that they publish. Eight digits can be a date.
+_NAME_WITH_DIGEST = re.compile(r'-(?=\d*[a-f])[0-9a-f]{8,}\.')
 _REMEDY = (
     '; if you trust it, store its weights alone: '
     "torch.save(torch.load(FILE, weights_only=False)['state_dict'], NEW)"
@@ -281,7 +284,11 @@ def cached_download(url: str, digest: str | None = None) -> Path:
         OSError: if it cannot be downloaded.
         RuntimeError: if it has another digest.
     """
-    path = Path(torch.hub.get_dir(), 'checkpoints', url.rpartition('/')[2].partition('?')[0])
+    name = url.rpartition('/')[2].partition('?')[0]
+    folder = Path(torch.hub.get_dir(), 'checkpoints')
+    if digest is None and not _NAME_WITH_DIGEST.search(name):
+        folder /= hashlib.sha256(url.encode()).hexdigest()[:16]  # many are called epoch_12.pth
+    path = folder / name
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(url, os.fspath(path), digest, sys.stderr.isatty())

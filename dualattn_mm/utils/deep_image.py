@@ -17,7 +17,7 @@ from .errors import ColorizeError
 from .libraries import opencv
 from .pixels import ADVICE, turned
 from .tiff_file import write_tiff
-from .tiff_format import SHORT, TiffReader, number
+from .tiff_page import upright_page
 
 DEEP_FORMATS = ('PNG', 'TIFF')
 _USER = 'images with 16 bits per channel'  # of OpenCV
@@ -27,6 +27,7 @@ _PNG_HEAD = 33  # bytes of the signature and of the chunk IHDR
 _PNG_END = b'\0\0\0\0IEND\xaeB`\x82'
 _CODESTREAM = b'\xff\x4f\xff\x51'  # the first markers of JPEG 2000
 _BAND = 64  # rows
+_MOST_IN_MEMORY = 2**31 - 1  # bytes of a file that OpenCV reads from memory
 _COLOR_MODES = ('RGB', 'RGBA', 'LA')
 # Tags of TIFF files: BitsPerSample, Orientation, PlanarConfiguration and ExtraSamples
 _BITS, _ORIENTATION, _PLANES, _SEPARATE, _EXTRA, _PREMULTIPLIED = 258, 274, 284, 2, 338, 1
@@ -54,13 +55,16 @@ def is_deep_color(image: Image.Image) -> bool:
     return max(getattr(image, 'tag_v2', {}).get(_BITS, (8,))) == 16
 
 
-def read_deep_color(image: Image.Image, path: Path, page: int = 0) -> np.ndarray | None:
+def read_deep_color(
+    image: Image.Image, path: Path, page: int = 1, at: int | None = None
+) -> np.ndarray | None:
     """Read a color image with 16 bits per channel, of which Pillow would keep 8.
 
     Args:
-        image: the image as Pillow opened it, at this page.
+        image: the image as Pillow opened it.
         path: its file.
-        page: the number of the page, from 0.
+        page: the number of its page, from 1.
+        at: the offset of the directory of that page in a TIFF file; None for the first page.
 
     Returns:
         (H, W, 3 or 4) uint16, RGB or RGBA, from a TIFF file upright, as Pillow's are; None if the
@@ -83,17 +87,18 @@ def read_deep_color(image: Image.Image, path: Path, page: int = 0) -> np.ndarray
     cv2 = opencv(_USER)
     cv2.setLogLevel(0)  # OpenCV would print what is wrong with a file; Pillow's error says it
     try:
-        if page and orientation != 1:
-            return None
-        if page:
-            with _utf8_name(path) as name:
-                _, (pixels,) = cv2.imreadmulti(name, page, 1, flags=cv2.IMREAD_UNCHANGED)
-        elif orientation == 1:
+        if at is None and orientation == 1:
             with _utf8_name(path) as name:
                 pixels = cv2.imread(name, cv2.IMREAD_UNCHANGED)
-        else:
-            pixels = cv2.imdecode(_as_if_upright(path), cv2.IMREAD_UNCHANGED)
+        elif path.stat().st_size <= _MOST_IN_MEMORY:
+            # OpenCV applies the orientation to some images only.
+            pixels = cv2.imdecode(upright_page(path, at), cv2.IMREAD_UNCHANGED)
             pixels = None if pixels is None else turned(pixels, orientation)
+        elif orientation == 1:
+            with _utf8_name(path) as name:
+                _, (pixels,) = cv2.imreadmulti(name, page - 1, 1, flags=cv2.IMREAD_UNCHANGED)
+        else:
+            return None
     except (cv2.error, ValueError):
         return None
     # OpenCV makes a channel of the transparent color of a PNG file.
@@ -145,16 +150,6 @@ def _utf8_name(path: Path) -> Iterator[str]:
             yield str(link)
     else:
         yield str(path)
-
-
-def _as_if_upright(path: Path) -> np.ndarray:
-    """Return the bytes of a TIFF file without its orientation, by which OpenCV turns some only."""
-    data = np.fromfile(path, np.uint8)
-    with path.open('rb') as file:
-        reader = TiffReader(file)
-        at = reader.place_of(reader.first, _ORIENTATION)
-    data[at : at + 2] = np.frombuffer(number(reader.order, SHORT, 1).data, np.uint8)
-    return data
 
 
 def encode_deep(

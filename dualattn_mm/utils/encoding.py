@@ -33,6 +33,8 @@ _REPLACED = {
 _PREDICTOR, _DIFFERENCES = 317, 2  # of neighbors, which compress better
 _MOST_OF_SEGMENT = 65_533  # bytes in a segment of a JPEG file
 _MOST_XMP = _MOST_OF_SEGMENT - len(XMP_OF_JPEG)
+_PHOTOSHOP = b'Photoshop 3.0\0'
+_MOST_IPTC = (_MOST_OF_SEGMENT - len(_PHOTOSHOP + photoshop_resource(b''))) // 2 * 2  # padded
 
 
 def source_options(image: Image.Image) -> dict[str, Any]:
@@ -47,8 +49,9 @@ def source_options(image: Image.Image) -> dict[str, Any]:
     if image.format in ('JPEG', 'MPO') and image.mode in ('L', 'RGB'):
         # A gray photo has no chroma, and -1 is an unusual subsampling.
         sampling = max(0, JpegImagePlugin.get_sampling(image)) if image.mode == 'RGB' else 0
-        tables = getattr(image, 'quantization', {})
-        return {'qtables': list(tables.values()), 'subsampling': sampling} if tables else {}
+        tables = getattr(image, 'quantization', {})  # by number, in the order of the file
+        in_order = [tables[number] for number in sorted(tables)]
+        return {'qtables': in_order, 'subsampling': sampling} if tables else {}
     if image.format == 'WEBP' and _is_lossless(getattr(image, 'fp', None)):
         return {'lossless': True, 'exact': True, 'method': 2}
     if image.format == 'TIFF':
@@ -130,17 +133,22 @@ def metadata_options(info: Mapping[Any, Any], format_: str) -> dict[str, Any]:
         options['pnginfo'] = _png_texts(info)
     if format_ == 'JPEG':
         options['extra'] = _jpeg_segments(info)
-    if format_ in ('JPEG', 'GIF'):
-        words = info.get('text', {}).get('Comment', '').encode()
-        options['comment'] = info.get('comment', words)[:_MOST_OF_SEGMENT]
+        options['comment'] = _comment(info)[:_MOST_OF_SEGMENT]
+    if format_ == 'GIF':
+        options['comment'] = _comment(info)
     return options
 
 
 def left_out(info: Mapping[Any, Any], format_: str) -> str:
     """Name the metadata that a format cannot hold; empty if there is none."""
     missing = []
-    if 'xmp' in info and format_ == 'JPEG' and len(info['xmp']) > _MOST_XMP:
-        missing.append('XMP (too long)')
+    if format_ == 'JPEG':
+        if len(info.get('xmp', b'')) > _MOST_XMP:
+            missing.append('XMP (too long)')
+        if len(info.get('iptc', b'')) > _MOST_IPTC:
+            missing.append('IPTC (too long)')
+        if len(_comment(info)) > _MOST_OF_SEGMENT:
+            missing.append('the end of the comment')
     if 'iptc' in info and format_ in ('WEBP', 'AVIF'):
         missing.append('IPTC')
     if format_ == 'GIF':
@@ -153,15 +161,17 @@ def left_out(info: Mapping[Any, Any], format_: str) -> str:
     return f'{format_} cannot hold all of its metadata: {lost} was not copied' if lost else ''
 
 
+def _comment(info: Mapping[Any, Any]) -> bytes:
+    return info.get('comment', info.get('text', {}).get('Comment', '').encode())
+
+
 def _jpeg_segments(info: Mapping[Any, Any]) -> bytes:
     """Return the segments APP1 with XMP and APP13 with IPTC data."""
     found = []
     if 'xmp' in info and len(info['xmp']) <= _MOST_XMP:
         found.append((b'\xff\xe1', XMP_OF_JPEG + info['xmp']))
-    if 'iptc' in info:
-        resource = b'Photoshop 3.0\0' + photoshop_resource(info['iptc'])
-        if len(resource) <= _MOST_OF_SEGMENT:
-            found.append((b'\xff\xed', resource))
+    if 'iptc' in info and len(info['iptc']) <= _MOST_IPTC:
+        found.append((b'\xff\xed', _PHOTOSHOP + photoshop_resource(info['iptc'])))
     return b''.join(name + (len(d) + 2).to_bytes(2, 'big') + d for name, d in found)
 
 

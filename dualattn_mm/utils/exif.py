@@ -2,7 +2,7 @@
 
 EXIF data contains offsets, sizes and maker notes that would be wrong in another file. Only tags
 that describe the photo are copied, byte by byte. The tables give the type and the number of values
-of each of them, from Exif 2.32 (CIPA DC-008-2019).
+of each of them, from Exif 2.32 (CIPA DC-008-2019). Exif 3.0 also allows texts in UTF-8.
 """
 
 import io
@@ -21,6 +21,7 @@ from .tiff_format import (
     SHORT,
     SIGNED_RATIO,
     TEXT,
+    UTF8,
     Directories,
     Entries,
     Entry,
@@ -82,42 +83,34 @@ class Exif(NamedTuple):
     """The values to copy, by directory.
 
     order: '<' or '>', the byte order.
-    unreadable: names of tags that should be copied but are damaged.
+    left_out: names of tags that should be copied but are damaged or too long.
     """
 
     order: str
     image: Entries
     exif: Entries
     gps: Entries
-    unreadable: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     def to_bytes(self, width: int, height: int) -> bytes:
         """Return the EXIF data for an upright sRGB image, starting with "Exif" and two zero bytes.
 
-        The longest values are dropped until the rest fits into a JPEG file. The result is empty if
-        no value is left.
+        The result is empty if there are no values.
 
         Args:
             width, height: size of the image in pixels.
         """
-        image, exif, gps = parts = [dict(part) for part in self[1:4]]
-        while any(parts):
-            described = {
-                _VERSION: Entry(BYTES, 4, b'0232'),
-                **exif,
-                _COLOR_SPACE: number(self.order, SHORT, _SRGB),
-                _WIDTH: number(self.order, LONG, width),
-                _HEIGHT: number(self.order, LONG, height),
-            }
-            data = directories(Directories(self.order, image, described, gps), at=8)
-            if len(data) <= _MOST_BYTES - 8:
-                return b'Exif\0\0' + header(self.order, 8) + data
-            longest, tag = max(
-                ((part, tag) for part in parts for tag in part),
-                key=lambda found: len(found[0][found[1]].data),
-            )
-            del longest[tag]
-        return b''
+        if not any(self[1:4]):
+            return b''
+        described = {
+            _VERSION: Entry(BYTES, 4, b'0232'),
+            **self.exif,
+            _COLOR_SPACE: number(self.order, SHORT, _SRGB),
+            _WIDTH: number(self.order, LONG, width),
+            _HEIGHT: number(self.order, LONG, height),
+        }
+        found = Directories(self.order, self.image, described, self.gps)
+        return b'Exif\0\0' + header(self.order, 8) + directories(found, at=8)
 
 
 def read_exif(image: Image.Image) -> Exif | None:
@@ -146,10 +139,10 @@ def read_exif(image: Image.Image) -> Exif | None:
 
 
 def _read(file: BinaryIO, page: int = 0) -> Exif:
-    unreadable: list[str] = []
+    left_out: list[str] = []
     reader = TiffReader(file)
     image = reader.entries(reader.page(page), {*_OF_IMAGE, EXIF, GPS}, _MOST_BYTES)
-    parts = [_copied(image, _OF_IMAGE, ExifTags.TAGS, unreadable)]
+    parts = [_copied(image, _OF_IMAGE, ExifTags.TAGS, left_out)]
     for pointer, forms, names in (
         (EXIF, _OF_EXIF, ExifTags.TAGS),
         (GPS, _OF_GPS, ExifTags.GPSTAGS),
@@ -157,15 +150,28 @@ def _read(file: BinaryIO, page: int = 0) -> Exif:
         try:
             entries = reader.entries_behind(image, pointer, forms, _MOST_BYTES)
         except ValueError:
-            unreadable.append(ExifTags.TAGS[pointer])
+            left_out.append(ExifTags.TAGS[pointer])
             entries = {}
-        parts.append(_copied(entries, forms, names, unreadable))
+        parts.append(_copied(entries, forms, names, left_out))
     of_image, of_exif, of_gps = parts
-    return Exif(reader.order, of_image, of_exif, of_gps, tuple(unreadable))
+    found = Exif(reader.order, of_image, of_exif, of_gps)
+    while len(found.to_bytes(0, 0)) > len(b'Exif\0\0') + _MOST_BYTES:
+        left_out.append(_drop_longest(found))
+    return found._replace(left_out=tuple(left_out))
+
+
+def _drop_longest(found: Exif) -> str:
+    """Drop the longest value and return the name of its tag."""
+    part, tag = max(
+        ((part, tag) for part in found[1:4] for tag in part),
+        key=lambda place: len(place[0][place[1]].data),
+    )
+    del part[tag]
+    return (ExifTags.GPSTAGS if part is found.gps else ExifTags.TAGS)[tag]
 
 
 def _copied(
-    entries: Entries, forms: _Forms, names: Mapping[int, str], unreadable: list[str]
+    entries: Entries, forms: _Forms, names: Mapping[int, str], left_out: list[str]
 ) -> Entries:
     """Return the entries that conform to the standard; texts get a single terminating zero."""
     copied = {}
@@ -173,11 +179,12 @@ def _copied(
         if tag not in forms:
             continue
         kind, counts = forms[tag]
-        if entry.type != kind or entry.length not in counts or not entry.data:
-            unreadable.append(names[tag])
+        kinds = (TEXT, UTF8) if kind == TEXT else (kind,)
+        if entry.type not in kinds or entry.length not in counts or not entry.data:
+            left_out.append(names[tag])
         elif kind == TEXT:
             text = entry.data.rstrip(b'\0') + b'\0'
-            copied[tag] = Entry(kind, len(text), text)
+            copied[tag] = Entry(entry.type, len(text), text)
         else:
             copied[tag] = entry
     return copied

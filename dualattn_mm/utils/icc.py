@@ -1,4 +1,4 @@
-"""Convert images with an ICC color profile to sRGB."""
+"""Convert images with an ICC color profile, or with a gamma, to sRGB."""
 
 import importlib
 import io
@@ -15,6 +15,9 @@ _SRGB_IN_D50 = np.array(
         [0.0139322, 0.0971045, 0.7141733],
     ]
 )
+_SRGB_GAMMA = 0.45455  # what PNG files state for sRGB
+_LEAST_CHANGE = 0.05  # of a gamma; libpng applies no smaller one
+_GAMMAS = 0.1, 5.0  # with any other, almost all pixels would be black or white
 # The largest 8-bit difference between equivalent profiles, due to rounding.
 _ROUNDING = 1
 
@@ -54,6 +57,11 @@ def _is_identity(transform: ImageCms.ImageCmsTransform) -> bool:
     return bool(np.abs(np.asarray(found)[0].astype(int) - probe).max() <= _ROUNDING)
 
 
+def is_for_gray(profile: bytes) -> bool:
+    """Return whether an ICC profile is one for gray images."""
+    return profile[16:20] == b'GRAY'
+
+
 def gray_to_srgb(values: np.ndarray, profile: bytes) -> np.ndarray:
     """Apply the ICC profile of a gray image.
 
@@ -71,12 +79,26 @@ def gray_to_srgb(values: np.ndarray, profile: bytes) -> np.ndarray:
     Raises:
         ValueError: if the profile cannot be read, or is not a gray profile with a curve.
     """
-    full_scale = np.iinfo(values.dtype).max
     try:
-        luminance = _gray_luminance(profile, np.linspace(0, 1, full_scale + 1))
+        luminance = _gray_luminance(profile, _levels(values))
     except (struct.error, IndexError) as error:
         raise ValueError(f'the profile is cut off ({error})') from None
-    return np.round(full_scale * _encode(luminance)).astype(values.dtype)[values]
+    return _by_table(values, luminance)
+
+
+def gamma_to_srgb(values: np.ndarray, gamma: float) -> np.ndarray:
+    """Apply the gamma of a PNG file (PNG specification, 11.3.2.2).
+
+    Args:
+        values: uint8 or uint16, of any shape.
+        gamma: the exponent with which linear light was encoded.
+
+    Returns:
+        An array of the same type and shape; `values` if the gamma is that of sRGB, or useless.
+    """
+    if abs(gamma / _SRGB_GAMMA - 1) < _LEAST_CHANGE or not _GAMMAS[0] <= gamma <= _GAMMAS[1]:
+        return values
+    return _by_table(values, _levels(values) ** (1 / gamma))
 
 
 def deep_to_srgb(values: np.ndarray, profile: bytes) -> np.ndarray | None:
@@ -129,6 +151,16 @@ def _by_curves_and_matrix(values: np.ndarray, profile: bytes) -> np.ndarray | No
     return result
 
 
+def _levels(values: np.ndarray) -> np.ndarray:
+    """Return all possible values of an array, in [0, 1]."""
+    return np.linspace(0, 1, np.iinfo(values.dtype).max + 1)
+
+
+def _by_table(values: np.ndarray, linear: np.ndarray) -> np.ndarray:
+    """Encode values as sRGB, given the linear light in [0, 1] of each of the `_levels`."""
+    return np.round(np.iinfo(values.dtype).max * _encode(linear)).astype(values.dtype)[values]
+
+
 def _encode(linear: np.ndarray) -> np.ndarray:
     """Encode linear light in [0, 1] as sRGB."""
     return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
@@ -143,7 +175,7 @@ def _tags(profile: bytes) -> dict[bytes, bytes]:
 
 def _gray_luminance(profile: bytes, x: np.ndarray) -> np.ndarray:
     """Return the luminance in [0, 1] of values in [0, 1]."""
-    if profile[16:20] != b'GRAY':
+    if not is_for_gray(profile):
         raise ValueError('the profile is not a gray profile')
     tags = _tags(profile)
     if b'kTRC' not in tags:

@@ -20,6 +20,7 @@ from .metadata import keep_metadata
 from .pixels import ADVICE, DEEP, MAX_PIXELS, check_size, decoding, scale_transparency
 from .remote import open_binary
 from .tiff_file import read_tiff_kind
+from .tiff_page import open_page
 
 # Without a handler, Python would print Pillow's log; a ColorizeError already states the reason.
 logging.getLogger('PIL').addHandler(logging.NullHandler())
@@ -116,7 +117,7 @@ def _has_more_pages(image: Image.Image) -> bool:
     except EOFError:
         return False
     except Exception:  # there is a damaged page, which is reported when all pages are read
-        return True
+        pass
     return True
 
 
@@ -130,58 +131,82 @@ def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> Image.Image:
     return read_with_options(path, max_pixels)[0]
 
 
+class Page(NamedTuple):
+    """A page of a file.
+
+    number: its number, from 1.
+    width, height: its size.
+    at: the offset of its directory in a TIFF file; None in other files.
+    """
+
+    number: int
+    width: int
+    height: int
+    at: int | None
+
+
 def read_with_options(
-    path: Path, max_pixels: int = MAX_PIXELS, page: int = 0
+    path: Path, max_pixels: int = MAX_PIXELS, page: Page | None = None
 ) -> tuple[Image.Image, dict[str, Any]]:
     """Do the same for any page, and return the `source_options` of the image as well."""
+    number, at = (page.number, page.at) if page else (1, None)
 
     def load(image: Image.Image) -> tuple[Image.Image, dict[str, Any]]:
-        if page:
-            image.seek(page)
+        if number > 1 and at is None:
+            image.seek(number - 1)
             check_size(*image.size, max_pixels)
         options = source_options(image)
         keep_metadata(image)
         if is_deep_color(image):
-            image.info[DEEP] = read_deep_color(image, path, page)
+            image.info[DEEP] = read_deep_color(image, path, number, at)
         image.load()
         return image, options
 
-    return opened_image(path, max_pixels, load)
+    return opened_image(path, max_pixels, load, at)
 
 
-def page_sizes(path: Path) -> list[tuple[int, int]]:
-    """Return the width and the height of every page.
+def find_pages(path: Path) -> list[Page]:
+    """Return all pages of a file.
 
     Raises:
         ColorizeError: as `read_image`; the message names the page.
     """
-    sizes: list[tuple[int, int]] = []
+    pages: list[Page] = []
 
     def look(image: Image.Image) -> None:
-        for page in itertools.count():
+        for number in itertools.count(1):
             try:
-                image.seek(page)
+                image.seek(number - 1)
             except EOFError:
                 return
-            sizes.append(image.size)
+            at = image.tag_v2.offset if image.format == 'TIFF' else None  # type: ignore[attr-defined]
+            pages.append(Page(number, *image.size, at))
 
     try:
         opened_image(path, sys.maxsize, look)
     except ColorizeError as error:
-        if not sizes:
+        if not pages:
             raise
-        raise ColorizeError(f'page {len(sizes) + 1}: {error}') from None
-    return sizes
+        raise ColorizeError(f'page {len(pages) + 1}: {error}') from None
+    return pages
 
 
-def opened_image(path: Path, max_pixels: int, use: Callable[[Image.Image], Any]) -> Any:
+def opened_image(
+    path: Path, max_pixels: int, use: Callable[[Image.Image], Any], at: int | None = None
+) -> Any:
     """Open an image file and return what `use` makes of it.
+
+    Args:
+        path: the file.
+        max_pixels: larger images are not opened.
+        use: called with the image.
+        at: the offset of the directory of a page in a local TIFF file; None for the first page.
 
     Raises:
         ColorizeError: as `read_image`, also for all that Pillow raises in `use`.
     """
     # Pass an open file, because Pillow memory-maps a path, and rotated TIFFs are then read wrong.
-    with decoding(max_pixels), open_binary(path) as file:
+    with decoding(max_pixels), open_binary(path) if at is None else open_page(path, at) as file:
         head = file.read(64)
         if not head:
             raise ColorizeError('the file is empty')

@@ -20,6 +20,11 @@ _MOST_BYTES = 2**24  # of XMP or IPTC data in a TIFF file
 _IPTC_OF_PHOTOSHOP = 0x0404
 # Texts of a PNG file that stand for other kinds of metadata.
 _NO_TEXTS = ('Raw profile type ', 'XML:com.adobe.xmp')
+# What links the XMP packet of a JPEG file with segments for more of it, which are not copied.
+_REST_OF_XMP = re.compile(
+    rb'\s+xmpNote:HasExtendedXMP\s*=\s*("[^"]*"|\'[^\']*\')'
+    rb'|\s*<xmpNote:HasExtendedXMP>[^<]*</xmpNote:HasExtendedXMP>'
+)
 _ORIENTATION_IN_XMP = re.compile(rb'(tiff:Orientation\s*(?:=\s*["\']|>)\s*)[2-8]')
 
 
@@ -28,11 +33,11 @@ class Metadata(NamedTuple):
 
     dpi: the resolution in pixels per inch.
     exif: the EXIF data, or None.
-    xmp: the XMP packet; it says that the image is upright.
+    xmp: the XMP packet; it says that the image is upright, and has no extension.
     iptc: the IPTC data (IIM).
     text: the texts of a PNG file, or the comment of another one.
     comment: the bytes of that comment, whose encoding no file states.
-    remark: names the damaged metadata that was not copied; empty if there is none.
+    remark: names the metadata that was not copied, as it is damaged or too long; empty if none.
     """
 
     dpi: tuple[float, float] | None = None
@@ -70,20 +75,28 @@ def read_metadata(image: Image.Image) -> Metadata:
     """Return the metadata of an image from `read_image`, or of one that is not decoded yet."""
     if _METADATA in image.info:
         return image.info[_METADATA]
+    remarks: list[str] = []
     with quiet():
         comment = _comment(image)
         text = _text(image, comment)
-        xmp, iptc = _of_tiff(image) if image.format == 'TIFF' else (_xmp(image), _iptc(image))
+        if image.format == 'TIFF':
+            xmp, iptc, remark = _of_tiff(image)
+            remarks += filter(None, [remark])
+        else:
+            xmp, iptc = _xmp(image), _iptc(image)
         xmp = _ORIENTATION_IN_XMP.sub(rb'\g<1>1', xmp)
-        found = Metadata(_dpi(image), None, xmp, iptc, text, comment)
+        xmp, has_rest = _REST_OF_XMP.subn(b'', xmp)
+        if has_rest:
+            remarks.append('its extended XMP was not copied')
         try:
             exif = read_exif(image)
         except (ValueError, OSError) as error:
-            return found._replace(remark=f'its EXIF data was not copied ({first_line(error)})')
-    remark = ''
-    if exif and exif.unreadable:
-        remark = f'damaged EXIF data was not copied ({shortened(exif.unreadable)})'
-    return found._replace(exif=exif, remark=remark)
+            exif = None
+            remarks.append(f'its EXIF data was not copied ({first_line(error)})')
+    if exif and exif.left_out:
+        names = shortened(exif.left_out)
+        remarks.append(f'damaged or too long EXIF data was not copied ({names})')
+    return Metadata(_dpi(image), exif, xmp, iptc, text, comment, '; '.join(remarks))
 
 
 @cache
@@ -160,18 +173,20 @@ def _iptc_of_photoshop(data: bytes) -> bytes:
     return b''
 
 
-def _of_tiff(image: Image.Image) -> tuple[bytes, bytes]:
-    """Return the XMP and the IPTC data of a page of a TIFF file."""
+def _of_tiff(image: Image.Image) -> tuple[bytes, bytes, str]:
+    """Return the XMP and the IPTC data of a page of a TIFF file, and what is wrong with them."""
     file = getattr(image, 'fp', None)
     if file is None:
-        return b'', b''
+        return b'', b'', ''
     position = file.tell()
     try:
         reader = TiffReader(file)
         entries = reader.entries(reader.page(image.tell()), (XMP, IPTC), _MOST_BYTES)
     except ValueError:
-        return b'', b''
+        return b'', b'', ''  # the remark about EXIF data states it
     finally:
         file.seek(position)
     xmp, iptc = (entries[tag].data if tag in entries else b'' for tag in (XMP, IPTC))
-    return xmp, iptc
+    names = {XMP: 'XMP', IPTC: 'IPTC'}
+    lost = [names[tag] for tag, entry in entries.items() if entry.length and not entry.data]
+    return xmp, iptc, f'damaged or too long {" and ".join(lost)} was not copied' if lost else ''

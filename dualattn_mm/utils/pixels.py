@@ -68,12 +68,21 @@ class Pixels(NamedTuple):
 def to_pixels(image: Image.Image) -> Pixels:
     """Convert a PIL image of any mode to upright sRGB pixels.
 
-    An ICC profile is applied. An unusable profile is ignored and noted in `remark`.
+    An ICC profile is applied, and without one the gamma of a PNG file. An unusable profile is
+    ignored and noted in `remark`.
 
     Raises:
         ColorizeError: if the image cannot be decoded, has no pixels, or has a mode without a
             defined conversion (32-bit integers, floating point, CIELAB, HSV).
     """
+    pixels = _by_profile(image)
+    # By the PNG specification, the profile and the chunk sRGB take precedence over the gamma.
+    if 'gamma' in image.info and not {'icc_profile', 'srgb'} & image.info.keys():
+        return pixels._replace(color=icc.gamma_to_srgb(pixels.color, image.info['gamma']))
+    return pixels
+
+
+def _by_profile(image: Image.Image) -> Pixels:
     if 0 in image.size:
         raise ColorizeError(f'the image is empty: its size is {image.width} x {image.height}')
     with decoding():
@@ -84,7 +93,11 @@ def to_pixels(image: Image.Image) -> Pixels:
     deep = image.info.get(DEEP)
     remark = EIGHT_BITS if deep is None and DEEP in image.info else ''
     if deep is not None:
-        color16, remark = _deep_in_srgb(deep[..., :3], profile)
+        color16: np.ndarray | None
+        if _is_gray_with_profile(deep[..., :3], profile):
+            color16, remark = _gray_in_srgb(deep[..., 0], profile)
+        else:
+            color16, remark = _deep_in_srgb(deep[..., :3], profile)
         if color16 is not None:
             alpha = turned(deep[..., 3], orientation) if deep.shape[2] == 4 else None
             return Pixels(turned(color16, orientation), alpha, remark)
@@ -107,6 +120,8 @@ def to_pixels(image: Image.Image) -> Pixels:
         color = image
     else:
         raise _unsupported(image.mode)
+    if color.mode == 'RGB' and _is_gray_with_profile(np.asarray(color), profile):
+        color = color.getchannel(0)
     if color.mode == 'L':
         values, remark = _gray_in_srgb(np.asarray(color), profile)
         return Pixels(values, alpha, remark)
@@ -132,6 +147,11 @@ def _load(image: Image.Image) -> None:
         image.load()
     finally:
         named.filename = name
+
+
+def to_eight_bits(values: np.ndarray) -> np.ndarray:
+    """Round uint16 values, of which 65535 is the full scale, to uint8."""
+    return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
 def turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
@@ -280,6 +300,14 @@ def _deep_in_srgb(values: np.ndarray, profile: bytes | None) -> tuple[np.ndarray
     except ValueError as error:
         return values, _profile_ignored(error)
     return color, '' if color is not None else EIGHT_BITS + _TABLES
+
+
+def _is_gray_with_profile(values: np.ndarray, profile: bytes | None) -> bool:
+    """Return whether RGB values are gray and have a profile for gray.
+
+    Pillow and OpenCV return gray with alpha and 16 bits as color.
+    """
+    return icc.is_for_gray(profile or b'') and bool((values == values[..., :1]).all())
 
 
 def _gray_in_srgb(values: np.ndarray, profile: bytes | None) -> tuple[np.ndarray, str]:

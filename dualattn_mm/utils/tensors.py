@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .color_space import gray_of_lightness, rgb_to_lab
 from .image_io import read_image
-from .pixels import to_pixels
+from .pixels import to_eight_bits, to_pixels
 from .remote import as_local
 
 
@@ -44,7 +44,7 @@ def read_photo(path: Path) -> Tensor:
     """
     color = to_pixels(read_image(as_local(path))).color
     if color.dtype == np.uint16:
-        color = (color // 257).astype(np.uint8)
+        color = to_eight_bits(color)
     if color.ndim == 2:
         color = np.repeat(color[..., None], 3, axis=2)
     return torch.from_numpy(np.ascontiguousarray(color.transpose(2, 0, 1)))

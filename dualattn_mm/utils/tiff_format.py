@@ -4,9 +4,10 @@ import struct
 from collections.abc import Container
 from typing import BinaryIO, NamedTuple
 
-BYTE, TEXT, SHORT, LONG, RATIO, BYTES, SIGNED_RATIO = 1, 2, 3, 4, 5, 7, 10
-# Bytes per value for each type of TIFF 6.0 and BigTIFF.
+BYTE, TEXT, SHORT, LONG, RATIO, BYTES, SIGNED_RATIO, UTF8 = 1, 2, 3, 4, 5, 7, 10, 129
+# Bytes per value for each type of TIFF 6.0, BigTIFF and Exif 3.0.
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8}
+_SIZES[UTF8] = 1
 _WHOLE_NUMBERS = {SHORT: 'H', LONG: 'I', 13: 'I', 16: 'Q'}
 EXIF, GPS = 0x8769, 0x8825  # pointers to directories
 _USER_COMMENT, _UNICODE = 0x9286, b'UNICODE\0'
@@ -86,17 +87,18 @@ class TiffReader:
             found[tag] = Entry(kind, values, data)
         return found
 
-    def place_of(self, at: int, tag: int) -> int:
-        """Return where the value of a short entry is, in the directory at an offset.
+    def head(self, first: int) -> bytes:
+        """Return the beginning of the file with the offset of another directory as the first."""
+        size = 8 if self._big else 4
+        return self._bytes(0, size) + struct.pack(self.order + self._word, first)
 
-        Raises:
-            ValueError: if there is no such entry.
-        """
+    def place_of(self, at: int, tag: int) -> int | None:
+        """Return where the value of a short entry is, in the directory at an offset, or None."""
         start, count, step, inline = self._table(at)
         for place in range(start, start + step * count, step):
             if self._unpack('H', self._bytes(place, 2)) == tag:
                 return place + step - inline
-        raise ValueError(f'there is no tag {tag}')
+        return None
 
     def entries_behind(
         self,

@@ -64,9 +64,24 @@ def test_all_frames_are_colorized_and_kept(tmp_path, pipe, suffix, mode):
         assert np.abs(new_lab[:, 0] - old_lab[:, 0]).mean() < 2
 
 
-def test_no_loop_stays_no_loop(tmp_path, pipe):
-    colorize_animation(pipe, make(tmp_path / 'a.gif'), tmp_path / 'b.gif')
-    assert frames_of(tmp_path / 'b.gif')[1] is None
+# GIF counts repetitions; WebP and PNG count plays. None has no extension, so it is played once.
+@pytest.mark.parametrize(
+    ('gif', 'plays'), [(None, 1), (0, 0), (1, 2), (3, 4), (65_534, 65_535), (65_535, 65_536)]
+)
+def test_number_of_plays_is_kept_in_other_formats(tmp_path, pipe, gif, plays):
+    make(tmp_path / 'a.gif', **({} if gif is None else {'loop': gif}))
+    stated = {'.gif': gif, '.webp': min(plays, 65_535), '.png': plays}
+    for suffix, loop in stated.items():
+        colorize_animation(pipe, tmp_path / 'a.gif', tmp_path / f'b{suffix}')
+        assert frames_of(tmp_path / f'b{suffix}')[1] == loop
+    colorize_animation(pipe, tmp_path / 'b.png', tmp_path / 'c.gif')
+    assert frames_of(tmp_path / 'c.gif')[1] == gif
+
+
+def test_more_plays_than_a_gif_holds(tmp_path, pipe):
+    make(tmp_path / 'a.png', loop=100_000)
+    colorize_animation(pipe, tmp_path / 'a.png', tmp_path / 'b.gif')
+    assert frames_of(tmp_path / 'b.gif')[1] == 65_535
 
 
 def test_format_with_one_frame_is_refused(tmp_path, pipe):

@@ -243,8 +243,9 @@ def test_unreadable_inputs_are_reported(here):
     }
 
 
-def test_unreadable_folder_is_reported(here, monkeypatch):
-    make('in/a.jpg', 'in/closed/b.jpg')
+@pytest.fixture
+def closed(monkeypatch):
+    """Folders with `closed` at the end of their names cannot be read."""
     scandir = os.scandir
 
     def refuse(path):
@@ -253,9 +254,30 @@ def test_unreadable_folder_is_reported(here, monkeypatch):
         return scandir(path)
 
     monkeypatch.setattr(os, 'scandir', refuse)
-    result = Planned('in')
+
+
+@pytest.mark.parametrize('text', ['in', 'in/**/*.jpg', 'in/**', 'in/*/*.jpg', 'in/[a-c]*/*'])
+def test_unreadable_folder_is_reported(here, closed, text):
+    make('in/a/a.jpg', 'in/closed/b.jpg', 'in/.closed/c.jpg')
+    result = Planned(text)
     assert len(result.jobs) == 1
     assert result.failed == [(Path('in/closed'), 'cannot be read: Permission denied')]
+
+
+@pytest.mark.parametrize('text', ['in/*.jpg', 'in/a/**', 'in/a*/**/*.jpg'])
+def test_unreadable_folder_without_matches_is_not_searched(here, closed, text):
+    make('in/a.jpg', 'in/a/a.jpg', 'in/closed/b.jpg')
+    result = Planned(text)
+    assert len(result.jobs) == 1
+    assert not result.failed
+
+
+def test_patterns_follow_links_unless_they_have_any_depth(here):
+    make('in/a.jpg', 'far/b.jpg')
+    os.symlink('../far', 'in/link')
+    assert set(outputs('in/*/*.jpg').values()) == {'out/link/b.jpg'}
+    assert set(outputs('in/link*/*').values()) == {'out/link/b.jpg'}
+    assert set(outputs('in/**/*.jpg').values()) == {'out/a.jpg'}
 
 
 def test_check_writable(here):

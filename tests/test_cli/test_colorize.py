@@ -15,6 +15,7 @@ import time
 import warnings
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -24,7 +25,7 @@ from processes import PATIENCE
 from skimage.color import rgb2lab
 from skimage.data import astronaut
 
-from dualattn_mm.apis import save_generator
+from dualattn_mm.apis import ColorizationPipeline, save_generator
 from dualattn_mm.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -235,7 +236,7 @@ def test_later_pages_are_warned_of_once(run, tmp_path, monkeypatch):
         0,
         [
             'warning: 2 of the files had several pages or frames; the first was colorized (--pages '
-            'all colorizes all pages of TIFF files)'
+            'all colorizes all pages, and files other than TIFF also need --format tiff)'
         ],
     )
 
@@ -296,8 +297,10 @@ def test_output_file_of_one_photo_in_a_folder_is_no_input_later(photos, run):
     assert found('one') == ['new.jpg', 'old.jpg']
 
 
-def test_transparency_does_not_go_into_a_jpeg_file(photos, run):
-    status, out, err = run('in/sub/clear.webp', '-o', 'new.jpg')
+def test_transparency_does_not_go_into_a_jpeg_file(photos, run, monkeypatch):
+    with monkeypatch.context() as context:
+        context.setattr(ColorizationPipeline, 'predict', None)  # it is refused before
+        status, out, err = run('in/sub/clear.webp', '-o', 'new.jpg')
     assert (status, out) == (1, ['0 done, 0 skipped, 1 failed -> new.jpg'])
     assert err == [
         'in/sub/clear.webp: JPEG cannot store transparency: choose another --format, such as png'
@@ -305,6 +308,19 @@ def test_transparency_does_not_go_into_a_jpeg_file(photos, run):
     assert not Path('new.jpg').exists()
     assert run('in/sub/clear.webp', '-o', 'new.png')[0] == 0
     assert Image.open('new.png').mode == 'RGBA'
+
+
+def test_alpha_that_is_opaque_does_not_keep_a_photo_from_jpeg(photos, run):
+    photos.convert('RGBA').save('opaque.png')
+    photos.convert('L').point(lambda value: min(value, 254)).save('unused.gif', transparency=255)
+    deep = np.full((40, 50, 4), 65535, np.uint16)
+    deep[..., :3] = np.arange(2000).reshape(40, 50, 1)
+    cv2.imwrite('deep.png', deep)
+    assert run('opaque.png', 'unused.gif', 'deep.png', '--format', 'jpeg')[::2] == (
+        0,
+        ['warning: 1 of the photos had color, which was replaced'],
+    )
+    assert found('colorized') == ['deep.jpg', 'opaque.jpg', 'unused.jpg']
 
 
 def test_names_cannot_forge_lines(photos, run):

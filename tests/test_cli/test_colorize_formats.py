@@ -234,8 +234,27 @@ def test_dropped_pages_are_named(run, photo):
     photo.save('scan.tif', save_all=True, append_images=[photo])
     assert run('scan.tif')[2] == [
         'warning: 1 of the files had several pages or frames; the first was colorized (--pages all '
-        'colorizes all pages of TIFF files)'
+        'colorizes all pages, and files other than TIFF also need --format tiff)'
     ]
+
+
+def test_all_pages_need_a_tiff_result(run, photo):
+    photo.save('scan.tif', save_all=True, append_images=[photo])
+    photo.save('one.tif')
+    files = [('scan.tif', ['--format', 'jpeg'], 'out'), ('scan.tif', [], 'out/x.png')]
+    if features.check('avif'):
+        photo.save('scan.avif', save_all=True, append_images=[photo.rotate(90)])
+        files.append(('scan.avif', [], 'out'))
+    for name, options, output in files:
+        status, out, err = run(name, '--pages', 'all', *options, output=output)
+        assert (status, out) == (1, [f'0 done, 0 skipped, 1 failed -> {output}'])
+        assert err == [
+            f'{name}: it has several pages, which only a TIFF file can hold: choose --format tiff '
+            'or a .tif file, or leave out --pages all'
+        ]
+    assert not Path('out').exists() or not any(Path('out').iterdir())
+    assert run('one.tif', '--pages', 'all', '--format', 'jpeg')[0] == 0
+    assert run('scan.tif', '--pages', 'all', output='out/x.tif')[0] == 0
 
 
 def test_photos_above_pillow_s_limit_are_read_if_asked_for(run, photo, monkeypatch):

@@ -86,6 +86,22 @@ def test_a_network_of_a_config_keeps_its_config(tiny, tmp_path):
     assert loaded.state_dict().keys() == model.state_dict().keys()
 
 
+def test_settings_that_were_changed_are_saved(tiny, tmp_path):
+    pytest.importorskip('huggingface_hub')
+    model = MODELS.build(dict(tiny, saturation=1.25))
+    model.saturation, model.image_size = 2.0, 128
+    model.save_pretrained(tmp_path)
+    for loaded in (
+        MultiscalePyramidTransformer.from_pretrained(tmp_path),
+        load_generator(tmp_path / 'model.safetensors'),
+    ):
+        assert (loaded.saturation, loaded.image_size) == (2.0, 128)
+    model.saturation = -1.0
+    with pytest.raises(UserError, match=r'saturation=-1\.0 is invalid'):
+        model.save_pretrained(tmp_path / 'none')
+    assert not (tmp_path / 'none').exists()
+
+
 def test_files_of_another_network_are_one_line(folder):
     save_file({'stem.x': torch.ones(1)}, folder / 'model.safetensors')
     with pytest.raises(UserError, match=r'are not those of a DualAttention: \d+ missing \(stem'):

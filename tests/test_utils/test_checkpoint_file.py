@@ -149,6 +149,21 @@ def test_mmengine_downloads_once_and_reads_checkpoints_of_its_hooks(tmp_path, mo
     assert fetched == ['http://host/x.pth?raw=true']
 
 
+def test_files_of_the_same_name_from_two_places_are_two(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path))
+
+    def download(url, path, digest, progress):
+        torch.save({'url': url}, path)
+
+    monkeypatch.setattr(torch.hub, 'download_url_to_file', download)
+    for url in ('http://host/run1/x.pth', 'http://host/run2/x.pth', 'http://host/run2/x.pth?v=2'):
+        assert CheckpointLoader.load_checkpoint(url, 'cpu') == {'url': url}
+    # A published file can be put into torch's cache by hand.
+    (tmp_path / 'checkpoints').mkdir(exist_ok=True)
+    torch.save({}, tmp_path / 'checkpoints' / 'resnet50-0676ba61.pth')
+    assert CheckpointLoader.load_checkpoint('http://host/resnet50-0676ba61.pth', 'cpu') == {}
+
+
 def test_read_weights_error_names_the_user_of_a_missing_file(tmp_path):
     with pytest.raises(
         FileNotFoundError, match=r'x\.pth does not exist: the loss needs the weights of VGG19'

@@ -15,8 +15,15 @@ from dualattn_mm.apis.colorize_files import FileColorizer
 from dualattn_mm.apis.files import Plan
 from dualattn_mm.apis.pages import colorize_pages
 from dualattn_mm.apis.sources import find_sources
+from dualattn_mm.utils import deep_image
 from dualattn_mm.utils.deep_image import DeepImage
-from dualattn_mm.utils.image_io import FORMATS, read_image, read_with_options, write_image
+from dualattn_mm.utils.image_io import (
+    FORMATS,
+    find_pages,
+    read_image,
+    read_with_options,
+    write_image,
+)
 from dualattn_mm.utils.pixels import to_pixels
 
 STEP = 100 / 65535  # of lightness
@@ -150,12 +157,31 @@ def test_lost_bits_of_jpeg_2000_are_said(tmp_path, rng, suffix):
         assert found.color.dtype == (np.uint16 if name.startswith('gray') else np.uint8)
 
 
-def test_sixteen_bits_of_later_pages_are_read(tmp_path, rng):
-    pages = rng.integers(0, 65536, (3, 5, 4, 3)).astype(np.uint16)
-    tifffile.imwrite(tmp_path / 'a.tif', pages, photometric='rgb')
-    for number, page in enumerate(pages):
-        image, _ = read_with_options(tmp_path / 'a.tif', page=number)
-        np.testing.assert_array_equal(to_pixels(image).color, page)
+@pytest.mark.parametrize('most', [2**31 - 1, 0])  # bytes that OpenCV reads from memory
+@pytest.mark.parametrize('options', [{}, {'byteorder': '>'}, {'bigtiff': True}])
+def test_sixteen_bits_of_later_pages_are_read(tmp_path, monkeypatch, rng, options, most):
+    monkeypatch.setattr(deep_image, '_MOST_IN_MEMORY', most)
+    stored = rng.integers(0, 65536, (3, 5, 4, 3)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / 'a.tif', stored, photometric='rgb', **options)
+    pages = find_pages(tmp_path / 'a.tif')
+    assert [page[:3] for page in pages] == [(1, 4, 5), (2, 4, 5), (3, 4, 5)]
+    for page, pixels in zip(pages, stored, strict=True):
+        image, _ = read_with_options(tmp_path / 'a.tif', page=page)
+        np.testing.assert_array_equal(to_pixels(image).color, pixels)
+
+
+@pytest.mark.parametrize('orientation', range(2, 9))
+def test_sixteen_bits_of_later_pages_are_upright(tmp_path, rng, orientation):
+    pixels = rng.integers(0, 65536, (5, 4, 3)).astype(np.uint16)
+    with tifffile.TiffWriter(tmp_path / 'a.tif') as file:
+        file.write(np.zeros((9, 9), np.uint8))
+        tag = (274, 3, 1, orientation, True)
+        file.write(pixels, photometric='rgb', extratags=[tag], compression='zlib')
+    with Image.open(tmp_path / 'a.tif') as image:
+        image.seek(1)
+        expected = np.asarray(ImageOps.exif_transpose(image))
+    image, _ = read_with_options(tmp_path / 'a.tif', page=find_pages(tmp_path / 'a.tif')[1])
+    np.testing.assert_array_equal(to_pixels(image).color >> 8, expected)
 
 
 def test_separate_planes_of_sixteen_bits_are_refused(tmp_path):

@@ -53,6 +53,18 @@ def test_jpeg_keeps_tables_and_subsampling(tmp_path, photo, mode, sampling):
     assert (np.abs(difference) <= 2).mean() > 0.9
 
 
+def test_jpeg_tables_are_those_of_their_numbers(tmp_path, photo):
+    """A file can store the table of chroma, number 1, before that of luma."""
+    photo.convert('RGB').save(tmp_path / 'a.jpg', quality=71)
+    data = (tmp_path / 'a.jpg').read_bytes()
+    at = data.index(b'\xff\xdb\0\x43\0')
+    luma, chroma = data[at : at + 69], data[at + 69 : at + 138]
+    (tmp_path / 'a.jpg').write_bytes(data[:at] + chroma + luma + data[at + 138 :])
+    original, result = Image.open(tmp_path / 'a.jpg'), colorized(tmp_path / 'a.jpg')
+    assert list(original.quantization) == [1, 0]
+    assert result.quantization == original.quantization
+
+
 @pytest.mark.parametrize('lossless', [True, False])
 def test_webp_stays_lossless_or_lossy(tmp_path, photo, lossless):
     photo.save(tmp_path / 'a.webp', lossless=lossless, exif=b'Exif\0\0')
@@ -193,6 +205,71 @@ def test_what_a_format_cannot_hold_is_named():
     assert 'XMP (too long), text was not' in left_out(info, 'JPEG')
     assert 'IPTC, text was not' in left_out(info, 'WEBP')
     assert left_out({'text': {'Comment': 'words'}, 'xmp': XMP, 'iptc': IPTC}, 'JPEG') == ''
+
+
+@pytest.mark.parametrize('extra', [0, 1])
+def test_what_is_too_long_for_jpeg_is_named_and_the_rest_is_kept(photo, extra):
+    words = 'x' * (65_533 + extra)
+    kinds = {
+        'XMP (too long)': {'xmp': b'x' * (65_504 + extra)},
+        'IPTC (too long)': {'iptc': bytes(65_506 + extra)},
+        'the end of the comment': {'text': {'Comment': words}},
+    }
+    for name, info in kinds.items():
+        lost = f'JPEG cannot hold all of its metadata: {name} was not copied' if extra else ''
+        assert left_out(info, 'JPEG') == lost
+        buffer = io.BytesIO()
+        image = photo.convert('RGB')
+        image.info.update(info)
+        encode(image, buffer, 'JPEG')
+        result = Image.open(buffer)
+        if name.startswith('XMP'):
+            assert ('xmp' in result.info) == (not extra)
+        elif name.startswith('IPTC'):
+            assert bool(result.info.get('photoshop')) == (not extra)
+        else:
+            assert result.info['comment'] == words[:65_533].encode()
+
+
+def test_comment_of_gif_can_be_long(photo):
+    buffer = io.BytesIO()
+    photo.save(buffer, 'GIF', **metadata_options({'text': {'Comment': 'x' * 70_000}}, 'GIF'))
+    assert len(Image.open(buffer).info['comment']) == 70_000
+
+
+LINKED_XMP = [
+    XMP.replace(b' tiff:', b' xmpNote:HasExtendedXMP="0123" tiff:'),
+    XMP.replace(
+        b'/></rdf',
+        b'><xmpNote:HasExtendedXMP>0123</xmpNote:HasExtendedXMP></rdf:Description></rdf',
+    ),
+]
+
+
+@pytest.mark.parametrize('packet', LINKED_XMP)
+def test_extended_xmp_is_left_out_with_its_link(tmp_path, photo, packet):
+    """Further segments of a JPEG file hold it (XMP specification, part 3, 1.1.3.1)."""
+    more = b'http://ns.adobe.com/xmp/extension/\0' + b'0123'.rjust(32, b'0') + bytes(8) + b'<more/>'
+    segment = b'\xff\xe1' + (2 + len(more)).to_bytes(2, 'big') + more
+    options = metadata_options({'xmp': packet}, 'JPEG')
+    photo.save(tmp_path / 'a.jpg', extra=options['extra'] + segment)
+    with pytest.warns(UserWarning, match='^its extended XMP was not copied$'):
+        result = colorized(tmp_path / 'a.jpg')
+    assert b'Orientation="1"' in result.info['xmp']
+    data = (tmp_path / 'result.jpeg').read_bytes()
+    assert b'HasExtendedXMP' not in data
+    assert b'/xmp/extension/' not in data
+
+
+def test_xmp_of_tiff_that_is_not_in_the_file_is_named(tmp_path, photo):
+    path = saved(tmp_path, photo, 'TIFF')
+    data = path.read_bytes()
+    with tifffile.TiffFile(path) as file:
+        tag = file.pages[0].tags[700]
+    at = tag.offset + 8
+    path.write_bytes(data[:at] + (2**31).to_bytes(4, 'little') + data[at + 4 :])
+    with pytest.warns(UserWarning, match='^damaged or too long XMP was not copied$'):
+        assert 'xmp' not in colorized(path).info
 
 
 def test_iptc_is_found_among_other_resources_of_png(tmp_path, photo):

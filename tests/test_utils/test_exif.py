@@ -14,8 +14,8 @@ from dualattn_mm.utils.exif import read_exif
 from dualattn_mm.utils.image_io import read_header, read_image, write_image
 from dualattn_mm.utils.metadata import read_metadata
 
-ASCII, SHORT, LONG, RATIONAL, UNDEFINED, SIGNED, DOUBLE = 2, 3, 4, 5, 7, 10, 12
-SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 7: 1, 10: 8, 12: 8}
+ASCII, SHORT, LONG, RATIONAL, UNDEFINED, SIGNED, DOUBLE, UTF8 = 2, 3, 4, 5, 7, 10, 12, 129
+SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 7: 1, 10: 8, 12: 8, 129: 1}
 MAKE, COPYRIGHT, ORIENTATION, EXIF, GPS, THUMBNAIL = 0x010F, 0x8298, 0x0112, 0x8769, 0x8825, 0x0201
 DATE, BIAS, MAKER_NOTE, COMMENT = 0x9003, 0x9204, 0x927C, 0x9286
 COLOR_SPACE, WIDTH, HEIGHT, INTEROPERABILITY = 0xA001, 0xA002, 0xA003, 0xA005
@@ -253,7 +253,9 @@ def test_long_texts_are_left_out_until_the_rest_fits_into_a_jpeg(tmp_path, pipe)
     image = {MAKE: (ASCII, b'M' * 60_000 + b'\0'), COPYRIGHT: (ASCII, b'C' * 30_000 + b'\0')}
     path = tmp_path / 'a.png'
     Image.new('L', (40, 30)).save(path, exif=b'Exif\0\0' + block('<', image))
-    info = read_metadata(read_image(path)).to_info(40, 30)
+    metadata = read_metadata(read_image(path))
+    assert metadata.remark == 'damaged or too long EXIF data was not copied (Make)'
+    info = metadata.to_info(40, 30)
     buffer = io.BytesIO()
     Image.new('RGB', (40, 30)).save(buffer, 'JPEG', exif=info['exif'])
     exif = Image.open(buffer).getexif()
@@ -294,3 +296,21 @@ def test_text_gets_one_zero_at_its_end(text):
     image = Image.new('L', (4, 3))
     image.info['exif'] = b'Exif\0\0' + block(image={MAKE: (ASCII, text)})
     assert read_exif(image).image[MAKE] == (ASCII, 6, b'Maker\0')
+
+
+@pytest.mark.parametrize('order', ['<', '>'])
+@pytest.mark.parametrize('name', ['a.jpg', 'a.tif'])
+def test_texts_in_utf8_are_copied(tmp_path, pipe, name, order):
+    """Type 129 of Exif 3.0."""
+    text = UTF8, '© 月\0'.encode()
+    image = {MAKE: text, COPYRIGHT: text, ORIENTATION: (SHORT, struct.pack(order + 'H', 1))}
+    data = block(order, image, {0x9000: (UNDEFINED, b'0300')})
+    if name == 'a.tif':
+        _write_tiff(tmp_path / name, np.zeros((30, 40), np.uint8), data, order)
+    else:
+        Image.new('L', (40, 30)).save(tmp_path / name, exif=b'Exif\0\0' + data)
+    _, target = written(tmp_path, pipe, tmp_path / name)
+    found = read_exif(Image.open(target))
+    assert found.image[MAKE] == found.image[COPYRIGHT] == (UTF8, 7, text[1])
+    assert found.exif[0x9000].data == b'0300'
+    assert not found.left_out

@@ -3,7 +3,9 @@
 import io
 import struct
 import sys
+import zlib
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
@@ -172,6 +174,88 @@ def test_gray_is_as_little_cms_sees_it(curve):
     )
     ours = gray_to_srgb(levels.astype(np.uint16) * 257, profile) / 257
     assert np.abs(ours - np.asarray(seen)[..., 0]).max() < 1.5
+
+
+def png_chunk(name, data):
+    return struct.pack('>I', len(data)) + name + data + struct.pack('>I', zlib.crc32(name + data))
+
+
+def write_gray_alpha(path, gray, alpha, profile=b''):
+    """Write a PNG file of gray with alpha, which neither Pillow nor OpenCV do with 16 bits."""
+    both = np.stack([gray, alpha], axis=-1)
+    rows = b''.join(b'\0' + row.astype(both.dtype.newbyteorder('>')).tobytes() for row in both)
+    head = struct.pack('>IIBBBBB', *gray.shape[::-1], 8 * gray.itemsize, 4, 0, 0, 0)
+    data = b'\x89PNG\r\n\x1a\n' + png_chunk(b'IHDR', head)
+    if profile:
+        data += png_chunk(b'iCCP', b'x\0\0' + zlib.compress(profile))
+    path.write_bytes(data + png_chunk(b'IDAT', zlib.compress(rows)) + png_chunk(b'IEND', b''))
+
+
+def test_profile_of_gray_with_alpha_is_applied_at_sixteen_bits(tmp_path, rng):
+    gray, alpha = rng.integers(0, 65536, (2, 24, 16)).astype(np.uint16)
+    write_gray_alpha(tmp_path / 'a.png', gray, alpha, gray_profile(gamma_curve(1.0)))
+    color, found, remark = to_pixels(read_image(tmp_path / 'a.png'))
+    assert (color.dtype, remark) == (np.uint16, '')
+    np.testing.assert_allclose(color, 65535 * encoded(gray / 65535), atol=1)
+    np.testing.assert_array_equal(found, alpha)
+    color, _, remark = to_pixels(Image.open(tmp_path / 'a.png'))  # by Pillow, with 8 bits
+    assert remark == ''
+    np.testing.assert_allclose(color, 255 * encoded((gray >> 8) / 255), atol=0.5)
+
+
+def insert(path, name, data):
+    """Insert a chunk into a PNG file, after the header."""
+    stored = path.read_bytes()
+    path.write_bytes(stored[:33] + png_chunk(name, data) + stored[33:])
+
+
+def insert_gamma(path, gamma):
+    insert(path, b'gAMA', struct.pack('>I', round(gamma * 100_000)))
+
+
+@pytest.mark.parametrize('gamma', [1.0, 0.3])
+@pytest.mark.parametrize('kind', ['gray', 'gray and alpha', 'RGB', 'RGBA', 'palette'])
+@pytest.mark.parametrize('bits', [8, 16])
+def test_gamma_of_png_is_applied(tmp_path, rng, bits, kind, gamma):
+    path, full = tmp_path / 'a.png', 2**bits - 1
+    values = rng.integers(0, full + 1, (24, 16, 4)).astype(f'uint{bits}')
+    color, alpha = values[..., :3], values[..., 3]
+    if kind == 'palette':
+        image, full = Image.fromarray(color.astype(np.uint8)).quantize(16), 255
+        image.save(path)
+        color = np.asarray(image.convert('RGB'))
+    elif kind.startswith('gray'):
+        color = values[..., :1]
+        if kind == 'gray':
+            Image.fromarray(color[..., 0]).save(path)
+        else:
+            write_gray_alpha(path, color[..., 0], alpha)
+    else:
+        cv2.imwrite(str(path), values[..., [2, 1, 0, 3][: len(kind)]])
+    insert_gamma(path, gamma)
+    found = to_pixels(read_image(path))
+    expected = full * encoded((color / full) ** (1 / gamma))
+    assert np.abs(found.color.reshape(24, 16, -1) - expected).max() <= 0.51
+    if kind in ('gray and alpha', 'RGBA'):
+        np.testing.assert_array_equal(found.alpha, alpha)
+
+
+@pytest.mark.parametrize('gamma', [0.45455, 0.46, 0, 0.001, 100])
+def test_gamma_of_srgb_and_nonsense_change_nothing(tmp_path, gamma):
+    levels = Image.linear_gradient('L')
+    levels.save(tmp_path / 'a.png')
+    insert_gamma(tmp_path / 'a.png', gamma)
+    np.testing.assert_array_equal(to_pixels(read_image(tmp_path / 'a.png')).color, levels)
+
+
+def test_gamma_beside_a_profile_or_srgb_does_not_count(tmp_path):
+    levels = Image.linear_gradient('L').convert('RGB')
+    for name, profile in (('a.png', srgb_profile()), ('b.png', None)):
+        levels.save(tmp_path / name, icc_profile=profile)
+        insert_gamma(tmp_path / name, 1.0)
+    insert(tmp_path / 'b.png', b'sRGB', b'\0')
+    for name in ('a.png', 'b.png'):
+        np.testing.assert_array_equal(to_pixels(read_image(tmp_path / name)).color, levels)
 
 
 def test_linear_gray_of_both_depths(tmp_path):

@@ -29,10 +29,10 @@ def client(service):
     assert not list(service.folder.iterdir())  # every request left nothing behind
 
 
-def photo(format_='PNG', size=(60, 40), mode='L', **options):
+def photo(format_='PNG', size=(60, 40), **options):
     pixels = np.random.default_rng(0).integers(60, 200, (size[1], size[0]), dtype=np.uint8)
     buffer = io.BytesIO()
-    Image.fromarray(pixels).convert(mode).save(buffer, format_, **options)
+    Image.fromarray(pixels).save(buffer, format_, **options)
     return buffer.getvalue()
 
 
@@ -141,7 +141,7 @@ def animation(frames):
         (photo(), {'saturation': '-1'}, 422, 'saturation: Input should be greater than'),
         (photo(), {'saturation': 'nan'}, 422, 'saturation: Input should be a finite number'),
         (photo(), {'saturation': 'red'}, 422, 'saturation: Input should be a valid number'),
-        (photo(mode='LA'), {'format': 'JPEG'}, 422, 'JPEG cannot store transparency'),
+        (photo(transparency=100), {'format': 'JPEG'}, 422, 'JPEG cannot store transparency'),
         (animation(2), {'format': 'JPEG'}, 422, '.jpg files have only one frame'),
     ],
 )

@@ -56,6 +56,7 @@ class MultiscalePyramidTransformer(HubMixin, BaseModule):
     """
 
     hub_tag = 'image-to-image'
+    hub_settings = ('image_size', 'saturation')
 
     def __init__(
         self,
