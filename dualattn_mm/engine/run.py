@@ -33,8 +33,10 @@ from .checkpoints import (
     check_initial_weights,
     drop_initial_weights,
     is_finished,
+    require_fca_scale,
     resume_from,
     use_seed,
+    warn_of_other_fca_scale,
 )
 from .configs import load_config
 from .cpu_processes import start_cpu_processes
@@ -258,6 +260,10 @@ def _checked_run(cfg: Config, task: str, hooks: Sequence[Hook]) -> Any:
         lidar.check(cfg, task)
     if cfg.get('load_from'):
         meta = check_checkpoint(cfg.load_from, cfg.get('resume', False))
+        if 'fca_scale' in meta:
+            require_fca_scale(cfg.get('model'), cfg.load_from, meta['fca_scale'])
+        elif (cfg.get('resume') or task == 'test') and _is_first_process(cfg):
+            warn_of_other_fca_scale(cfg.get('model'), cfg.load_from, meta)
         if cfg.get('resume'):
             use_seed(cfg, meta)
         if cfg.get('resume') and is_finished(cfg, meta) and _is_first_process(cfg):
