@@ -274,8 +274,13 @@ def _checked_run(cfg: Config, task: str, hooks: Sequence[Hook]) -> Any:
         start_cpu_processes(cfg)
     if cfg.get('runner_type') == 'ClassFolderRunner':
         cfg.task = task
-    # The list of hooks is a page long, and would be the last output for minutes.
-    with patch.object(Runner, 'get_hooks_info', _hooks_in_debug_log):
+    with contextlib.ExitStack() as patches:
+        # The list of hooks is a page long, and would be the last output for minutes.
+        patches.enter_context(patch.object(Runner, 'get_hooks_info', _hooks_in_debug_log))
+        if task == 'test':
+            # It would replace the config that the training saved in the same work_dir. That of the
+            # test is in TIME/vis_data below it.
+            patches.enter_context(patch.object(Runner, 'dump_config', lambda runner: None))
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     for hook in hooks:
         runner.register_hook(hook)
