@@ -1,5 +1,7 @@
 """Count the parameters and multiply-accumulates (MACs) of the model in a config."""
 
+import copy
+import math
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -13,13 +15,15 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..utils.errors import UserError
+from ..utils.config_parts import type_name
+from ..utils.errors import UserError, first_line
 
 if TYPE_CHECKING:
     from mmdet.models import BaseDetector
 
 _SCOPES = ('mmengine', 'mmagic', 'mmpretrain', 'mmdet', 'mmdet3d')
 _DETECTION = 800, 1280  # (H, W): papers count detectors at this size if images vary in size
+_CLASSES = 1000  # as in ImageNet, of a classifier whose classes are found only in its images
 
 
 class Complexity(NamedTuple):
@@ -85,16 +89,18 @@ def complexity_of_config(
     Args:
         cfg: a config of one of these kinds: an mmpretrain classifier; the colorizer; an mmdet
             detector that is single-stage or has an RPN and (cascaded) box and mask heads; or an
-            mmdet3d LiDAR detector, of which the 2D backbone and neck are counted.
+            mmdet3d LiDAR detector, of which the 2D backbone and neck are counted. A classifier of
+            class folders without `num_classes` is counted with 1000 classes.
         shape: (H, W) of the input; None uses the test size of the config.
 
     Returns:
         The result of `complexity`, and (H, W).
 
     Raises:
-        UserError: if the model cannot be counted, or the config does not state a size.
+        UserError: if the model cannot be counted, does not accept the shape, or the config does
+            not state a size.
     """
-    scope = cfg.get('default_scope') or 'mmengine'
+    scope = _scope(cfg)
     if scope not in _SCOPES:
         raise UserError(
             f'cannot count a model of default_scope {scope!r}: supported are {", ".join(_SCOPES)}'
@@ -102,25 +108,48 @@ def complexity_of_config(
     if 'model' not in cfg:
         raise UserError('the config has no `model`')
     with DefaultScope.overwrite_default_scope(scope):
-        if scope == 'mmdet3d':
-            with _WithoutWeights():
-                network, (channels, *size) = _birds_eye_view(cfg)
-            height, width = shape or size
-            return complexity(network, (channels, height, width)), (height, width)
-        tested = tested_size(cfg) if shape is None else shape
-        if tested is None:
+        network, channels, (height, width) = _network(cfg, scope, shape)
+        try:
+            parts = complexity(network, (channels, height, width))
+        except (RuntimeError, ValueError, AssertionError) as error:
+            if shape is None:  # not for the reason that is given below
+                raise
             raise UserError(
-                'the config does not state the size of its test images: pass --shape H W'
-            )
-        height, width = tested
-        colorizes = cfg.model.get('type') == 'Colorizer'
-        # Of these, only the generator, and one pass of test-time augmentation, are counted.
-        part = {'Colorizer': 'generator', 'DetTTAModel': 'module'}.get(cfg.model.get('type'))
+                f'the model does not accept a shape of {height} x {width} ({first_line(error)}): '
+                'use multiples of its largest stride'
+            ) from None
+    return parts, (height, width)
+
+
+def _scope(cfg: Config) -> str:
+    """Return the library of a config; pure Python configs name the class of their model."""
+    kind = (cfg.get('model') or {}).get('type')
+    library = kind.__module__.partition('.')[0] if isinstance(kind, type) else ''
+    return cfg.get('default_scope') or (library if library in _SCOPES else 'mmengine')
+
+
+def _network(
+    cfg: Config, scope: str, shape: Sequence[int] | None
+) -> tuple[nn.Module, int, Sequence[int]]:
+    """Build what is counted; return it, the channels of its input, and (H, W)."""
+    if scope == 'mmdet3d':
         with _WithoutWeights():
-            model = MODELS.build(cfg.model if part is None else cfg.model[part])
-        if scope == 'mmdet':
-            model.forward = _detector_forward(model)
-        return complexity(model, (1 if colorizes else 3, height, width)), (height, width)
+            network, (channels, *size) = _birds_eye_view(cfg)
+        return network, channels, shape or size
+    tested = tested_size(cfg) if shape is None else shape
+    if tested is None:
+        raise UserError('the config does not state the size of its test images: pass --shape H W')
+    kind = type_name(cfg.model)
+    # Of these, only the generator, and one pass of test-time augmentation, are counted.
+    part = {'Colorizer': 'generator', 'DetTTAModel': 'module'}.get(kind or '')
+    described = copy.deepcopy(cfg.model if part is None else cfg.model[part])
+    if cfg.get('runner_type') == 'ClassFolderRunner':
+        described.head.setdefault('num_classes', _CLASSES)
+    with _WithoutWeights():
+        model = MODELS.build(described)
+    if scope == 'mmdet':
+        model.forward = _detector_forward(model)
+    return model, 1 if kind == 'Colorizer' else 3, tested
 
 
 class _WithoutWeights(TorchFunctionMode):
@@ -165,9 +194,11 @@ def tested_size(cfg: Config) -> tuple[int, int] | None:
     Returns:
         (H, W), or None if the config does not state it.
     """
-    pipeline = (cfg.get('test_dataloader') or {}).get('dataset', {}).get('pipeline', [])
-    if cfg.get('default_scope') == 'mmdet':  # Resize keeps the aspect ratio, so sizes vary
-        padded = [transform.get('size') for transform in pipeline if transform['type'] == 'Pad']
+    loader = cfg.get('test_dataloader')
+    dataset = loader.get('dataset') if isinstance(loader, Mapping) else None  # mmagic has several
+    pipeline = dataset.get('pipeline') or [] if isinstance(dataset, Mapping) else []
+    if _scope(cfg) == 'mmdet':  # Resize keeps the aspect ratio, so sizes vary
+        padded = [step.get('size') for step in pipeline if type_name(step) == 'Pad']
         return next((tuple(size[::-1]) for size in padded if size), _DETECTION)
     for transform in reversed(pipeline):
         for name in ('crop_size', 'scale', 'size'):
@@ -176,7 +207,7 @@ def tested_size(cfg: Config) -> tuple[int, int] | None:
                 return size, size
             if size is not None:
                 # mmcv states (W, H), and torchvision's transforms, which only have `size`, (H, W).
-                torchvision_s = name == 'size' and transform['type'] != 'Pad'
+                torchvision_s = name == 'size' and type_name(transform) != 'Pad'
                 return tuple(size if torchvision_s else size[::-1])
     side = cfg.model.get('generator', {}).get('image_size')
     return None if side is None else (side, side)
@@ -186,14 +217,18 @@ def _birds_eye_view(cfg: Config) -> tuple[nn.Module, tuple[int, int, int]]:
     """Build the backbone and neck of a LiDAR detector; return them and (C, H, W) of their input."""
     part = 'pts_' if 'pts_backbone' in cfg.model else ''
     encoder = cfg.model.get(f'{part}middle_encoder', {})
-    if encoder.get('type') == 'SparseEncoder':
-        size = [cells // 8 for cells in encoder.sparse_shape[1:]]  # three stages halve the size
-    elif encoder.get('type') == 'PointPillarsScatter':
+    kind = type_name(encoder)
+    if kind == 'SparseEncoder':
+        # All stages but one halve the size, rounded up; by default there are four.
+        halved = len(encoder.get('encoder_channels', range(4))) - 1
+        size = [math.ceil(cells / 2**halved) for cells in encoder.sparse_shape[1:]]
+    elif kind == 'PointPillarsScatter':
         size = encoder.output_shape
     else:
-        raise UserError(f'cannot count mmdet3d detectors with {encoder.get("type")}')
+        raise UserError(f'cannot count mmdet3d detectors with {kind}')
     parts = {name: MODELS.build(cfg.model[part + name]) for name in ('backbone', 'neck')}
-    return nn.Sequential(OrderedDict(parts)), (cfg.model[f'{part}backbone'].in_channels, *size)
+    first = next(m for m in parts['backbone'].modules() if isinstance(m, nn.Conv2d))
+    return nn.Sequential(OrderedDict(parts)), (first.in_channels, *size)
 
 
 def _detector_forward(detector: 'BaseDetector') -> Callable[[Tensor], None]:

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
+from ..utils.errors import RunError
+
 _Row = TypeVar('_Row')
 
 
@@ -32,6 +34,27 @@ def named_leaf_datasets(dataset: Any, name: str) -> Iterator[tuple[str, Any]]:
         yield from named_leaf_datasets(get('dataset'), f'{name}.dataset')
     else:
         yield name, dataset
+
+
+def loaded_datasets(cfg: Mapping[str, Any], loader: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield the configs of the datasets of a data loader, each with its option in the config.
+
+    Args:
+        cfg: a config of any library; mmagic can have several test data loaders.
+        loader: 'train', 'val' or 'test'.
+    """
+    option = f'{loader}_dataloader'
+    found = cfg.get(option)
+    named = {option: found}
+    if isinstance(found, list | tuple):
+        named = {f'{option}.{i}': one for i, one in enumerate(found)}
+    for name, one in named.items():
+        if isinstance(one, Mapping):
+            for inner, dataset in named_leaf_datasets(one.get('dataset'), f'{name}.dataset'):
+                if isinstance(
+                    dataset, Mapping
+                ):  # others are objects that a Python config has built
+                    yield inner, dataset
 
 
 def loaders_of(loop: Any) -> list[Any]:
@@ -65,7 +88,17 @@ def on_local_disk(described: Mapping[str, Any]) -> bool:
 
 
 def selected(rows: Sequence[_Row], indices: int | Sequence[int] | None) -> Sequence[_Row]:
-    """Return what mmengine's dataset option `indices` selects; None selects all."""
+    """Return what mmengine's dataset option `indices` selects; None selects all.
+
+    Raises:
+        RunError: if there is no such row.
+    """
     if isinstance(indices, int):
         return rows[:indices] if indices >= 0 else rows[indices:]
-    return rows if indices is None else [rows[i] for i in indices]
+    try:
+        return rows if indices is None else [rows[i] for i in indices]
+    except IndexError:
+        raise RunError(
+            f'indices of a dataset must be below {len(rows)}, the number of its samples, but has '
+            f'{max(indices, key=abs)}'
+        ) from None

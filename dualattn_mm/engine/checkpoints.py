@@ -10,10 +10,14 @@ from mmengine.config import Config
 
 from ..models.backbones.pretrained import pretrained_cfgs
 from ..utils.checkpoint_file import read_checkpoint, require_checkpoint
+from ..utils.config_parts import type_name
 from ..utils.errors import RunError, UserError
+from ..utils.stored_config import stored_model
 from ..utils.terminal import print_line
 from .hooks.generator_file import SUFFIX
 from .hooks.safe_checkpoint import last_checkpoint
+
+_FCA_SCALE = 'channel'  # the default of DualAttention
 
 
 def check_file(path: str, what: str, remedy: str = '') -> None:
@@ -146,6 +150,46 @@ def check_checkpoint(path: str, resume: bool = False) -> dict[str, Any]:
     except UserError as error:
         raise RunError(f'{error}{_name_previous(Path(path)) if resume else ""}') from None
     return checkpoint.get('meta', {})
+
+
+def require_fca_scale(model: Any, path: str, needed: str) -> None:
+    """Check that backbones have the fca_scale that converted weights need.
+
+    No weight depends on it, so another one would silently change the result.
+
+    Args:
+        model: the config of the model.
+        path: the checkpoint with the weights.
+        needed: the value in its `meta`.
+
+    Raises:
+        RunError: if a backbone has another one; the message names the option.
+    """
+    for option, part in _parts(model, 'model'):
+        scale = part.get('fca_scale', _FCA_SCALE)
+        if type_name(part) == 'DualAttention' and scale != needed:
+            raise RunError(
+                f'{path} needs fca_scale={needed}, but the config has {scale}: '
+                f'--cfg-options {option}.fca_scale={needed}'
+            )
+
+
+def warn_of_other_fca_scale(model: Any, path: str, meta: Mapping[str, Any]) -> None:
+    """Print where the fca_scale of a model differs from that with which it was trained.
+
+    Args:
+        model: the config of the model.
+        path: its checkpoint.
+        meta: that of the checkpoint.
+    """
+    trained = dict(_parts(stored_model(meta), 'model'))
+    for option, part in _parts(model, 'model'):
+        scales = [p.get('fca_scale', _FCA_SCALE) for p in (part, trained.get(option, part))]
+        if scales[0] != scales[1]:
+            print_line(
+                f'warning: {path} was trained with fca_scale={scales[1]}, but the config has '
+                f'{scales[0]}: --cfg-options {option}.fca_scale={scales[1]} sets the same'
+            )
 
 
 def use_seed(cfg: Config, meta: Mapping[str, Any]) -> None:

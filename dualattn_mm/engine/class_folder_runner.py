@@ -1,16 +1,18 @@
 """Train a classifier on images in one folder per class."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.registry import RUNNERS
 from mmengine.runner import CheckpointLoader, Runner
 
-from ..datasets.checks.class_folders import ClassFolders
+from ..datasets.checks.class_folders import ClassFolders, image_prefix
+from ..datasets.leaves import loaded_datasets
 from ..utils.checkpoint_file import read_checkpoint, require_checkpoint
+from ..utils.errors import RunError
 
-_LOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+_Datasets = Mapping[str, Sequence[ConfigDict]]  # by loader, without their wrappers
 
 
 @RUNNERS.register_module()
@@ -36,8 +38,14 @@ class ClassFolderRunner(Runner):
         """
         cfg = cfg.copy()
         task = cfg.pop('task', 'train')
-        datasets = {name: cfg[name].dataset for name in _LOADERS if cfg.get(name)}
-        for dataset in datasets.values():
+        if not cfg.get('data_root'):
+            raise RunError('the config has no data_root, the folder of the images')
+        datasets = {
+            loader: [dataset for _, dataset in loaded_datasets(cfg, loader)]
+            for loader in ('train', 'val', 'test')
+        }
+        leaves = [dataset for found in datasets.values() for dataset in found]
+        for dataset in leaves:
             # In a saved config, it is the copy of an earlier data_root, which may have changed.
             # Before copied_data_root existed, every dataset with classes had such a copy.
             classes = (dataset.get('metainfo') or {}).get('classes')
@@ -49,8 +57,8 @@ class ClassFolderRunner(Runner):
             classes = _check_test(datasets, cfg.get('load_from'))
         else:
             resumed = cfg.get('load_from') if cfg.get('resume') else None
-            classes = _check_training(list(datasets.values()), resumed)
-        for dataset in datasets.values():
+            classes = _check_training(datasets, resumed)
+        for dataset in leaves:
             dataset.metainfo = dict(classes=classes)
         cfg.model.head.num_classes = len(classes)
         if 'data_preprocessor' in cfg:
@@ -58,10 +66,12 @@ class ClassFolderRunner(Runner):
         return super().from_cfg(cfg)
 
 
-def _check_training(datasets: list[dict[str, Any]], resumed: str | None) -> tuple[str, ...]:
-    first, *others = map(ClassFolders, datasets)
-    first.require_pictures(of_each_class=True)
-    for other in others:
+def _check_training(datasets: _Datasets, resumed: str | None) -> tuple[str, ...]:
+    if not datasets['train']:
+        raise RunError('the config has no train_dataloader with a dataset')
+    first, *joined = map(ClassFolders, datasets['train'])
+    first.require_pictures(of_each_class=True, others=joined)
+    for other in (*joined, *map(ClassFolders, (*datasets['val'], *datasets['test']))):
         other.require_classes(first.classes, first.folder)
         other.require_pictures(of_each_class=False)
     if resumed and (classes := _classes_in(resumed)):
@@ -69,23 +79,25 @@ def _check_training(datasets: list[dict[str, Any]], resumed: str | None) -> tupl
     return first.classes
 
 
-def _check_test(datasets: dict[str, dict[str, Any]], checkpoint: str | None) -> tuple[str, ...]:
-    tested = ClassFolders(datasets['test_dataloader'])
-    tested.require_pictures(of_each_class=False)
+def _check_test(datasets: _Datasets, checkpoint: str | None) -> tuple[str, ...]:
+    tested = [ClassFolders(dataset) for dataset in datasets['test']]
+    for folders in tested:
+        folders.require_pictures(of_each_class=False)
     classes, source = _trained_classes(datasets, checkpoint)
-    tested.require_classes(classes, source)
+    for folders in tested:
+        folders.require_classes(classes, source)
     return classes
 
 
 def _trained_classes(
-    datasets: dict[str, dict[str, Any]], checkpoint: str | None
+    datasets: _Datasets, checkpoint: str | None
 ) -> tuple[tuple[str, ...], str | Path]:
     """Return the classes of the training, and where they are from."""
     if checkpoint and (classes := _classes_in(checkpoint)):
         return classes, checkpoint
-    trained = datasets.get('train_dataloader', datasets['test_dataloader'])
+    trained = (datasets['train'] or datasets['test'])[0]
     saved = (trained.get('metainfo') or {}).get('classes')
-    if saved and not Path(trained['data_root'], trained['data_prefix']).is_dir():
+    if saved and not Path(trained['data_root'], image_prefix(trained)).is_dir():
         return tuple(saved), 'the config'
     folders = ClassFolders(trained)
     return folders.classes, folders.folder

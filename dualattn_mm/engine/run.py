@@ -17,8 +17,10 @@ from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
 
 from ..datasets.checks import coco, lidar
+from ..datasets.checks.classes import use_classes
 from ..datasets.checks.missing import missing_data_hint
 from ..utils.command import RANK_VARIABLES, error_line, process_rank
+from ..utils.config_parts import type_name
 from ..utils.configs_dir import find_config
 from ..utils.errors import RunError, UserError, first_line
 from ..utils.folder_lock import locked_folder
@@ -31,8 +33,10 @@ from .checkpoints import (
     check_initial_weights,
     drop_initial_weights,
     is_finished,
+    require_fca_scale,
     resume_from,
     use_seed,
+    warn_of_other_fca_scale,
 )
 from .configs import load_config
 from .cpu_processes import start_cpu_processes
@@ -169,7 +173,7 @@ def evaluate(
 
 
 def _need_colorizer(cfg: Config, config: str, what: str) -> None:
-    kind = (cfg.get('model') or {}).get('type')
+    kind = type_name(cfg.get('model') or {})
     if kind != 'Colorizer':
         raise RunError(f'{what} is for a Colorizer, but the model of {config} is {kind}')
 
@@ -183,7 +187,8 @@ def _prepare_config(
     _check_processes(launcher)
     add_default_hooks(cfg)
     add_loader_defaults(cfg)
-    coco.use_classes(cfg)
+    if not use_classes(cfg) and 'classes' in (cfg_options or {}):
+        raise RunError(f'the option classes is for the datasets of mmdet, and {config} has none')
     return cfg
 
 
@@ -222,8 +227,9 @@ def _use_amp(cfg: Config) -> None:
     if 'optimizer' not in cfg.optim_wrapper:  # there is one wrapper per network
         wrappers = [v for v in cfg.optim_wrapper.values() if isinstance(v, ConfigDict)]
     for wrapper in wrappers:
-        if wrapper.get('type', 'OptimWrapper') not in _FOR_AMP:
-            raise RunError(f'--amp does not support optim_wrapper.type {wrapper.type}')
+        kind = type_name(wrapper) or 'OptimWrapper'
+        if kind not in _FOR_AMP:
+            raise RunError(f'--amp does not support optim_wrapper.type {kind}')
         wrapper.type = _FOR_AMP[-1]
         for name in ('enabled', 'on_cpu'):  # of AmpOnGpuOptimWrapper
             wrapper.pop(name, None)
@@ -254,6 +260,10 @@ def _checked_run(cfg: Config, task: str, hooks: Sequence[Hook]) -> Any:
         lidar.check(cfg, task)
     if cfg.get('load_from'):
         meta = check_checkpoint(cfg.load_from, cfg.get('resume', False))
+        if 'fca_scale' in meta:
+            require_fca_scale(cfg.get('model'), cfg.load_from, meta['fca_scale'])
+        elif (cfg.get('resume') or task == 'test') and _is_first_process(cfg):
+            warn_of_other_fca_scale(cfg.get('model'), cfg.load_from, meta)
         if cfg.get('resume'):
             use_seed(cfg, meta)
         if cfg.get('resume') and is_finished(cfg, meta) and _is_first_process(cfg):
@@ -264,8 +274,13 @@ def _checked_run(cfg: Config, task: str, hooks: Sequence[Hook]) -> Any:
         start_cpu_processes(cfg)
     if cfg.get('runner_type') == 'ClassFolderRunner':
         cfg.task = task
-    # The list of hooks is a page long, and would be the last output for minutes.
-    with patch.object(Runner, 'get_hooks_info', _hooks_in_debug_log):
+    with contextlib.ExitStack() as patches:
+        # The list of hooks is a page long, and would be the last output for minutes.
+        patches.enter_context(patch.object(Runner, 'get_hooks_info', _hooks_in_debug_log))
+        if task == 'test':
+            # It would replace the config that the training saved in the same work_dir. That of the
+            # test is in TIME/vis_data below it.
+            patches.enter_context(patch.object(Runner, 'dump_config', lambda runner: None))
         runner = RUNNERS.build(cfg) if 'runner_type' in cfg else Runner.from_cfg(cfg)
     for hook in hooks:
         runner.register_hook(hook)
@@ -299,13 +314,13 @@ def add_default_hooks(cfg: Config) -> None:
         cfg: the config, modified in place. Hooks that it already has keep their arguments.
     """
     hooks = list(cfg.get('custom_hooks') or [])
-    named = {_type_name(hook) for hook in hooks}
+    named = {type_name(hook) for hook in hooks}
     cfg.custom_hooks = hooks + [dict(type=name) for name in _HOOKS if name not in named]
 
     default = dict(cfg.get('default_hooks') or {})
     for name, (mmengine_s, ours) in _DEFAULT_HOOKS.items():
         hook = dict(default.get(name, mmengine_s) or {})
-        if _type_name(hook) == mmengine_s['type']:
+        if type_name(hook) == mmengine_s['type']:
             default[name] = dict(hook, type=ours)
     cfg.default_hooks = default
 
@@ -315,9 +330,3 @@ def add_default_hooks(cfg: Config) -> None:
     if 'dualattn_mm.engine' not in names:
         names.append('dualattn_mm.engine')
     cfg.custom_imports = dict(dict(allow_failed_imports=False), **dict(imports, imports=names))
-
-
-def _type_name(hook: Any) -> str | None:
-    """Return the class name; a config has it with or without a scope, or as the class itself."""
-    kind = hook.get('type') if isinstance(hook, Mapping) else type(hook)
-    return kind.rsplit('.')[-1] if isinstance(kind, str) else getattr(kind, '__name__', None)

@@ -161,12 +161,15 @@ def _with_hub(network: type[HubMixin], license: str = 'unknown') -> Any:
 
 
 def _save(network: Any, folder: Path) -> None:
-    """Write the weights; those of a colorizer describe their network as `save_generator` does."""
+    """Write the weights; those of a colorizer describe their network as `save_generator` does.
+
+    Those of a backbone state what `init_cfg` of type 'Pretrained' has to compare.
+    """
     from safetensors.torch import save
 
     kind, state = type(network).__name__, network.state_dict()
     tensors = {name: value.cpu().contiguous() for name, value in state.items()}
-    metadata = None
+    metadata = {'fca_scale': network.fca_scale} if hasattr(network, 'fca_scale') else None
     if kind == 'MultiscalePyramidTransformer':
         description = json.dumps({'type': kind, **network.hub_config})
         metadata = {'format': GENERATOR_FORMAT, 'generator': description}

@@ -7,13 +7,13 @@ from typing import Any
 from mmengine.dist import barrier, get_dist_info
 from mmengine.runner.checkpoint import CheckpointLoader
 
-from .checkpoint_file import cached_download, read_checkpoint
+from .checkpoint_file import cached_download, is_safetensors, read_checkpoint, read_safetensors
 from .errors import UserError, first_line
 
 
 # mmengine logs the names of the functions from the eleventh letter on.
 def load_from_local(filename: str, map_location: Any = None) -> Any:
-    """Load a checkpoint from the local disk.
+    """Load a checkpoint from the local disk; the metadata of a safetensors file is its `meta`.
 
     Raises:
         FileNotFoundError: if the file does not exist.
@@ -22,6 +22,9 @@ def load_from_local(filename: str, map_location: Any = None) -> Any:
     path = Path(filename).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f'{path} does not exist')
+    if is_safetensors(path):
+        state, meta = read_safetensors(path)
+        return dict(state_dict=state, meta=meta)
     # Without mmap, because mmengine's CheckpointHook may overwrite this file in place.
     return read_checkpoint(path, map_location=map_location, mmap=False)
 

@@ -10,6 +10,7 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
 from dualattn_mm import Colorizer
+from dualattn_mm.apis.complexity import complexity_of_config
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = sorted(
@@ -70,3 +71,12 @@ def test_library_config_builds(config, openmmlab):
     with DefaultScope.overwrite_default_scope(cfg.default_scope):
         bases = type(build(cfg, config)).__mro__
     assert any(base.__module__.startswith(f'{cfg.default_scope}.') for base in bases)
+
+
+@pytest.mark.parametrize('config', CONFIGS)
+def test_every_config_can_be_counted(config, openmmlab):
+    """As `dualattn info` does."""
+    cfg = Config.fromfile(ROOT / config)
+    parts, shape = complexity_of_config(cfg)
+    assert parts[''].macs > parts[''].parameters > 0
+    assert min(shape) >= 32

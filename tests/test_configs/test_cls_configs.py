@@ -104,6 +104,21 @@ def test_a_colorizer_without_tests_is_counted_at_the_size_of_its_generator():
         complexity_of_config(cfg)
 
 
+def test_class_folders_without_a_number_of_classes_are_counted_with_1000(openmmlab):
+    cfg = config('small_resnet')
+    parts, _ = complexity_of_config(cfg)
+    assert parts['head'].parameters == (136 + 1) * 1000
+    assert 'num_classes' not in cfg.model.head
+
+
+@pytest.mark.parametrize('loaders', [[dict(dataset={})], dict(dataset=[]), None])
+def test_several_test_loaders_state_no_size(loaders):
+    with pytest.raises(UserError, match='--shape'):
+        complexity_of_config(
+            Config(dict(model=dict(type='DualAttention'), test_dataloader=loaders))
+        )
+
+
 def test_count_of_known_layers():
     class Layers(torch.nn.Module):
         def __init__(self):

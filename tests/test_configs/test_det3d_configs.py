@@ -10,9 +10,9 @@ import torch
 import yaml
 from mmengine.config import Config
 from mmengine.hub import get_config
-from mmengine.registry import PARAM_SCHEDULERS
+from mmengine.registry import PARAM_SCHEDULERS, DefaultScope
 
-from dualattn_mm.apis.complexity import Complexity, complexity_of_config
+from dualattn_mm.apis.complexity import Complexity, _birds_eye_view, complexity_of_config
 from dualattn_mm.utils.errors import UserError
 
 pytest.importorskip('mmdet3d')
@@ -110,6 +110,51 @@ def test_count_at_another_size(openmmlab):
     half, shape = count(read('centerpoint_voxel01_dualattn'), (64, 128))
     assert shape == (64, 128)
     assert 2 * half[''].macs == METAFILE['centerpoint_voxel01_dualattn']['FLOPs']
+
+
+PADDINGS = [(1, 1)] * 3
+
+
+@pytest.mark.parametrize(
+    ('encoder', 'size'),
+    [
+        ({}, (7, 5)),
+        (dict(encoder_channels=[(16, 16), (32, 32), (64, 64)], encoder_paddings=PADDINGS), (13, 9)),
+        (
+            dict(
+                encoder_channels=[(16, 32), (32, 64), (64, 64)],
+                encoder_paddings=PADDINGS,
+                block_type='basicblock',
+            ),
+            (13, 9),
+        ),
+    ],
+)
+def test_size_of_the_map_follows_from_the_stages_of_the_encoder(openmmlab, encoder, size):
+    pytest.importorskip('spconv')
+    kind = openmmlab['mmdet3d'].MODELS.get('SparseEncoder')  # in a pure Python config
+    options = dict(in_channels=4, sparse_shape=[41, 50, 36], **encoder)
+    voxel = torch.ones(1, 4), torch.tensor([[0, 20, 25, 18]], dtype=torch.int32), 1
+    assert kind(**options).eval()(*voxel).shape[2:] == size
+    cfg = copy.deepcopy(read('second_dualattn_kitti'))
+    cfg.model.middle_encoder = dict(type=kind, **options)
+    with DefaultScope.overwrite_default_scope('mmdet3d'):
+        assert _birds_eye_view(cfg)[1] == (256, *size)
+
+
+def test_channels_of_the_map_may_be_the_default_of_the_backbone(openmmlab):
+    cfg = copy.deepcopy(read('centerpoint_pillar_dualattn'))
+    cfg.model.pts_backbone.in_channels = 128
+    expected = count(cfg, (32, 32))
+    del cfg.model.pts_backbone['in_channels']
+    assert count(cfg, (32, 32)) == expected
+
+
+def test_a_shape_that_the_model_does_not_accept(openmmlab):
+    said = r'the model does not accept a shape of 101 x 75 \(Sizes of tensors .*\): use mul'
+    with pytest.raises(UserError, match=said) as caught:
+        count(read('second_kitti_second'), (101, 75))
+    assert '\n' not in str(caught.value)
 
 
 def test_detectors_that_cannot_be_counted(openmmlab):

@@ -76,6 +76,15 @@ def test_count(openmmlab, name):
     assert sum(count.macs for count in of_parts) == parts[''].macs
 
 
+def test_count_of_a_pure_python_config(openmmlab):
+    """It names the class, and has no default_scope."""
+    cfg = config('mask_rcnn_dualattn_narrow_overfit')
+    expected = count(cfg)
+    cfg.default_scope = None
+    cfg.model.type = openmmlab['mmdet'].MODELS.get(cfg.model.type)
+    assert count(cfg) == expected
+
+
 def test_test_time_augmentation_counts_one_pass_of_its_detector(openmmlab):
     cfg = config('mask_rcnn_dualattn_t_tta')
     parts, shape = count(cfg)

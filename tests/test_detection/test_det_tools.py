@@ -16,7 +16,7 @@ from mmengine.registry import MODELS, DefaultScope
 from PIL import Image, ImageOps
 from processes import dualattn_in_processes, free_port, ranks
 
-from dualattn_mm.datasets.checks import coco as coco_data
+from dualattn_mm.datasets.checks.classes import use_classes
 from dualattn_mm.engine.run import evaluate, train
 from dualattn_mm.utils.checkpoint_file import READS_TRAINING_LOGS, read_checkpoint
 
@@ -63,7 +63,7 @@ def test_mmdet_tools_use_checkpoints_of_mmengine(options, openmmlab, tmp_path, m
     """The config only has `custom_imports = ['dualattn_mm']`, without our hooks and tools."""
     cfg = Config.fromfile(MASK_RCNN)
     cfg.merge_from_dict(options() | {'train_cfg.max_epochs': 2})
-    coco_data.use_classes(cfg)
+    use_classes(cfg)
     cfg.custom_imports = dict(imports=['dualattn_mm'], allow_failed_imports=False)
     cfg.custom_hooks = []
     cfg.default_hooks.checkpoint = dict(type='CheckpointHook', interval=1)
@@ -117,7 +117,7 @@ def test_of_a_mirrored_image_at_several_sizes_is_the_mirrored_one(options, openm
 
     cfg = Config.fromfile(AUGMENTED)
     cfg.merge_from_dict(augmented(options()))
-    coco_data.use_classes(cfg)
+    use_classes(cfg)
     images = Path(cfg.test_dataloader.dataset.data_root) / 'images'
     ImageOps.mirror(Image.open(images / '0.png')).save(images / 'mirrored.png')
     with DefaultScope.overwrite_default_scope('mmdet'), warnings.catch_warnings():

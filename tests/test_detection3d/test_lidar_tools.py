@@ -1,6 +1,7 @@
 """SECOND on small KITTI data with the repository's config, from training to a drawn frame."""
 
 import json
+import pickle
 import warnings
 from pathlib import Path
 
@@ -142,6 +143,16 @@ DAMAGE = {
     'other info': (
         lambda folder: (folder / 'kitti_infos_val.pkl').write_bytes(b'\x80\x04]\x94.'),
         'kitti_infos_val.pkl is not an mmdet3d info file for KittiDataset',
+    ),
+    'metainfo of another type': (
+        lambda folder: (folder / 'kitti_infos_val.pkl').write_bytes(
+            pickle.dumps(dict(metainfo=[], data_list=[]))
+        ),
+        'kitti_infos_val.pkl is not an mmdet3d info file for KittiDataset (AttributeError: ',
+    ),
+    'objects of a missing module': (
+        lambda folder: (folder / 'kitti_infos_val.pkl').write_bytes(b'cno_module\nName\n.'),
+        'kitti_infos_val.pkl is not an mmdet3d info file for KittiDataset (ModuleNotFoundError: ',
     ),
     'info of other points': (
         lambda folder: change_bytes(

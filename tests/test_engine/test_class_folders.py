@@ -13,6 +13,7 @@ from mmengine.runner import Runner
 from PIL import Image
 
 from dualattn_mm.datasets import reports
+from dualattn_mm.datasets.leaves import loaded_datasets
 from dualattn_mm.engine import ClassFolderRunner
 from dualattn_mm.engine.run import evaluate, train
 from dualattn_mm.utils.command import run_command
@@ -160,6 +161,75 @@ def test_a_dataset_may_have_its_own_folder(openmmlab, folders, tiny, tmp_path):
     cfg.pop('copied_data_root')
     cfg.dump(saved)
     assert roots(prepared(saved, moved)) == [moved, moved, moved]
+
+
+def wrapped(dataset):
+    """With mmengine's wrappers; two leaves have the same folders."""
+    other = dataset | dict(data_prefix=dict(img_path=dataset['data_prefix']))
+    balanced = dict(type='ClassBalancedDataset', oversample_thr=0.5, dataset=dataset)
+    joined = dict(type='ConcatDataset', datasets=[balanced, other])
+    return dict(type='RepeatDataset', times=2, dataset=joined)
+
+
+def test_wrapped_datasets(openmmlab, folders, tiny, tmp_path):
+    cfg = Config.fromfile(tiny)
+    options_of_wrappers = {
+        f'{name}_dataloader.dataset': dict(
+            wrapped(cfg[f'{name}_dataloader'].dataset.to_dict()), _delete_=True
+        )
+        for name in ('train', 'val', 'test')
+    }
+    work = tmp_path / 'work'
+    chosen = options(folders) | options_of_wrappers | {'train_cfg.max_epochs': 1}
+    train(str(tiny), str(work), cfg_options=chosen)
+    leaves = [
+        dataset
+        for name in ('train', 'val', 'test')
+        for _, dataset in loaded_datasets(Config.fromfile(work / 'tiny.py'), name)
+    ]
+    assert [leaf.metainfo.classes for leaf in leaves] == [('green', 'red')] * 6
+    assert {leaf.data_root for leaf in leaves} == {str(folders)}
+    chosen['experiment_name'] = 'test' + chosen['experiment_name']
+    assert 'accuracy/top1' in evaluate(str(tiny), str(work / 'epoch_1.pth'), str(work), chosen)
+
+
+def test_images_of_a_class_may_be_in_one_of_several_folders(openmmlab, folders, tiny, tmp_path):
+    shutil.copytree(folders / 'train', folders / 'more')
+    for split, name in (('train', 'red'), ('more', 'green')):
+        remove(folders / split / name)
+    cfg = Config.fromfile(tiny)
+    one = cfg.train_dataloader.dataset.to_dict()
+    joined = dict(type='ConcatDataset', datasets=[one, one | dict(data_prefix='more')])
+    prepare = lambda: prepared(  # noqa: E731
+        tiny, folders, **{'train_dataloader.dataset': dict(joined, _delete_=True)}
+    )
+    assert prepare().model.head.num_classes == 2
+    (folders / 'more' / 'green').rename(folders / 'more' / 'blue')
+    with pytest.raises(RunError, match=r'data/more differ .*/train: it lacks green and has b'):
+        prepare()
+    remove(folders / 'more' / 'red')
+    with pytest.raises(RunError, match=r'no images .* in .*/train/red$'):
+        prepare()
+
+
+@pytest.mark.parametrize('prefix', [None, '', dict(img_path='', _delete_=True)])
+def test_folders_without_a_prefix(openmmlab, folders, tiny, prefix):
+    changes = {f'{name}_dataloader.dataset.data_prefix': prefix for name in ('train', 'val')}
+    changes['test_dataloader'] = None
+    cfg = prepared(tiny, folders / 'train', **changes)
+    assert cfg.train_dataloader.dataset.metainfo.classes == ('green', 'red')
+
+
+def test_configs_that_lack_something(openmmlab, folders, tiny):
+    prefix = {'val_dataloader.dataset.data_prefix': dict(img='val', _delete_=True)}
+    with pytest.raises(RunError, match=r'^data_prefix of a dataset has img: class folders need im'):
+        prepared(tiny, folders, **prefix)
+    with pytest.raises(RunError, match=r'^the config has no train_dataloader with a dataset$'):
+        prepared(tiny, folders, train_dataloader=None)
+    cfg = Config.fromfile(tiny)
+    cfg.data_root = None
+    with pytest.raises(RunError, match=r'^the config has no data_root, the folder of the images$'):
+        ClassFolderRunner.from_cfg(cfg)
 
 
 def test_resuming_needs_the_classes_of_the_checkpoint(openmmlab, folders, tiny, tmp_path):

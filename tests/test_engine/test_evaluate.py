@@ -15,6 +15,7 @@ from processes import dualattn_in_processes, free_port, ranks
 
 from dualattn_mm.apis import save_generator
 from dualattn_mm.engine.hooks import ReportHook
+from dualattn_mm.engine.run import train
 from dualattn_mm.utils.colorfulness import colorfulness
 from dualattn_mm.utils.configs_dir import configs_dir
 
@@ -112,6 +113,19 @@ def test_table_json_and_pictures(tool, testing, checkpoint, tmp_path):
     errors = [((p.astype(float) - t) ** 2).mean() for p, t in zip(pictures, truths, strict=True)]
     assert metrics['PSNR'] == pytest.approx(np.mean(10 * np.log10(255**2 / np.array(errors))))
     assert metrics['CF'] > 1
+
+
+def test_config_of_the_training_is_kept(tool, testing, tmp_path):
+    """The documentation tells to use it, as it has the training's --cfg-options."""
+    work = tmp_path / 'work'
+    options = {'train_cfg.max_iters': 1, 'optim_wrapper.optimizer.lr': 0.25}
+    train(str(testing), str(work), cfg_options=options | dict(experiment_name=os.urandom(4).hex()))
+    saved = (work / testing.name).read_text()
+    status, _, stderr = tool(work / 'iter_1.pth')
+    assert status == 0, stderr
+    assert (work / testing.name).read_text() == saved
+    logged = [Config.fromfile(path) for path in work.glob('*/vis_data/config.py')]
+    assert 1e-3 in {cfg.optim_wrapper.optimizer.lr for cfg in logged}, 'that of the test'
 
 
 @pytest.mark.slow

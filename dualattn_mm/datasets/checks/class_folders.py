@@ -1,24 +1,40 @@
 """Check classification images in one folder per class."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ...utils.errors import RunError
 
 
+def image_prefix(dataset: Mapping[str, Any]) -> str:
+    """Return the folder of images below the data_root of a dataset.
+
+    Raises:
+        RunError: if the option data_prefix has another one instead.
+    """
+    prefix = dataset.get('data_prefix') or ''
+    if isinstance(prefix, Mapping):
+        if 'img_path' not in prefix:
+            raise RunError(
+                f'data_prefix of a dataset has {", ".join(prefix)}: class folders need img_path'
+            )
+        prefix = prefix['img_path']
+    return prefix
+
+
 class ClassFolders:
     """The class folders of a CustomDataset, as mmpretrain will find them."""
 
-    def __init__(self, dataset: dict[str, Any]) -> None:
+    def __init__(self, dataset: Mapping[str, Any]) -> None:
         from mmpretrain.datasets.custom import CustomDataset, find_folders
 
-        root, prefix = dataset['data_root'], dataset['data_prefix']
+        root, prefix = dataset['data_root'], image_prefix(dataset)
         self.folder = Path(root, prefix)
         if not self.folder.is_dir():
             raise RunError(
-                f'folder {self.folder} does not exist: images belong in data_root/{prefix}/CLASS/, '
-                f'and data_root is {root}'
+                f'folder {self.folder} does not exist: images belong in '
+                f'{Path("data_root", prefix, "CLASS")}/, and data_root is {root}'
             )
         self.classes = tuple(find_folders(str(self.folder))[0])
         hidden = [name for name in self.classes if name.startswith('.')]
@@ -34,8 +50,15 @@ class ClassFolders:
         options = {name: dataset[name] for name in ('extensions',) if name in dataset}
         self._lazy = CustomDataset(root, prefix, lazy_init=True, **options)
 
-    def require_pictures(self, of_each_class: bool) -> None:
-        empty = [name for name in self.classes if not self._has_picture(name)]
+    def require_pictures(self, of_each_class: bool, others: Sequence['ClassFolders'] = ()) -> None:
+        """Check that there are images.
+
+        Args:
+            of_each_class: whether each class needs some.
+            others: folders of the same classes whose images count too.
+        """
+        folders = (self, *others)
+        empty = [name for name in self.classes if not any(f._has_picture(name) for f in folders)]
         if empty and (of_each_class or len(empty) == len(self.classes)):
             kinds = ', '.join(sorted(self._lazy.extensions))
             raise RunError(f'no images ({kinds}) in {self.folder}/{empty[0]}')

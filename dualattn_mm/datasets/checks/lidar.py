@@ -16,15 +16,25 @@ from mmengine.config import Config
 from mmengine.fileio import load
 from mmengine.registry import DefaultScope
 
-from ...utils.errors import RunError
-from ..leaves import iter_leaf_datasets, named_metrics, on_local_disk, selected
-from .coco import LOADERS, class_of
+from ...utils.config_parts import class_of, is_from, type_name
+from ...utils.errors import RunError, first_line
+from ..leaves import loaded_datasets, named_metrics, on_local_disk, selected
+from .coco import LOADERS
 
 if TYPE_CHECKING:
     from mmdet3d.datasets import Det3DDataset
 
 _HOW = 'see docs/detection3d.md for how to create it'
-_UNREADABLE = (ValueError, TypeError, KeyError, EOFError, pickle.UnpicklingError)
+# What pickle and mmdet3d raise for a file with other contents.
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ImportError,
+    EOFError,
+    pickle.UnpicklingError,
+)
 _BYTES = 4  # size of a float32
 # Only paths and names are read, no points or boxes.
 _UNREAD = dict(lazy_init=True, pipeline=[], test_mode=True, load_eval_anns=False)
@@ -43,29 +53,36 @@ def check(cfg: Config, task: str) -> None:
     Raises:
         RunError: if something is wrong; the message says what to do.
     """
-    if cfg.get('default_scope') != 'mmdet3d':
-        return
+    for loader in LOADERS[task]:
+        described = [
+            dataset
+            for _, dataset in loaded_datasets(cfg, loader)
+            if is_from(dataset, 'mmdet3d', cfg.get('default_scope'))
+        ]
+        if described:
+            check_sparse_convolution(cfg)
+            _check_loader(cfg, described, loader)
+
+
+def _check_loader(cfg: Config, described: list[Mapping[str, Any]], loader: str) -> None:
     from mmdet3d.datasets import Det3DDataset
     from mmdet3d.registry import DATASETS
 
-    check_sparse_convolution(cfg)
-    for loader in LOADERS[task]:
-        read: list[dict] = []
-        for described in iter_leaf_datasets((cfg.get(f'{loader}_dataloader') or {}).get('dataset')):
-            kind = class_of(described, DATASETS)
-            if kind is None or not issubclass(kind, Det3DDataset):
-                continue
-            if on_local_disk(described):
-                dataset = DATASETS.build(dict(described, **_UNREAD))
-                frames = _check_files(dataset, described['pipeline'])
-                read += selected(frames, described.get('indices'))
-        if loader != 'train':
-            for _, metric in named_metrics(cfg, loader):
-                if not on_local_disk(metric):
-                    continue
-                _check_file(metric.get('ann_file'), 'info file')
-                if read and metric.get('type') == 'KittiMetric':
-                    _check_frames(metric['ann_file'], read, loader)
+    read: list[dict] = []
+    for one in described:
+        kind = class_of(one, DATASETS)
+        if kind is None or not issubclass(kind, Det3DDataset):
+            continue
+        if on_local_disk(one):
+            dataset = DATASETS.build(dict(one, **_UNREAD))
+            frames = _check_files(dataset, one.get('pipeline') or [])
+            read += selected(frames, one.get('indices'))
+    for _, metric in named_metrics(cfg, loader):
+        if not on_local_disk(metric):
+            continue
+        _check_file(metric.get('ann_file'), 'info file')
+        if read and metric.get('ann_file') and type_name(metric) == 'KittiMetric':
+            _check_frames(metric['ann_file'], read, loader)
 
 
 def check_sparse_convolution(cfg: Config) -> None:
@@ -76,11 +93,12 @@ def check_sparse_convolution(cfg: Config) -> None:
     """
     model = cfg.get('model') or {}
     encoder = model.get('pts_middle_encoder') or model.get('middle_encoder') or {}
-    if torch.cuda.is_available() or not str(encoder.get('type')).startswith('Sparse'):
+    kind = type_name(encoder) or ''
+    if torch.cuda.is_available() or not kind.startswith('Sparse'):
         return
     if importlib.util.find_spec('spconv') is None:
         raise RunError(
-            f'{encoder["type"]} needs spconv on a machine without a GPU: '
+            f'{kind} needs spconv on a machine without a GPU: '
             "pip install 'dualattn_mm[mmdet3d-cpu]'"
         )
 
@@ -110,9 +128,7 @@ def _check_frames(ann_file: str, read: list[dict], loader: str) -> None:
             for frames in (read, load(ann_file)['data_list'])
         )
     except _UNREADABLE as error:
-        raise RunError(
-            f'{ann_file} is not an mmdet3d info file ({type(error).__name__}: {error}); {_HOW}'
-        ) from None
+        raise _wrong_info(ann_file, error) from None
     if names != listed:
         raise RunError(
             f'{ann_file}: {loader}_evaluator.ann_file lists {len(listed)} frames and '
@@ -124,42 +140,52 @@ def _check_frames(ann_file: str, read: list[dict], loader: str) -> None:
 def _check_files(dataset: 'Det3DDataset', pipeline: list[Mapping[str, Any]]) -> list[dict]:
     """Check that the files of all frames exist, and return the frames."""
     _check_file(dataset.ann_file, 'info file')
+    steps = {type_name(step): step for step in pipeline}
+    # With 0 sweeps, mmdet3d reads none of those that the frames name.
+    sweeps = steps.get('LoadPointsFromMultiSweeps', dict(sweeps_num=0))
+    features = steps.get('LoadPointsFromFile', {}).get('load_dim', 6)
+    clouds: list[tuple[str, Any]] = []
+    swept: set[str] = set()
     try:
         frames = dataset.load_data_list()
+        if 'LoadPointsFromFile' in steps and all(map(on_local_disk, pipeline)):
+            clouds = [_cloud(frame['lidar_points'], features) for frame in frames]
+            if sweeps.get('sweeps_num', 10):
+                swept = set(_sweeps(frames))
     except _UNREADABLE as error:
-        raise RunError(
-            f'{dataset.ann_file} is not an mmdet3d info file for {type(dataset).__name__} '
-            f'({type(error).__name__}: {error}); {_HOW}'
-        ) from None
-    steps = {step['type']: step for step in pipeline}
+        raise _wrong_info(dataset.ann_file, error, f' for {type(dataset).__name__}') from None
     if 'ObjectSample' in steps:
         sampled = steps['ObjectSample']['db_sampler']
         if on_local_disk(sampled):
-            _check_file(sampled['info_path'], 'ground-truth database')
-    if 'LoadPointsFromFile' not in steps or not all(map(on_local_disk, pipeline)):
-        return frames
-    features = steps['LoadPointsFromFile'].get('load_dim', 6)
-    for frame in frames:
-        points = frame['lidar_points']
-        said = points.get('num_pts_feats', features)
+            _check_file(sampled.get('info_path'), 'ground-truth database')
+    for path, said in clouds:
         if said != features:
             raise RunError(
                 f'{dataset.ann_file}: points have {said} features, but the pipeline loads '
                 f'{features}'
             )
-        check_points(points['lidar_path'], features)
-    # With 0 sweeps, mmdet3d reads none of those that the frames name.
-    if steps.get('LoadPointsFromMultiSweeps', dict(sweeps_num=0)).get('sweeps_num', 10):
-        features = steps['LoadPointsFromMultiSweeps'].get('load_dim', 5)
-        for path in sorted(set(_sweeps(frames))):
-            check_points(path, features)
+        check_points(path, features)
+    for path in sorted(swept):
+        check_points(path, sweeps.get('load_dim', 5))
     return frames
+
+
+def _cloud(points: Mapping[str, Any], features: int) -> tuple[str, Any]:
+    """Return the file of a point cloud, and the features that its points are said to have."""
+    return os.fspath(points['lidar_path']), points.get('num_pts_feats', features)
 
 
 def _sweeps(frames: list[dict]) -> Iterator[str]:
     for frame in frames:
         for sweep in frame.get('lidar_sweeps', ()):
-            yield sweep['lidar_points']['lidar_path']
+            yield os.fspath(sweep['lidar_points']['lidar_path'])
+
+
+def _wrong_info(path: str, error: Exception, user: str = '') -> RunError:
+    return RunError(
+        f'{path} is not an mmdet3d info file{user} ({type(error).__name__}: {first_line(error)}); '
+        f'{_HOW}'
+    )
 
 
 def _check_file(path: str | None, what: str) -> None:

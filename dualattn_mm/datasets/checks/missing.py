@@ -7,7 +7,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from ..leaves import named_leaf_datasets, named_metrics
+from ..leaves import loaded_datasets, named_metrics
 
 # Their files are given by their full paths; those of datasets are below data_root.
 _FULL_PATHS = re.compile(r'_evaluator\.|\.db_sampler\.')
@@ -54,7 +54,7 @@ def _names(message: str, path: str) -> bool:
 def _paths(cfg: Config) -> Iterator[tuple[str, str]]:
     """Yield the data paths in a config, each with its option."""
     for loader in ('train', 'val', 'test'):
-        for option, dataset in _datasets(cfg.get(f'{loader}_dataloader'), f'{loader}_dataloader'):
+        for option, dataset in loaded_datasets(cfg, loader):
             root = dataset.get('data_root') or ''
             yield from _named(f'{option}.data_root', root)
             for name in ('ann_file', 'data_prefix'):
@@ -68,14 +68,6 @@ def _paths(cfg: Config) -> Iterator[tuple[str, str]]:
         for option, metric in named_metrics(cfg, loader):
             for name in ('data_root', 'ann_file'):
                 yield from _named(f'{option}.{name}', metric.get(name))
-
-
-def _datasets(loaders: Any, option: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(loaders, Mapping):
-        yield from named_leaf_datasets(loaders.get('dataset'), f'{option}.dataset')
-    else:  # mmagic has several test data loaders
-        for i, one in enumerate(loaders or []):
-            yield from _datasets(one, f'{option}.{i}')
 
 
 def _named(option: str, value: Any) -> Iterator[tuple[str, str]]:

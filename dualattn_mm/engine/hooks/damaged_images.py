@@ -11,7 +11,7 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor
 
-from ...datasets.checks.coco import size_difference
+from ...datasets.checks.image_sizes import size_difference
 from ...datasets.leaves import iter_leaf_datasets, loaders_of
 from ...datasets.reports import report
 from ...utils.errors import RunError, first_line

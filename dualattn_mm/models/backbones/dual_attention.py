@@ -220,6 +220,7 @@ class DualAttention(HubMixin, BaseModule):
         )
         self.embed_dims = embed_dims
         self.in_channels = in_channels
+        self.fca_scale = fca_scale
         self.out_indices = out_indices
         self.frozen_stages = frozen_stages
         self.gap_before_final_norm = gap_before_final_norm
@@ -318,13 +319,15 @@ class DualAttention(HubMixin, BaseModule):
         """Initialize as `init_cfg` specifies.
 
         Raises:
-            UserError: if the checkpoint does not fit. Output norms may be missing in it or be
-                unused, because tasks differ in `out_indices`.
+            UserError: if the checkpoint does not fit, or states another `fca_scale`. Output norms
+                may be missing in it or be unused, because tasks differ in `out_indices`.
         """
         gray = self.in_channels == 1
         if not self.is_init:
             convert = _sum_over_rgb if gray else None
-            require_pretrained_fits(self, self.init_cfg, free=r'norm\d', convert=convert)
+            require_pretrained_fits(
+                self, self.init_cfg, r'norm\d', convert, fca_scale=self.fca_scale
+            )
         with self._register_load_state_dict_pre_hook(_sum_over_rgb) if gray else nullcontext():
             super().init_weights()
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ...utils.checkpoint_file import part_of, state_differences
+from ...utils.checkpoint_file import part_of, require_checkpoint, state_differences
 from ...utils.errors import UserError, summarize
 
 _TYPES = ('Pretrained', 'PretrainedInit')
@@ -40,6 +40,7 @@ def require_pretrained_fits(
     init_cfg: dict | Sequence[dict] | None,
     free: str = '(?!)',
     convert: Callable[[dict[str, Tensor]], None] | None = None,
+    fca_scale: str | None = None,
 ) -> None:
     """Check that the checkpoint in `init_cfg` has exactly the weights of a module.
 
@@ -52,14 +53,16 @@ def require_pretrained_fits(
         free: regular expression for the start of names that may be missing on either side; by
             default there are none.
         convert: changes the weights in place first, as the module does when it loads them.
+        fca_scale: the argument of the module, on which no weight depends; a checkpoint that states
+            its own must agree.
 
     Raises:
-        UserError: if a weight is missing, unexpected or has another shape, or init_cfg is not a
-            dict.
+        UserError: if a weight is missing, unexpected or has another shape, if fca_scale differs, or
+            if init_cfg is not a dict.
         FileNotFoundError: if the checkpoint does not exist.
     """
     for cfg in pretrained_cfgs(init_cfg):
-        found = _weights(cfg['checkpoint'], cfg.get('prefix') or '')
+        found, meta = _weights(cfg['checkpoint'], cfg.get('prefix') or '')
         if convert is not None:
             convert(found)
         kinds = state_differences(module.state_dict(), found)
@@ -75,16 +78,27 @@ def require_pretrained_fits(
                 f'{where}{cfg["checkpoint"]} do{"es" * (not where)} not fit '
                 f'{type(module).__name__}: {differences}{hint}'
             )
+        needed = meta.get('fca_scale')
+        if None not in (needed, fca_scale) and needed != fca_scale:
+            raise UserError(
+                f'{cfg["checkpoint"]} needs fca_scale={needed!r}, but the {type(module).__name__} '
+                f'has {fca_scale!r}, with which the same weights compute something else: set '
+                f'fca_scale={needed!r} beside init_cfg'
+            )
 
 
-def _weights(file: str, prefix: str) -> dict[str, Tensor]:
-    """Return the weights that mmengine will load, with the prefix stripped as mmengine does."""
+def _weights(file: str, prefix: str) -> tuple[dict[str, Tensor], Mapping[str, Any]]:
+    """Return the weights that mmengine will load, with the prefix stripped as mmengine does.
+
+    The second result is the `meta` of the checkpoint.
+    """
     from mmengine.runner import CheckpointLoader  # imported late, because it loads OpenCV
 
     checkpoint = CheckpointLoader.load_checkpoint(file, map_location='cpu', logger=None)
     prefix = prefix and prefix.rstrip('.') + '.'
-    state = checkpoint.get('state_dict', checkpoint)
+    require_checkpoint(checkpoint, file)
+    state, meta = checkpoint.get('state_dict', checkpoint), checkpoint.get('meta', {})
     tensors = {name: value for name, value in state.items() if isinstance(value, Tensor)}
     if not prefix:
-        return {name.removeprefix('module.'): value for name, value in tensors.items()}
-    return part_of(tensors, prefix)
+        return {name.removeprefix('module.'): value for name, value in tensors.items()}, meta
+    return part_of(tensors, prefix), meta

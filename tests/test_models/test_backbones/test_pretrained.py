@@ -5,6 +5,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.model import PretrainedInit
 from mmengine.registry import MODELS
+from safetensors.torch import save_file
 
 from dualattn_mm.models import DualAttention
 from dualattn_mm.utils.checkpoint_file import READS_TRAINING_LOGS
@@ -84,6 +85,59 @@ def test_weights_beside_the_log_of_mmengine_are_loaded(tmp_path):
     model = encoder(file)
     model.init_weights()
     assert torch.equal(model.stem.conv1.weight, source.stem.conv1.weight)
+
+
+def test_a_checkpoint_that_states_its_fca_scale(tmp_path):
+    """As those of davit_to_dualattn.py do: no weight depends on it."""
+    source = DualAttention(ARCH, fca_scale='group')
+    file = tmp_path / 'start.pth'
+    torch.save(dict(state_dict=source.state_dict(), meta=dict(fca_scale='group')), file)
+    with pytest.raises(UserError) as caught:
+        encoder(file).init_weights()
+    assert str(caught.value) == (
+        f"{file} needs fca_scale='group', but the DualAttention has 'channel', with which the same "
+        "weights compute something else: set fca_scale='group' beside init_cfg"
+    )
+    model = encoder(file, fca_scale='group')
+    model.init_weights()
+    assert torch.equal(model.stem.conv1.weight, source.stem.conv1.weight)
+
+
+@pytest.mark.parametrize('prefix', [None, 'encoder.'])
+def test_safetensors(tmp_path, prefix):
+    source = DualAttention(ARCH)
+    state = {(prefix or '') + name: value for name, value in source.state_dict().items()}
+    file = tmp_path / 'model.safetensors'
+    save_file(state, file)
+    model = encoder(file, prefix)
+    model.init_weights()
+    assert torch.equal(model.stem.conv1.weight, source.stem.conv1.weight)
+    save_file(state | {f'{prefix or ""}more': torch.ones(1)}, file)
+    with pytest.raises(UserError, match=r'model\.safetensors do(es)? not fit .*: 1 unexpected'):
+        encoder(file, prefix).init_weights()
+    file.write_bytes(file.read_bytes()[:99])
+    with pytest.raises(UserError, match=r'model\.safetensors is damaged: '):
+        encoder(file, prefix).init_weights()
+
+
+def test_folder_of_a_published_backbone(tmp_path):
+    pytest.importorskip('huggingface_hub')
+    source = DualAttention(ARCH, fca_scale='tokens')
+    source.save_pretrained(tmp_path)
+    file = tmp_path / 'model.safetensors'
+    model = encoder(file, fca_scale='tokens')
+    model.init_weights()
+    assert torch.equal(model.norm3.weight, source.norm3.weight)
+    with pytest.raises(UserError, match="needs fca_scale='tokens', but the DualAttention has 'ch"):
+        encoder(file).init_weights()
+
+
+@pytest.mark.parametrize('content', [[1], dict(meta=5), dict(state_dict=5)])
+def test_other_contents(tmp_path, content):
+    file = tmp_path / 'start.pth'
+    torch.save(content, file)
+    with pytest.raises(UserError, match=r'start\.pth is not a checkpoint: '):
+        encoder(file).init_weights()
 
 
 @pytest.mark.parametrize('init_cfg', ['{type=Pretrained}', [3], dict(checkpoint='x.pth')])
