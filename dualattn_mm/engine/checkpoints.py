@@ -184,8 +184,10 @@ def warn_of_other_fca_scale(model: Any, path: str, meta: Mapping[str, Any]) -> N
     """
     trained = dict(_parts(stored_model(meta), 'model'))
     for option, part in _parts(model, 'model'):
-        scales = [p.get('fca_scale', _FCA_SCALE) for p in (part, trained.get(option, part))]
-        if scales[0] != scales[1]:
+        # A model with test-time augmentation contains the trained one.
+        other = trained.get(option.replace('model.module.', 'model.', 1), part)
+        scales = [p.get('fca_scale', _FCA_SCALE) for p in (part, other)]
+        if scales[0] != scales[1] and type_name(part) == type_name(other):
             print_line(
                 f'warning: {path} was trained with fca_scale={scales[1]}, but the config has '
                 f'{scales[0]}: --cfg-options {option}.fca_scale={scales[1]} sets the same'

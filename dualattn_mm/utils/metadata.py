@@ -21,9 +21,10 @@ _IPTC_OF_PHOTOSHOP = 0x0404
 # Texts of a PNG file that stand for other kinds of metadata.
 _NO_TEXTS = ('Raw profile type ', 'XML:com.adobe.xmp')
 # What links the XMP packet of a JPEG file with segments for more of it, which are not copied.
+# A match starts with a run of spaces: tried at each of them, a long run would take quadratic time.
 _REST_OF_XMP = re.compile(
-    rb'\s+xmpNote:HasExtendedXMP\s*=\s*("[^"]*"|\'[^\']*\')'
-    rb'|\s*<xmpNote:HasExtendedXMP>[^<]*</xmpNote:HasExtendedXMP>'
+    rb'(?<!\s)\s+xmpNote:HasExtendedXMP\s*=\s*("[^"]*"|\'[^\']*\')'
+    rb'|<xmpNote:HasExtendedXMP>[^<]*</xmpNote:HasExtendedXMP>'
 )
 _ORIENTATION_IN_XMP = re.compile(rb'(tiff:Orientation\s*(?:=\s*["\']|>)\s*)[2-8]')
 

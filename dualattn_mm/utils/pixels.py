@@ -77,7 +77,8 @@ def to_pixels(image: Image.Image) -> Pixels:
     """
     pixels = _by_profile(image)
     # By the PNG specification, the profile and the chunk sRGB take precedence over the gamma.
-    if 'gamma' in image.info and not {'icc_profile', 'srgb'} & image.info.keys():
+    profile = image.info.get('icc_profile')  # None if it is damaged
+    if 'gamma' in image.info and not profile and 'srgb' not in image.info:
         return pixels._replace(color=icc.gamma_to_srgb(pixels.color, image.info['gamma']))
     return pixels
 
@@ -120,7 +121,9 @@ def _by_profile(image: Image.Image) -> Pixels:
         color = image
     else:
         raise _unsupported(image.mode)
-    if color.mode == 'RGB' and _is_gray_with_profile(np.asarray(color), profile):
+    # Few photos have such a profile, and `np.asarray` copies the others.
+    for_gray = icc.is_for_gray(profile or b'')
+    if color.mode == 'RGB' and for_gray and _is_gray_with_profile(np.asarray(color), profile):
         color = color.getchannel(0)
     if color.mode == 'L':
         values, remark = _gray_in_srgb(np.asarray(color), profile)

@@ -121,6 +121,14 @@ def test_mask2former_has_other_names_for_its_numbers(before, after):
     assert cfg.model == mask2former(2, 0, after)
 
 
+@pytest.mark.parametrize('after', [[1.0] * 81 + [0.1], [*range(81)]])
+def test_one_class_more_than_before(after):
+    before = [1.0] * 80 + [0.1] if len(after) == 82 else after
+    cfg = detector(mask2former(80, 0, before), classes=[f'c{i}' for i in range(81)])
+    use_classes(cfg)
+    assert cfg.model == mask2former(81, 0, after)
+
+
 @pytest.mark.parametrize(
     ('model', 'said'),
     [

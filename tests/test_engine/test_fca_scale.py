@@ -56,12 +56,19 @@ def test_parts_that_have_it_pass():
             '--cfg-options model.backbone.fca_scale=channel sets the same\n',
         ),
         (None, GROUP, ''),
+        (GROUP, dict(type='ResNet'), ''),
     ],
 )
 def test_another_one_than_in_training_is_a_warning(capsys, trained, used, line):
     meta = dict(cfg=Config(dict(model=dict(backbone=trained))).pretty_text) if trained else {}
     warn_of_other_fca_scale(dict(backbone=used), 'a.pth', meta)
     assert capsys.readouterr().out == line
+
+
+def test_the_model_in_a_test_time_augmentation_is_compared(capsys):
+    meta = dict(cfg=Config(dict(model=dict(backbone=GROUP))).pretty_text)
+    warn_of_other_fca_scale(dict(module=dict(backbone=DEFAULT)), 'a.pth', meta)
+    assert 'model.module.backbone.fca_scale=group' in capsys.readouterr().out
 
 
 def test_a_resumed_training_is_compared(config, tmp_path, capsys):

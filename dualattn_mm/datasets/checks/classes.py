@@ -85,9 +85,14 @@ def _resize_weights(head: Mapping[str, Any], before: int, after: int) -> None:
     """
     for name, loss in head.items():
         weights = loss.get('class_weight') if isinstance(loss, Mapping) else None
-        if not isinstance(weights, list | tuple) or len(weights) in (after, after + 1):
+        if not isinstance(weights, list | tuple):
             continue
-        if len(set(weights[:before])) > 1 or len(weights) not in (before, before + 1):
+        differ = len(set(weights[:before])) > 1
+        # One class more than before: such weights can also be the old ones and the background's.
+        of_before = after == before + 1 == len(weights) and not differ
+        if len(weights) in (after, after + 1) and not of_before:
+            continue
+        if differ or len(weights) not in (before, before + 1):
             raise RunError(
                 f'classes: {name}.class_weight has {len(weights)} weights, of which some differ: '
                 f'set one for each of the {after} classes'
