@@ -262,7 +262,7 @@ def _checked_run(cfg: Config, task: str, hooks: Sequence[Hook]) -> Any:
         meta = check_checkpoint(cfg.load_from, cfg.get('resume', False))
         if 'fca_scale' in meta:
             require_fca_scale(cfg.get('model'), cfg.load_from, meta['fca_scale'])
-        elif (cfg.get('resume') or task == 'test') and _is_first_process(cfg):
+        elif _is_first_process(cfg):
             warn_of_other_fca_scale(cfg.get('model'), cfg.load_from, meta)
         if cfg.get('resume'):
             use_seed(cfg, meta)

@@ -378,3 +378,14 @@ def test_tools_report_the_error_in_one_line(options, annotations, openmmlab, tmp
     call = lambda: evaluate(MASK_RCNN, str(tmp_path / 'any.pth'), work_dir, cfg_options=chosen)  # noqa: E731
     assert run_command(call) == 2
     assert capsys.readouterr().err.startswith(f'error: {tmp_path}/coco/all.json: no category')
+
+
+@pytest.mark.parametrize(
+    ('task', 'filter_cfg'), [('test', None), ('train', dict(filter_empty_gt=False))]
+)
+def test_indices_that_leave_no_image(cfg, annotations, task, filter_cfg):
+    one = cfg(annotations)
+    for loader in (one.train_dataloader, one.val_dataloader, one.test_dataloader):
+        loader.dataset |= dict(indices=0, filter_cfg=filter_cfg)
+    with pytest.raises(UserError, match='indices of the dataset leave none of its images'):
+        coco_data.check(one, task)

@@ -71,10 +71,15 @@ def test_the_model_in_a_test_time_augmentation_is_compared(capsys):
     assert 'model.module.backbone.fca_scale=group' in capsys.readouterr().out
 
 
-def test_a_resumed_training_is_compared(config, tmp_path, capsys):
+@pytest.mark.parametrize('resumed', [True, False], ids=['resumed', 'load_from'])
+def test_a_training_is_compared(config, tmp_path, capsys, resumed):
     work = tmp_path / 'run'
     train(str(config), str(work), cfg_options={'train_cfg.max_iters': 1})
     capsys.readouterr()
     options = {'train_cfg.max_iters': 1, 'model.generator.encoder.fca_scale': 'group'}
-    train(str(config), str(work), resume='auto', cfg_options=options)
+    if resumed:
+        train(str(config), str(work), resume='auto', cfg_options=options)
+    else:
+        options['load_from'] = str(work / 'iter_1.pth')
+        train(str(config), str(tmp_path / 'next'), cfg_options=options)
     assert 'was trained with fca_scale=channel, but the config has group' in capsys.readouterr().out

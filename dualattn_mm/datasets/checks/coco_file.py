@@ -125,6 +125,8 @@ class CocoFile:
         """Check that the images that mmdet reads exist, and the sizes of a few."""
         if not self.images:
             raise self.error('it lists no images')
+        if not self.read and (self.keeps_empty or not self.trained_on):
+            raise self.error('filter_cfg and indices of the dataset leave none of its images')
         if not all(map(on_local_disk, self.pipeline)):
             return
         paths = [folder / image['file_name'] for image in self.read]
